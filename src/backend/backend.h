@@ -1,0 +1,47 @@
+// backend.h: the batch operations that have several implementations. `ref` is plain C and the definition; every other backend
+// equals it bit for bit (tests/parity). Ops are coarse, one call a batch; a handle belongs to one worker and owns its scratch.
+#ifndef MILL_BACKEND_BACKEND_H
+#define MILL_BACKEND_BACKEND_H
+
+#include "record/batch.h"
+
+// Character statistics of one text. Lines = 1 + number of U+000A. Classes as CPython's str.isalnum and str.isspace.
+typedef struct mill_text_stat {
+    uint64_t chars;          // code points
+    uint64_t lines;
+    uint64_t alnum_or_space; // code points
+} mill_text_stat;
+
+typedef enum mill_minhash_scheme { MILL_MINHASH_AFFINE32, MILL_MINHASH_LEGACY } mill_minhash_scheme;
+
+typedef struct mill_minhash_params { // parameters of the permutations, see dedup/minhash.h
+    mill_minhash_scheme scheme;
+    uint32_t num_perm;
+    const uint64_t *a, *b;           // num_perm each
+    const uint32_t *a32, *b32;       // the same, for affine32
+} mill_minhash_params;
+
+typedef struct mill_backend mill_backend;
+
+typedef struct mill_backend_ops {
+    const char *name; // "ref", "cpu"
+    mill_status (*open)(mill_backend **out, mill_error *err);
+    // unicode: isalnum table, e.g. 140 for 14.0, 160 for 16.0 (core/unicode.h)
+    mill_status (*text_stats)(mill_backend *self, const mill_text_view *in, uint32_t unicode, mill_text_stat *out,
+                              mill_error *err);
+    // out: count * num_perm values, row i the signature of text i (tokens = str.split()); start value 2^32 - 1.
+    mill_status (*minhash)(mill_backend *self, const mill_text_view *in, const mill_minhash_params *params, uint32_t *out,
+                           mill_error *err);
+    void (*close)(mill_backend *self); // NULL is fine
+} mill_backend_ops;
+
+struct mill_backend {
+    const mill_backend_ops *ops;
+};
+
+extern const mill_backend_ops mill_backend_ref; // plain C
+extern const mill_backend_ops mill_backend_cpu; // AVX2 and SHA-NI where the processor has them, plain C elsewhere
+// By name ("ref", "cpu", "auto"); NULL if there is no such backend in this build.
+const mill_backend_ops *mill_backend_find(const char *name);
+
+#endif

@@ -1,0 +1,204 @@
+// alloc.c: the allocation seam and the growable buffer.
+#include "core/alloc.h"
+
+#include "core/utf8.h"
+
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+// The counters are the seam's only state; relaxed order is enough because tests that use them are single-threaded or
+// only ask for "some allocation fails".
+static _Atomic uint64_t alloc_count;
+static _Atomic uint64_t alloc_left = UINT64_MAX;
+
+static bool may_allocate(void)
+{
+    atomic_fetch_add_explicit(&alloc_count, 1, memory_order_relaxed);
+    uint64_t left = atomic_load_explicit(&alloc_left, memory_order_relaxed);
+    if (left == UINT64_MAX)
+        return true;
+    if (left == 0)
+        return false;
+    atomic_store_explicit(&alloc_left, left - 1, memory_order_relaxed);
+    return true;
+}
+
+void mill_alloc_fail_after(uint64_t count)
+{
+    atomic_store(&alloc_left, count);
+}
+
+uint64_t mill_alloc_count(void)
+{
+    return atomic_load(&alloc_count);
+}
+
+void *mill_alloc(size_t bytes)
+{
+    return may_allocate() ? malloc(bytes != 0 ? bytes : 1) : NULL;
+}
+
+void *mill_alloc_zero(size_t count, size_t size)
+{
+    return may_allocate() ? calloc(count != 0 ? count : 1, size != 0 ? size : 1) : NULL;
+}
+
+void *mill_realloc(void *pointer, size_t bytes)
+{
+    return may_allocate() ? realloc(pointer, bytes != 0 ? bytes : 1) : NULL;
+}
+
+void *mill_realloc_array(void *pointer, size_t count, size_t size)
+{
+    size_t bytes;
+    return __builtin_mul_overflow(count, size, &bytes) ? NULL : mill_realloc(pointer, bytes);
+}
+
+void mill_free(void *pointer)
+{
+    free(pointer);
+}
+
+char *mill_strndup(const char *text, size_t bytes)
+{
+    char *copy = mill_alloc(bytes + 1);
+    if (copy != NULL) {
+        memcpy(copy, text, bytes);
+        copy[bytes] = '\0';
+    }
+    return copy;
+}
+
+char *mill_strdup(const char *text)
+{
+    return mill_strndup(text, strlen(text));
+}
+
+mill_status mill_grow(void **array, size_t *capacity, size_t need, size_t size, mill_error *err)
+{
+    if (need <= *capacity)
+        return MILL_OK;
+    size_t wanted = *capacity < 8 ? 8 : *capacity;
+    while (wanted < need) {
+        if (__builtin_mul_overflow(wanted, (size_t)2, &wanted))
+            return mill_fail_nomem(err, "growing an array");
+    }
+    void *grown = mill_realloc_array(*array, wanted, size);
+    if (grown == NULL)
+        return mill_fail_nomem(err, "growing an array");
+    *array = grown;
+    *capacity = wanted;
+    return MILL_OK;
+}
+
+mill_status mill_buf_reserve(mill_buf *buf, size_t more, mill_error *err)
+{
+    size_t need;
+    if (__builtin_add_overflow(buf->bytes, more, &need))
+        return mill_fail_nomem(err, "growing a buffer");
+    return MILL_GROW(buf->data, buf->capacity, need, err);
+}
+
+mill_status mill_buf_append(mill_buf *buf, const void *data, size_t bytes, mill_error *err)
+{
+    MILL_TRY(mill_buf_reserve(buf, bytes, err));
+    if (bytes != 0)
+        memcpy(buf->data + buf->bytes, data, bytes);
+    buf->bytes += bytes;
+    return MILL_OK;
+}
+
+mill_status mill_buf_append_text(mill_buf *buf, const char *text, mill_error *err)
+{
+    return mill_buf_append(buf, text, strlen(text), err);
+}
+
+mill_status mill_buf_append_u64(mill_buf *buf, uint64_t value, mill_error *err)
+{
+    char digits[20];
+    size_t at = sizeof digits;
+    do {
+        digits[--at] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value != 0);
+    return mill_buf_append(buf, digits + at, sizeof digits - at, err);
+}
+
+mill_status mill_buf_printf(mill_buf *buf, mill_error *err, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    va_list again;
+    va_copy(again, args);
+    int length = vsnprintf(NULL, 0, format, args);
+    va_end(args);
+    mill_status status = length < 0 ? MILL_INTERNAL : mill_buf_reserve(buf, (size_t)length + 1, err);
+    if (status == MILL_OK) {
+        vsnprintf((char *)buf->data + buf->bytes, (size_t)length + 1, format, again);
+        buf->bytes += (size_t)length;
+    }
+    va_end(again);
+    return status;
+}
+
+mill_status mill_buf_append_json(mill_buf *buf, const void *text, size_t bytes, mill_error *err)
+{
+    static const char hex[] = "0123456789abcdef";
+    const uint8_t *in = text;
+    MILL_TRY(mill_buf_reserve(buf, bytes * 6 + 2, err)); // \u00XX for every byte at worst
+    uint8_t *out = buf->data + buf->bytes;
+    *out++ = '"';
+    for (size_t i = 0; i < bytes;) {
+        uint8_t c = in[i];
+        if (c >= 0x80) {
+            size_t length = mill_utf8_sequence(in + i, bytes - i);
+            if (length == 0) {
+                memcpy(out, "\xef\xbf\xbd", 3);
+                out += 3;
+                i++;
+            } else {
+                memcpy(out, in + i, length);
+                out += length;
+                i += length;
+            }
+            continue;
+        }
+        i++;
+        if (c >= 0x20 && c != '"' && c != '\\' && c != 0x7f) {
+            *out++ = c;
+            continue;
+        }
+        *out++ = '\\';
+        switch (c) {
+        case '"':
+        case '\\': *out++ = c; break;
+        case '\n': *out++ = 'n'; break;
+        case '\r': *out++ = 'r'; break;
+        case '\t': *out++ = 't'; break;
+        case '\b': *out++ = 'b'; break;
+        case '\f': *out++ = 'f'; break;
+        default:
+            memcpy(out, "u00", 3);
+            out[3] = (uint8_t)hex[c >> 4];
+            out[4] = (uint8_t)hex[c & 15];
+            out += 5;
+        }
+    }
+    *out++ = '"';
+    buf->bytes = (size_t)(out - buf->data);
+    return MILL_OK;
+}
+
+void mill_buf_clear(mill_buf *buf)
+{
+    buf->bytes = 0;
+}
+
+void mill_buf_free(mill_buf *buf)
+{
+    mill_free(buf->data);
+    *buf = (mill_buf){0};
+}

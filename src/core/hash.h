@@ -1,0 +1,43 @@
+// hash.h: 128-bit keys over XXH3, and SHA-256 for files.
+#ifndef MILL_CORE_HASH_H
+#define MILL_CORE_HASH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "core/status.h"
+
+typedef struct mill_key {
+    uint64_t low, high;
+} mill_key;
+
+static inline bool mill_key_equal(mill_key a, mill_key b)
+{
+    return a.low == b.low && a.high == b.high;
+}
+
+static inline int mill_key_compare(mill_key a, mill_key b)
+{
+    if (a.high != b.high)
+        return a.high < b.high ? -1 : 1;
+    return a.low < b.low ? -1 : a.low > b.low;
+}
+
+static inline mill_key mill_hash128(const void *data, size_t bytes)
+{
+    XXH128_hash_t h = XXH3_128bits(data, bytes);
+    return (mill_key){h.low64, h.high64};
+}
+
+// SHA-256, streaming (libcrypto). create returns NULL without memory.
+void *mill_sha256_create(void);
+void mill_sha256_update(void *sha256, const void *data, size_t bytes);
+void mill_sha256_finish(void *sha256, uint8_t digest[32]); // destroys it
+void mill_sha256_destroy(void *sha256);                    // without a result; NULL is fine
+void mill_hex(const uint8_t *data, size_t bytes, char *out); // 2 * bytes digits and a NUL
+
+#endif
