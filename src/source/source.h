@@ -1,0 +1,107 @@
+// source.h: bytes -> records. A source is an ordered list of inputs, pulled block by block: mill_source_next runs under the
+// caller's lock and only reads, decompresses and cuts; mill_source_parse turns a block into a batch on any thread.
+//
+// An input is one file (or standard input), or one source tree. Records are numbered from 1 in each input: the line number of
+// a JSONL file (blank lines count as lines but are no records), the place in bytewise path order of a tree. Blocks are cut by
+// bytes at record ends, so they depend on the inputs and block_bytes alone, never on threads or timing; what comes out of the
+// pipeline does not depend on block_bytes either.
+#ifndef MILL_SOURCE_SOURCE_H
+#define MILL_SOURCE_SOURCE_H
+
+#include "core/fs.h"
+#include "record/batch.h"
+#include "record/quarantine.h"
+
+typedef enum mill_field { // what a record is made of; each is filled from one of several column names
+    MILL_FIELD_CONTENT,
+    MILL_FIELD_LANGUAGE,
+    MILL_FIELD_REPO,
+    MILL_FIELD_PATH,
+    MILL_FIELD_STARS,
+    MILL_FIELD_LICENCE,
+    MILL_FIELD_COUNT
+} mill_field;
+extern const char *const mill_field_names[MILL_FIELD_COUNT]; // "content", "language", "repo", "path", "stars", "licence"
+
+typedef enum mill_bad_unicode { MILL_UNICODE_REPLACE, MILL_UNICODE_DROP, MILL_UNICODE_ERROR } mill_bad_unicode;
+
+typedef struct mill_source_options {
+    const char *format;          // NULL or "auto", "jsonl", "tree"
+    const char *preset;          // "auto", "guide", "the-stack", "github-code", "starcoderdata", "bigquery"; auto: the first
+                                 // mapped column name that a record has, over all presets
+    const char *field[MILL_FIELD_COUNT]; // column name by --field, or NULL
+    mill_data_type type;         // of records that do not tell (--source-type)
+    bool type_given;             // true: the type above beats what the language suggests
+    bool strip_metadata_head;    // remove a leading <reponame>..<filename>..<gh_stars>.. line (StarCoderData)
+    mill_bad_unicode bad_unicode;// lone surrogates: U+FFFD, quarantine, or refuse the input
+    uint64_t record_bytes_max;   // a longer record is quarantined (64 MiB)
+    uint64_t block_bytes;        // aim for this many bytes a block
+    bool follow_links;           // trees: follow links that leave the root
+} mill_source_options;
+
+typedef struct mill_input_info { // one input, for plans, manifests and messages
+    const char *name;            // relative name: the argument without its leading directories; for files found in a
+                                 // directory argument, DIRECTORY_NAME/path below it; "-" for standard input. Unique.
+    const char *path;            // to open it
+    bool is_tree;
+    uint64_t file_bytes;         // raw bytes on disk (trees: sum), 0 for standard input
+    uint64_t files;              // 1, or regular files of the tree
+    uint64_t skipped_binary, skipped_empty, skipped_other; // trees: files that are no records, by cause; filled while reading
+    uint64_t records;            // records seen so far (read, quarantined ones included)
+    char sha256[65];             // of the raw file, or of (path, size, content hash) of a tree's files; valid when done
+    bool done;
+} mill_input_info;
+
+typedef struct mill_source mill_source;
+
+// Resolves arguments (files, directories, "-") into inputs in the given order; a directory expands bytewise by path. A directory is a
+// source tree unless every regular file in it (hidden ones aside) has a record suffix (.jsonl .ndjson .json, with .gz or .zst).
+// A missing or unreadable argument is MILL_INPUT naming it. FIFOs, sockets and devices inside directories are skipped and counted.
+mill_status mill_source_open(const mill_fs *fs, const char *const *arguments, size_t count,
+                             const mill_source_options *options, mill_language_table *languages, mill_source **out,
+                             mill_error *err) MILL_MUST_CHECK;
+size_t mill_source_input_count(const mill_source *source);
+const mill_input_info *mill_source_input(const mill_source *source, size_t index);
+void mill_source_close(mill_source *source); // NULL is fine
+
+// Raw records as cut from the inputs. Reused from call to call; zero-initialise, free with mill_block_free.
+typedef struct mill_block_piece {
+    uint32_t input;
+    uint64_t first_record; // number of the first record (or line) in this piece
+    uint64_t offset;       // of the piece in the decompressed input
+    uint64_t begin, bytes; // place in block->bytes
+    uint32_t path;         // trees: offset of the NUL-terminated path in block->paths
+} mill_block_piece;
+
+typedef struct mill_block {
+    uint64_t unit;               // 0, 1, 2, ...
+    mill_buf bytes;              // JSONL: whole lines; tree: file contents
+    mill_buf paths;
+    mill_block_piece *pieces;
+    size_t piece_count, piece_capacity;
+    mill_quarantine quarantine;  // what the reader itself found: too_long lines, damaged streams
+} mill_block;
+void mill_block_free(mill_block *block);
+
+// Reads the next block; *end when there is none (the block is then empty). Not thread-safe.
+mill_status mill_source_next(mill_source *source, mill_block *block, bool *end, mill_error *err) MILL_MUST_CHECK;
+
+// Scratch memory of one parsing thread.
+typedef struct mill_parser mill_parser;
+mill_status mill_parser_open(const mill_source *source, mill_parser **out, mill_error *err) MILL_MUST_CHECK;
+void mill_parser_close(mill_parser *parser);
+
+typedef struct mill_parse_counts { // added to, not set
+    uint64_t read;               // records: appended + quarantined (those of block->quarantine included)
+    uint64_t quarantined;
+    uint64_t replaced_surrogates, replaced_bytes; // code points / bad byte runs that became U+FFFD
+    uint64_t stripped_heads, stripped_bom;
+    uint64_t missing_stars;
+} mill_parse_counts;
+
+// Appends every good record of the block to the batch and every bad one to quarantine (sorted by input, record), counts both
+// by input: counts has one row an input. Thread-safe for different parsers.
+mill_status mill_source_parse(mill_parser *parser, const mill_block *block, mill_batch *batch, mill_quarantine *quarantine,
+                              mill_parse_counts *counts, mill_error *err) MILL_MUST_CHECK;
+
+#endif
