@@ -1,0 +1,2 @@
+// api.c: the public functions of shardmill.h.
+#include "core/status.h"
