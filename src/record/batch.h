@@ -64,6 +64,8 @@ typedef struct mill_record {
 void mill_batch_init(mill_batch *batch);
 void mill_batch_clear(mill_batch *batch); // keeps the memory
 void mill_batch_free(mill_batch *batch);
+// Makes room for `rows` records in all columns.
+mill_status mill_batch_reserve(mill_batch *batch, uint32_t rows, mill_error *err) MILL_MUST_CHECK;
 // Copies the record in and computes its keys. verdict = MILL_KEPT, flags = 0.
 mill_status mill_batch_append(mill_batch *batch, const mill_record *record, mill_error *err) MILL_MUST_CHECK;
 // Drops the records whose verdict is not MILL_KEPT, keeping order; text and meta are compacted.
