@@ -56,6 +56,108 @@ MILL_API const char *mill_version(void);
 MILL_API int mill_status_exit_code(mill_status status);
 MILL_API const char *mill_status_code(mill_status status); // "E_IO", ...
 
+// ---- running -----------------------------------------------------------------------------------------------------------------
+
+// Which part of the pipeline a run does. The parts that are off are passed through: records in, the same records out.
+typedef enum mill_stage_set {
+    MILL_STAGES_ALL,    // records in, training shards out
+    MILL_STAGES_FILTER, // records in, the records that pass out (records/)
+    MILL_STAGES_DEDUP,  // records in, the first of each group of duplicates out (records/)
+    MILL_STAGES_TRAIN,  // records in, a tokenizer out (tokenizer/)
+    MILL_STAGES_ENCODE, // records in, rows of token ids out (rows/)
+    MILL_STAGES_PACK,   // rows of token ids in, shards out
+} mill_stage_set;
+
+typedef enum mill_log_level { MILL_LOG_ERROR, MILL_LOG_WARNING, MILL_LOG_INFO, MILL_LOG_DEBUG } mill_log_level;
+
+typedef struct mill_progress {
+    const char *stage;     // what is being done: "read", "syntax and signatures", "train", ...
+    uint64_t done, total;  // in unit; total 0: not known
+    const char *unit;      // "bytes", "records", "merges", "samples"
+    double fraction;       // of the whole run, 0..1, by measured cost of the stages
+    double seconds;        // since the run began
+    double seconds_left;   // estimate; negative: not known yet
+    uint64_t bytes_read;   // of input text so far
+    uint64_t records_read;
+} mill_progress;
+
+typedef struct mill_run_options {
+    size_t struct_size;             // sizeof(mill_run_options): set by MILL_RUN_OPTIONS_INIT
+    mill_stage_set stages;
+    const char *const *inputs;      // files, directories, "-"
+    size_t input_count;
+    const char *output;             // directory
+    const char *recipe;             // built-in name or file
+    const char *const *sets;        // "key=value"
+    size_t set_count;
+    const char *const *languages;   // keep only these; 0: all
+    size_t language_count;
+    const char *tokenizer;          // tokenizer.json to use; NULL: train one
+    const char *format;             // comma-separated: "jsonl.zst", "jsonl"
+    const char *input_format;       // NULL: by content and name; "jsonl", "tree"
+    const char *source_type;        // NULL: source; "source", "docs", "qa", "notebook", "contest"
+    const char *field_preset;       // NULL: any known column name; "guide", "the-stack", ...
+    const char *const *fields;      // "field=column"
+    size_t field_count;
+    const char *device;             // "auto", "cpu"; "cuda" where a GPU build is present
+    const char *backend;            // NULL: by device; "ref", "cpu": tests
+    uint32_t threads;               // 0: all cores
+    uint64_t memory_bytes;          // 0: half of the memory
+    uint64_t batch_bytes;           // 0: 8 MiB of text; never changes the output
+    bool overwrite;                 // remove an earlier run of ours in the directory first
+    bool strict;                    // quarantined records make the result MILL_INPUT, after finishing
+    bool keep_work;                 // keep the stage files
+    bool fast;                      // no fsync: for tests and scratch runs
+    bool full_input_check;          // fingerprint inputs by their whole content
+    bool recheck;                   // resume: read finished files again instead of trusting size and name
+    void (*log)(void *context, mill_log_level level, const char *message); // one line, no newline; may be NULL
+    void (*progress)(void *context, const mill_progress *progress);        // now and then, from one thread; may be NULL
+    void *context;                  // for both
+    const volatile int *stop;       // a nonzero value stops the run at the next safe point (MILL_STOPPED); may be NULL
+    const void *fs;                 // test hook: another file system (core/fs.h); NULL: the real one
+} mill_run_options;
+#define MILL_RUN_OPTIONS_INIT                                                                      \
+    {                                                                                              \
+        .struct_size = sizeof(mill_run_options), .recipe = "default", .format = "jsonl.zst", .device = "auto" \
+    }
+
+typedef struct mill_run_summary {
+    uint64_t read, kept, rejected, duplicate_exact, duplicate_near, unselected, quarantined; // records
+    uint64_t samples, tokens, shards;
+    double seconds;
+    bool already_complete; // nothing had to be done
+} mill_run_summary;
+
+// Runs the pipeline into options->output, going on where an earlier run of the same plan stopped. On failure the directory is left so
+// that the same call goes on. Blocks; uses options->threads threads.
+MILL_API mill_status mill_run(const mill_run_options *options, mill_run_summary *summary, mill_error *err);
+
+// ---- texts: results of the other commands, as text or one JSON document; free with mill_text_free ---------------------------------
+
+typedef struct mill_text {
+    char *data; // NUL-terminated
+    size_t bytes;
+} mill_text;
+MILL_API void mill_text_free(mill_text *text);
+
+// The plan of a run before it starts: inputs, recipe as used, stages (json: one document). Writes nothing.
+MILL_API mill_status mill_dry_run(const mill_run_options *options, bool json, mill_text *out, mill_error *err);
+// Estimates from a sample of the inputs: documents, tokens, disk, memory, time.
+MILL_API mill_status mill_plan(const mill_run_options *options, bool json, mill_text *out, mill_error *err);
+// A built-in recipe ("guide", "default") or a recipe file, with a comment for each key.
+MILL_API mill_status mill_recipe_text(const char *name, const char *const *sets, size_t set_count, mill_text *out, mill_error *err);
+// Re-reads everything that was written: sums, seal, shards, accounting. MILL_VERIFY names the first damage.
+MILL_API mill_status mill_verify(const char *directory, uint32_t threads, mill_text *out, mill_error *err);
+// The metrics of a finished run.
+MILL_API mill_status mill_stats(const char *directory, bool json, mill_text *out, mill_error *err);
+// Random packed samples, decoded, FIM parts and document ends marked; color: with terminal escapes.
+MILL_API mill_status mill_inspect(const char *directory, uint32_t samples, uint64_t seed, bool color, mill_text *out, mill_error *err);
+// Every filter's measured value beside its limit for one record: line `line` (1-based) of a file, or of standard input ("-").
+MILL_API mill_status mill_explain(const mill_run_options *options, const char *file, uint64_t line, bool json, mill_text *out,
+                                  mill_error *err);
+// What can compute here: CPU features, GPUs, ranks, compiled-in options.
+MILL_API mill_status mill_devices(bool json, mill_text *out, mill_error *err);
+
 #ifdef __cplusplus
 }
 #endif

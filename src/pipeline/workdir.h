@@ -1,0 +1,88 @@
+// workdir.h: an output directory: its lock, its plan, and the commit protocol that makes files appear complete or not at all.
+//
+// A unit is (stage, number). Its files are written to .shardmill/tmp, synced, renamed, their directories synced; then one
+// journal record makes the unit done. Records of several units are committed together, at most 2 s or 1 GiB apart.
+#ifndef MILL_PIPELINE_WORKDIR_H
+#define MILL_PIPELINE_WORKDIR_H
+
+#include <cjson/cJSON.h>
+
+#include "core/fs.h"
+
+typedef struct mill_workdir mill_workdir;
+
+typedef struct mill_workdir_options {
+    const char *path;
+    bool overwrite, fast, recheck;
+    void (*log)(void *context, mill_log_level level, const char *message);
+    void *context;
+} mill_workdir_options;
+
+// Makes or opens the directory, takes the lock (MILL_LOCKED when another run holds it), empties tmp and reads the journal.
+mill_status mill_workdir_open(const mill_fs *fs, const mill_workdir_options *options, mill_workdir **out, mill_error *err)
+    MILL_MUST_CHECK;
+void mill_workdir_close(mill_workdir *dir); // gives the lock back; NULL is fine
+
+// Compares `plan` with the plan stored in the directory: equal, or none yet (it is stored), or MILL_PLAN naming the first difference.
+// A directory with foreign files and no plan is MILL_PLAN as well.
+mill_status mill_workdir_check_plan(mill_workdir *dir, const cJSON *plan, mill_error *err) MILL_MUST_CHECK;
+// The stored state value of a number under `name` in the plan's "state" object, or `value`, stored now, when there is none yet.
+// For choices that a resume must keep although they do not change the output (batch size).
+mill_status mill_workdir_keep_state(mill_workdir *dir, const char *name, uint64_t *value, mill_error *err) MILL_MUST_CHECK;
+bool mill_workdir_is_complete(const mill_workdir *dir); // a manifest is there
+
+int mill_workdir_handle(const mill_workdir *dir);           // directory handle of the output
+const mill_fs *mill_workdir_fs(const mill_workdir *dir);
+const char *mill_workdir_path(const mill_workdir *dir);
+
+// One file of a unit that is being made.
+typedef struct mill_unit_file {
+    char path[160];      // final place below the output directory
+    char tmp[64];        // name below the output directory until then
+    uint64_t bytes;
+    char sha256[65];
+    mill_outfile out;    // open while it is written
+} mill_unit_file;
+
+#define MILL_UNIT_FILES_MAX 6
+typedef struct mill_unit {
+    char stage[24];
+    uint64_t number;
+    mill_unit_file files[MILL_UNIT_FILES_MAX];
+    uint32_t file_count;
+    cJSON *payload;      // facts that later stages need; owned; NULL: none
+} mill_unit;
+
+void mill_unit_init(mill_unit *unit, const char *stage, uint64_t number);
+// Adds a file and opens it for writing (mill_outfile_write on the returned file's out).
+mill_status mill_unit_create(mill_workdir *dir, mill_unit *unit, const char *path, mill_unit_file **file, mill_error *err)
+    MILL_MUST_CHECK;
+// Adds a whole file from memory.
+mill_status mill_unit_add(mill_workdir *dir, mill_unit *unit, const char *path, const void *data, size_t bytes, mill_error *err)
+    MILL_MUST_CHECK;
+// Hands the unit over: its files are closed; it is done at the latest after the next mill_workdir_flush. Thread-safe. The unit is
+// released in every case.
+mill_status mill_unit_commit(mill_workdir *dir, mill_unit *unit, mill_error *err) MILL_MUST_CHECK;
+void mill_unit_abort(mill_workdir *dir, mill_unit *unit);
+mill_status mill_workdir_flush(mill_workdir *dir, mill_error *err) MILL_MUST_CHECK; // commits what is pending
+
+// Done units. The record is {"stage", "unit", "files": [{"path", "bytes", "sha256"}], "payload"}, NULL if the unit is not done.
+const cJSON *mill_workdir_done(mill_workdir *dir, const char *stage, uint64_t number);
+// All product files (outside .shardmill) of done units, sorted by path: for the manifest. Borrowed strings.
+typedef struct mill_product {
+    const char *path, *sha256;
+    uint64_t bytes;
+} mill_product;
+mill_status mill_workdir_products(mill_workdir *dir, mill_product **products, size_t *count, mill_error *err) MILL_MUST_CHECK;
+
+// Reads a stage file of a done unit whole.
+mill_status mill_workdir_read(mill_workdir *dir, const char *path, mill_buf *out, mill_error *err) MILL_MUST_CHECK;
+
+// The end: SHA256SUMS and manifest.json, in this order, each durable before the next; then state files go (unless keep_work).
+mill_status mill_workdir_seal(mill_workdir *dir, const mill_buf *sums, const mill_buf *manifest, bool keep_work, mill_error *err)
+    MILL_MUST_CHECK;
+// Writes a state file (.shardmill/NAME), not part of the product.
+mill_status mill_workdir_write_state(mill_workdir *dir, const char *name, const void *data, size_t bytes, mill_error *err)
+    MILL_MUST_CHECK;
+
+#endif
