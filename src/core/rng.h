@@ -26,7 +26,8 @@ static inline uint64_t mill_draw(uint64_t seed, mill_purpose purpose, mill_key k
 // Uniform integer in [0, bound) from 64 bits by multiply-shift; bound > 0.
 static inline uint64_t mill_draw_below(uint64_t bits, uint64_t bound)
 {
-    return (uint64_t)(((unsigned __int128)bits * bound) >> 64);
+    __extension__ typedef unsigned __int128 wide;
+    return (uint64_t)(((wide)bits * bound) >> 64);
 }
 
 // The top 53 bits as CPython's random() would give them; only for comparing with a rate.

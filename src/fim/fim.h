@@ -1,5 +1,13 @@
 // fim.h: fill-in-the-middle. Decides whether and where a piece of text is cut; the order of the parts and the sentinels are the
 // encoder's business (encode.h). Except in guide mode prefix, middle and suffix concatenate to the source bytes exactly.
+//
+// Draws: word n of a piece is mill_draw(seed, MILL_DRAW_FIM, key, piece << 32 | n), cut down by multiply-shift.
+//   n = 0: transform iff below(1000) < rate_permille       n = 1: SPM iff below(1000) < spm_permille, else PSM
+//   char, line, token: n = 2, 3: two position numbers, sorted (equal is allowed: an empty middle)
+//   block: n = 2: which block, in order of the blocks' ends; without a block as line
+//   line-completion: n = 2: which non-blank line, n = 3: before which of its code points
+//   multi: n = 2: 2..4 spans, n = 3..: two code point positions for each span, all sorted
+//   guide: n = 2: i = 1 + below(lines - 2), n = 3: j = i + 1 + below(lines - 1 - i)
 #ifndef MILL_FIM_FIM_H
 #define MILL_FIM_FIM_H
 
@@ -42,6 +50,9 @@ typedef struct mill_fim mill_fim; // one worker's handle: scratch, parsers for b
 mill_status mill_fim_open(const mill_fim_options *options, const mill_language_table *languages, mill_fim **out,
                           mill_error *err) MILL_MUST_CHECK;
 void mill_fim_close(mill_fim *fim);
+
+// Does word 0 ask for a transform of this piece? True does not promise one: the text may be too short or offer no cut.
+bool mill_fim_drawn(const mill_fim *fim, mill_key key, uint32_t piece);
 
 // Plans piece number `piece` of the record with `key` (counter draws). token_ends: end offsets of the piece's tokens, needed
 // for cut token only, else NULL.
