@@ -15,7 +15,8 @@ typedef enum mill_open_mode {
     MILL_OPEN_READ_OWN,  // O_RDONLY|O_NOFOLLOW: files below an output directory
     MILL_OPEN_CREATE,    // O_WRONLY|O_CREAT|O_EXCL|O_NOFOLLOW
     MILL_OPEN_APPEND,    // O_RDWR|O_CREAT|O_APPEND|O_NOFOLLOW: the journal
-    MILL_OPEN_DIRECTORY, // O_RDONLY|O_DIRECTORY
+    MILL_OPEN_DIRECTORY, // O_RDONLY|O_DIRECTORY; links are followed
+    MILL_OPEN_DIRECTORY_OWN, // O_RDONLY|O_DIRECTORY|O_NOFOLLOW: directories below an output directory
 } mill_open_mode;
 
 typedef enum mill_file_kind { MILL_FILE_REGULAR, MILL_FILE_DIRECTORY, MILL_FILE_LINK, MILL_FILE_OTHER } mill_file_kind;

@@ -23,6 +23,8 @@ static inline uint64_t mill_draw(uint64_t seed, mill_purpose purpose, mill_key k
     return XXH3_64bits_withSeed(words, sizeof words, seed);
 }
 
+__extension__ typedef unsigned __int128 mill_u128; // the result of one multiply instruction
+
 // Uniform integer in [0, bound) from 64 bits by multiply-shift; bound > 0.
 static inline uint64_t mill_draw_below(uint64_t bits, uint64_t bound)
 {
