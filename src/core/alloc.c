@@ -135,7 +135,8 @@ mill_status mill_buf_printf(mill_buf *buf, mill_error *err, const char *format, 
     va_copy(again, args);
     int length = vsnprintf(NULL, 0, format, args);
     va_end(args);
-    mill_status status = length < 0 ? MILL_INTERNAL : mill_buf_reserve(buf, (size_t)length + 1, err);
+    mill_status status = length < 0 ? mill_fail(err, MILL_INTERNAL, "a text cannot be formatted")
+                                    : mill_buf_reserve(buf, (size_t)length + 1, err);
     if (status == MILL_OK) {
         vsnprintf((char *)buf->data + buf->bytes, (size_t)length + 1, format, again);
         buf->bytes += (size_t)length;
@@ -144,52 +145,70 @@ mill_status mill_buf_printf(mill_buf *buf, mill_error *err, const char *format, 
     return status;
 }
 
-mill_status mill_buf_append_json(mill_buf *buf, const void *text, size_t bytes, mill_error *err)
+// Bytes from `start` that stand for themselves in a JSON string: whole valid characters that need no escape.
+static size_t plain_run(const uint8_t *text, size_t start, size_t bytes)
 {
-    static const char hex[] = "0123456789abcdef";
-    const uint8_t *in = text;
-    MILL_TRY(mill_buf_reserve(buf, bytes * 6 + 2, err)); // \u00XX for every byte at worst
-    uint8_t *out = buf->data + buf->bytes;
-    *out++ = '"';
-    for (size_t i = 0; i < bytes;) {
-        uint8_t c = in[i];
+    size_t i = start;
+    while (i < bytes) {
+        uint8_t c = text[i];
         if (c >= 0x80) {
-            size_t length = mill_utf8_sequence(in + i, bytes - i);
-            if (length == 0) {
-                memcpy(out, "\xef\xbf\xbd", 3);
-                out += 3;
-                i++;
-            } else {
-                memcpy(out, in + i, length);
-                out += length;
-                i += length;
-            }
-            continue;
-        }
-        i++;
-        if (c >= 0x20 && c != '"' && c != '\\' && c != 0x7f) {
-            *out++ = c;
-            continue;
-        }
-        *out++ = '\\';
-        switch (c) {
-        case '"':
-        case '\\': *out++ = c; break;
-        case '\n': *out++ = 'n'; break;
-        case '\r': *out++ = 'r'; break;
-        case '\t': *out++ = 't'; break;
-        case '\b': *out++ = 'b'; break;
-        case '\f': *out++ = 'f'; break;
-        default:
-            memcpy(out, "u00", 3);
-            out[3] = (uint8_t)hex[c >> 4];
-            out[4] = (uint8_t)hex[c & 15];
-            out += 5;
+            size_t length = mill_utf8_sequence(text + i, bytes - i);
+            if (length == 0)
+                break;
+            i += length;
+        } else if (c >= 0x20 && c != '"' && c != '\\' && c != 0x7f) {
+            i++;
+        } else {
+            break;
         }
     }
-    *out++ = '"';
-    buf->bytes = (size_t)(out - buf->data);
-    return MILL_OK;
+    return i - start;
+}
+
+// Writes what stands for byte c, which cannot stand for itself; returns its length, at most 6.
+static size_t escape_byte(uint8_t c, uint8_t out[6])
+{
+    static const char hex[] = "0123456789abcdef";
+    static const char shorts[] = "\"\"\\\\\nn\rr\tt\bb\ff"; // the byte, then its letter
+    if (c >= 0x80) {
+        memcpy(out, "\xef\xbf\xbd", 3);
+        return 3;
+    }
+    out[0] = '\\';
+    for (size_t i = 0; shorts[i] != '\0'; i += 2) {
+        if (c == (uint8_t)shorts[i]) {
+            out[1] = (uint8_t)shorts[i + 1];
+            return 2;
+        }
+    }
+    memcpy(out + 1, "u00", 3);
+    out[4] = (uint8_t)hex[c >> 4];
+    out[5] = (uint8_t)hex[c & 15];
+    return 6;
+}
+
+static mill_status append_json(mill_buf *buf, const uint8_t *text, size_t bytes, mill_error *err)
+{
+    MILL_TRY(mill_buf_append(buf, "\"", 1, err));
+    for (size_t i = 0; i < bytes;) {
+        size_t run = plain_run(text, i, bytes);
+        MILL_TRY(mill_buf_append(buf, text + i, run, err));
+        i += run;
+        if (i == bytes)
+            break;
+        uint8_t escaped[6];
+        MILL_TRY(mill_buf_append(buf, escaped, escape_byte(text[i++], escaped), err));
+    }
+    return mill_buf_append(buf, "\"", 1, err);
+}
+
+mill_status mill_buf_append_json(mill_buf *buf, const void *text, size_t bytes, mill_error *err)
+{
+    const size_t start = buf->bytes;
+    mill_status status = append_json(buf, text, bytes, err);
+    if (status != MILL_OK)
+        buf->bytes = start;
+    return status;
 }
 
 void mill_buf_clear(mill_buf *buf)

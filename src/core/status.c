@@ -90,10 +90,18 @@ mill_status mill_fail_errno(mill_error *err, int sys_errno, const char *format, 
     fill(err, status, sys_errno, format, args);
     va_end(args);
     if (err != NULL) {
-        char reason[128];
-        const char *text = strerror_r(sys_errno, reason, sizeof reason);
+        char buffer[128];
+        char reason[320];
+        int length = snprintf(reason, sizeof reason, ": %s%s", strerror_r(sys_errno, buffer, sizeof buffer),
+                              advice(sys_errno));
+        // A long path may fill the message; the reason is worth more than the path's end.
+        size_t room = sizeof err->message - 1 - (length > 0 ? (size_t)length : 0);
         size_t used = strlen(err->message);
-        snprintf(err->message + used, sizeof err->message - used, ": %s%s", text, advice(sys_errno));
+        if (used > room) {
+            memcpy(err->message + room - 3, "...", 3);
+            used = room;
+        }
+        snprintf(err->message + used, sizeof err->message - used, "%s", reason);
     }
     return status;
 }
