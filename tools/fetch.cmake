@@ -142,9 +142,9 @@ if(MILL_HAVE_TREE_SITTER)
     target_sources(mill_grammars PRIVATE ${mill_sources})
     set_source_files_properties(${mill_sources} PROPERTIES INCLUDE_DIRECTORIES ${mill_pack}/${grammar}/src)
   endforeach()
-  # This archive lacks the grammar headers; those of another grammar of the same ABI (14) fit.
+  # This archive lacks the grammar headers; those of another grammar made by the same generator (ABI 14) fit.
   target_sources(mill_grammars PRIVATE ${mill_csharp}/parser.c ${mill_csharp}/scanner.c)
-  set_source_files_properties(${mill_csharp}/parser.c ${mill_csharp}/scanner.c PROPERTIES INCLUDE_DIRECTORIES ${mill_pack}/cpp/src)
+  set_source_files_properties(${mill_csharp}/parser.c ${mill_csharp}/scanner.c PROPERTIES INCLUDE_DIRECTORIES ${mill_pack}/java/src)
   target_include_directories(mill_grammars SYSTEM INTERFACE ${mill_runtime}/include)
   target_compile_definitions(mill_grammars PRIVATE _GNU_SOURCE TREE_SITTER_HIDE_SYMBOLS)
   target_compile_options(mill_grammars PRIVATE -O2 -g0 -w -fvisibility=hidden)
