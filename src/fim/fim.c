@@ -3,6 +3,7 @@
 #include "fim/fim.h"
 
 #include "core/alloc.h"
+#include "core/grammar.h"
 #include "core/utf8.h"
 #include "fim/fim_internal.h"
 
@@ -13,6 +14,7 @@ struct mill_fim {
     mill_fim_options options;
     const mill_language_table *languages;
     mill_block_list blocks;
+    mill_grammar *grammar; // cut block only
 };
 
 mill_status mill_fim_open(const mill_fim_options *options, const mill_language_table *languages, mill_fim **out, mill_error *err)
@@ -27,6 +29,11 @@ mill_status mill_fim_open(const mill_fim_options *options, const mill_language_t
     fim->options = *options;
     fim->languages = languages;
     fim->blocks.lines_max = options->block_lines_max;
+    mill_status status = options->cut == MILL_FIM_BLOCK ? mill_grammar_open(&fim->grammar, err) : MILL_OK;
+    if (status != MILL_OK) {
+        mill_fim_close(fim);
+        return status;
+    }
     *out = fim;
     return MILL_OK;
 }
@@ -35,6 +42,7 @@ void mill_fim_close(mill_fim *fim)
 {
     if (fim == NULL)
         return;
+    mill_grammar_close(fim->grammar);
     mill_block_list_free(&fim->blocks);
     mill_free(fim);
 }
@@ -45,6 +53,34 @@ bool mill_fim_drawn(const mill_fim *fim, mill_key key, uint32_t piece)
     return mill_fim_word(&draws, MILL_FIM_WORD_TRANSFORM, 1000) < fim->options.rate_permille;
 }
 
+static bool on_code_points(const mill_cut_text *in, mill_cut_span span)
+{
+    return span.begin <= span.end && span.end <= in->bytes && (in->text[span.begin] & 0xc0) != 0x80 &&
+           (span.end == in->bytes || (in->text[span.end] & 0xc0) != 0x80);
+}
+
+// Blocks of the language's grammar; none if this build has no such grammar or it gives up.
+static mill_status blocks_by_grammar(mill_fim *fim, const char *language, const mill_cut_text *in, mill_error *err)
+{
+    mill_block_list *list = &fim->blocks;
+    mill_grammar_outcome outcome;
+    if (in->bytes == 0 || !mill_grammar_known(language))
+        return MILL_OK;
+    MILL_TRY(mill_grammar_parse(fim->grammar, language, in->text, in->bytes, mill_grammar_steps(in->bytes), &outcome, err));
+    if (outcome != MILL_GRAMMAR_PARSED)
+        return MILL_OK;
+    const mill_grammar_span *spans;
+    size_t count;
+    MILL_TRY(mill_grammar_blocks(fim->grammar, fim->options.block_lines_max, &spans, &count, err));
+    MILL_TRY(MILL_GROW(list->spans, list->capacity, count, err));
+    for (size_t i = 0; i < count; i++) {
+        const mill_cut_span span = {spans[i].begin, spans[i].end};
+        if (span.begin < in->bytes && on_code_points(in, span))
+            list->spans[list->count++] = span;
+    }
+    return MILL_OK;
+}
+
 // A block by the language's grammar, else by its habits, else a line cut.
 static mill_status cut_block(mill_fim *fim, mill_language_id language, const mill_cut_text *in, const mill_fim_draws *draws,
                              mill_fim_plan *out, bool *cut, mill_error *err)
@@ -52,9 +88,11 @@ static mill_status cut_block(mill_fim *fim, mill_language_id language, const mil
     mill_block_list *list = &fim->blocks;
     const mill_language *traits = fim->languages != NULL ? mill_language_get(fim->languages, language) : NULL;
     list->count = 0;
-    if (traits != NULL && traits->blocks == MILL_BLOCKS_INDENT)
+    if (traits != NULL)
+        MILL_TRY(blocks_by_grammar(fim, traits->name, in, err));
+    if (list->count == 0 && traits != NULL && traits->blocks == MILL_BLOCKS_INDENT)
         MILL_TRY(mill_blocks_by_indent(list, in->text, in->bytes, err));
-    else if (traits != NULL && traits->blocks == MILL_BLOCKS_BRACES)
+    else if (list->count == 0 && traits != NULL && traits->blocks == MILL_BLOCKS_BRACES)
         MILL_TRY(mill_blocks_by_braces(list, in->text, in->bytes, err));
     if (list->count == 0) {
         *cut = mill_cut_line(in, draws, out);

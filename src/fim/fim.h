@@ -4,7 +4,7 @@
 // Draws: word n of a piece is mill_draw(seed, MILL_DRAW_FIM, key, piece << 32 | n), cut down by multiply-shift.
 //   n = 0: transform iff below(1000) < rate_permille       n = 1: SPM iff below(1000) < spm_permille, else PSM
 //   char, line, token: n = 2, 3: two position numbers, sorted (equal is allowed: an empty middle)
-//   block: n = 2: which block, in order of the blocks' ends; without a block as line
+//   block: n = 2: which block, in the order of the finder (grammar: begins; indentation, braces: ends); without one as line
 //   line-completion: n = 2: which non-blank line, n = 3: before which of its code points
 //   multi: n = 2: 2..4 spans, n = 3..: two code point positions for each span, all sorted
 //   guide: n = 2: i = 1 + below(lines - 2), n = 3: j = i + 1 + below(lines - 1 - i)
