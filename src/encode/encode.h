@@ -1,5 +1,15 @@
 // encode.h: text -> rows of token ids ready to be packed: language tag, FIM parts and sentinels, end-of-text; a document longer
-// than the context is cut into pieces first, and each piece is transformed by itself.
+// than the context is cut into pieces first, and each piece is transformed by itself (encode_pieces.c).
+//
+// A row, by mode ([x]: when the options and the tokenizer have it; parts in lower case are text, encoded each by itself):
+//   NONE   [tag] text [END]                                        END only in the row that ends the document
+//   PSM    [tag] PRE prefix SUF suffix MID middle [END]
+//   SPM    [tag] PRE SUF suffix MID prefix middle [END]            variant 2 of Bavarian et al. (arXiv 2207.14255)
+//   SPANS  [tag] c0 S0 c1 S1 .. ck S0 m0 E S1 m1 E .. [END]        InCoder (arXiv 2204.05999): source = c0 m0 c1 m1 .. ck
+// S0.. are MILL_FIM_SPAN_FORMAT, E is MILL_FIM_SPAN_END. A transformed row always has END (it ends the middle). Control tokens
+// are put in as ids; content never becomes one unless parse_specials. Each row of a document has the tag.
+// Guide rows (guide_chunks): the ids of "tag, parts, end" of the whole document cut every `context` tokens wherever that falls;
+// text_begin, text_end and the cut of each chunk are those of the document.
 #ifndef MILL_ENCODE_ENCODE_H
 #define MILL_ENCODE_ENCODE_H
 
@@ -7,11 +17,21 @@
 #include "record/batch.h"
 #include "tokenizer/tokenizer.h"
 
+#define MILL_FIM_SPAN_FORMAT "<|fim_span_%u|>" // numbers 0..MILL_FIM_SPANS_MAX - 1
+#define MILL_FIM_SPAN_END "<|fim_span_end|>"
+
+// Names of control tokens as published models spell them; unused ones are NULL.
+typedef struct mill_token_preset {
+    const char *name; // "guide", "codegemma", "starcoder", "qwen", "deepseek"
+    const char *fim_prefix, *fim_middle, *fim_suffix, *fim_pad, *end;
+} mill_token_preset;
+const mill_token_preset *mill_token_preset_find(const char *name); // NULL: no such preset
+
 typedef struct mill_encode_options {
     bool parse_specials;       // guide: one string, specials in content become control tokens
     bool language_tag;         // <|lang_NAME|> first, when the tokenizer has it
     bool end_token;            // end-of-text after a document
-    uint32_t context;          // longest row in tokens (0: unlimited); guide: chunk length
+    uint32_t context;          // longest row in tokens (0: unlimited, else at least 32); guide: chunk length
     uint32_t min_chunk;        // rows shorter than this are dropped, and counted (guide: 100; default: 1)
     bool guide_chunks;         // cut the finished ids every `context` tokens (guide) instead of piece by piece
     const char *end_text;      // "<|endoftext|>"
@@ -44,7 +64,8 @@ void mill_rows_clear(mill_rows *rows);
 void mill_rows_free(mill_rows *rows);
 
 typedef struct mill_encode mill_encode; // one worker's handle
-// Checks that the tokenizer has every control token the options need (MILL_INPUT names the missing one).
+// Checks that the tokenizer has every control token the options need (MILL_INPUT names the missing one), and that it can spell
+// every byte unless guide_chunks. fim NULL or rate 0: nothing is transformed. Tokenizer and languages must outlive the handle.
 mill_status mill_encode_open(const mill_encode_options *options, const mill_fim_options *fim, const mill_tokenizer *tokenizer,
                              const mill_language_table *languages, mill_encode **out, mill_error *err) MILL_MUST_CHECK;
 void mill_encode_close(mill_encode *encode);
@@ -58,8 +79,16 @@ typedef struct mill_line_cut {
 mill_status mill_encode_batch(mill_encode *encode, const mill_batch *batch, const bool *keep, const mill_line_cut *cuts,
                               mill_rows *out, mill_error *err) MILL_MUST_CHECK;
 
-// The inverse for one row: the bytes of the document it stands for (text_begin .. text_end), from ids alone. Used by inspect
-// and by tests. Fails with MILL_VERIFY when the sentinels do not fit together.
+// Rows of these options may not restore their text exactly: chunks cut anywhere, specials in content, lost newlines.
+static inline bool mill_encode_is_lossy(const mill_encode_options *options)
+{
+    return options->parse_specials || options->guide_chunks;
+}
+
+// The inverse for one row: appends the bytes of the document it stands for (text_begin .. text_end), from ids alone. Used by
+// inspect and by tests. Fails with MILL_VERIFY when the sentinels do not fit together; if the options are lossy it then spells
+// the ids one by one, sentinels included, with mode NONE. A PSM row with an empty prefix has the ids of an SPM row and is
+// reported as one. The lost newlines of cut guide stay lost.
 mill_status mill_encode_restore(const mill_encode_options *options, const mill_tokenizer *tokenizer, const uint32_t *ids,
                                 size_t count, mill_buf *text, mill_fim_mode *mode, mill_error *err) MILL_MUST_CHECK;
 
