@@ -15,8 +15,8 @@ typedef struct mill_syntax_options {
         int32_t permille;
     } limits[48];
     size_t limit_count;
-    uint64_t timeout_ms; // no verdict (pass, counted) for a text that parses longer; 0 = none. Never decides in practice: the
-                         // cancellation is by parser operations, not by clock (see syntax.c)
+    uint64_t timeout_ms; // cpython: no verdict (pass, counted) for a text whose answer takes longer; 0 = 60000. tree-sitter is
+                         // bounded by parser operations instead (core/grammar.h), so that no clock decides
     const char *python;  // cpython: interpreter, NULL = "python3"
 } mill_syntax_options;
 
