@@ -4,6 +4,8 @@
 
 #include "backend/backend.h"
 
+#define MILL_MINHASH_PERM_MAX 4096u // permutations
+
 // Draws the permutation parameters as datasketch does with numpy's RandomState(seed) (seed 1 unless changed). The arrays
 // belong to the caller: free with mill_minhash_params_free.
 mill_status mill_minhash_params_init(mill_minhash_params *params, mill_minhash_scheme scheme, uint32_t num_perm,
