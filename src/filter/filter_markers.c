@@ -165,10 +165,15 @@ bool mill_marker_in_window(const mill_markers *markers, const mill_marker *marke
 
 static bool occurs(const mill_markers *markers, const mill_marker *m, const uint8_t *text, uint64_t bytes, bool word_language)
 {
-    for (uint64_t at = 0; at + m->bytes <= bytes; at++)
+    uint8_t first = (uint8_t)m->text[0];
+    uint8_t other = m->kind == MILL_MARKER_AUTOGEN && first >= 'a' && first <= 'z' ? (uint8_t)(first - 0x20) : first;
+    for (uint64_t at = 0; at + m->bytes <= bytes; at++) {
+        if (text[at] != first && text[at] != other)
+            continue;
         if (mill_marker_at(m, text, bytes, at, word_language) &&
             (m->kind == MILL_MARKER_TEST || mill_marker_in_window(markers, m, bytes, at)))
             return true;
+    }
     return false;
 }
 
