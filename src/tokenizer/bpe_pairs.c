@@ -1,0 +1,136 @@
+// bpe_pairs.c: table and heap of the trainer's pairs.
+#include "tokenizer/bpe_pairs.h"
+
+#include <string.h>
+
+static size_t place_of(uint64_t key, size_t capacity)
+{
+    key *= 0x9e3779b97f4a7c15u;
+    return (key ^ key >> 32) & (capacity - 1);
+}
+
+static mill_pair_entry *probe(const mill_pair_table *table, uint64_t key)
+{
+    size_t at = place_of(key, table->capacity);
+    while (table->entries[at].key != key && table->entries[at].key != MILL_PAIR_FREE)
+        at = (at + 1) & (table->capacity - 1);
+    return &table->entries[at];
+}
+
+// A new table of the living entries, with room to double.
+static mill_status rebuild(mill_pair_table *table, mill_error *err)
+{
+    size_t living = 0, capacity = 1024;
+    for (size_t i = 0; i < table->capacity; i++)
+        living += table->entries[i].key != MILL_PAIR_FREE && table->entries[i].count != 0;
+    while (capacity < 3 * living)
+        capacity *= 2;
+    mill_pair_table fresh = {mill_alloc_zero(capacity, sizeof(mill_pair_entry)), capacity, living};
+    if (fresh.entries == NULL)
+        return mill_fail_nomem(err, "counting pairs");
+    for (size_t i = 0; i < capacity; i++)
+        fresh.entries[i].key = MILL_PAIR_FREE;
+    for (size_t i = 0; i < table->capacity; i++) {
+        if (table->entries[i].key != MILL_PAIR_FREE && table->entries[i].count != 0)
+            *probe(&fresh, table->entries[i].key) = table->entries[i];
+    }
+    mill_free(table->entries);
+    *table = fresh;
+    return MILL_OK;
+}
+
+mill_status mill_pair_table_add(mill_pair_table *table, uint64_t key, uint64_t count, uint32_t places,
+                                mill_pair_entry **entry, mill_error *err)
+{
+    if ((table->used + 1) * 4 > table->capacity * 3)
+        MILL_TRY(rebuild(table, err));
+    mill_pair_entry *free_entry = probe(table, key);
+    MILL_ASSERT(free_entry->key == MILL_PAIR_FREE);
+    uint32_t *positions = mill_alloc((size_t)places * sizeof *positions);
+    if (positions == NULL)
+        return mill_fail_nomem(err, "counting pairs");
+    *free_entry = (mill_pair_entry){key, count, positions, places};
+    table->used++;
+    *entry = free_entry;
+    return MILL_OK;
+}
+
+mill_pair_entry *mill_pair_table_find(const mill_pair_table *table, uint64_t key)
+{
+    if (table->capacity == 0)
+        return NULL;
+    mill_pair_entry *entry = probe(table, key);
+    return entry->key == key && entry->count != 0 ? entry : NULL;
+}
+
+void mill_pair_table_lose(mill_pair_table *table, uint64_t key, uint64_t lost, uint64_t count_min)
+{
+    mill_pair_entry *entry = mill_pair_table_find(table, key);
+    if (entry == NULL)
+        return;
+    MILL_ASSERT(lost <= entry->count);
+    entry->count -= lost;
+    if (entry->count < count_min) {
+        mill_free(entry->positions);
+        entry->positions = NULL;
+        entry->count = 0;
+    }
+}
+
+void mill_pair_table_free(mill_pair_table *table)
+{
+    for (size_t i = 0; i < table->capacity; i++) {
+        if (table->entries[i].key != MILL_PAIR_FREE)
+            mill_free(table->entries[i].positions);
+    }
+    mill_free(table->entries);
+    *table = (mill_pair_table){0};
+}
+
+static bool before(mill_heap_entry a, mill_heap_entry b)
+{
+    return a.count != b.count ? a.count > b.count : a.key < b.key;
+}
+
+static void sink(mill_pair_heap *heap, mill_heap_entry entry)
+{
+    size_t at = 0;
+    for (;;) {
+        size_t child = 2 * at + 1;
+        if (child >= heap->count)
+            break;
+        if (child + 1 < heap->count && before(heap->entries[child + 1], heap->entries[child]))
+            child++;
+        if (!before(heap->entries[child], entry))
+            break;
+        heap->entries[at] = heap->entries[child];
+        at = child;
+    }
+    heap->entries[at] = entry;
+}
+
+mill_status mill_pair_heap_push(mill_pair_heap *heap, mill_heap_entry entry, mill_error *err)
+{
+    MILL_TRY(MILL_GROW(heap->entries, heap->capacity, heap->count + 1, err));
+    size_t at = heap->count++;
+    while (at != 0 && before(entry, heap->entries[(at - 1) / 2])) {
+        heap->entries[at] = heap->entries[(at - 1) / 2];
+        at = (at - 1) / 2;
+    }
+    heap->entries[at] = entry;
+    return MILL_OK;
+}
+
+void mill_pair_heap_pop(mill_pair_heap *heap)
+{
+    heap->count--;
+    if (heap->count != 0)
+        sink(heap, heap->entries[heap->count]);
+}
+
+void mill_pair_heap_lower(mill_pair_heap *heap, uint64_t count)
+{
+    mill_heap_entry entry = heap->entries[0];
+    entry.count = count;
+    sink(heap, entry);
+}

@@ -1,0 +1,49 @@
+// bpe_pairs.h: the trainer's waiting pairs: a hash table with counts and places, and a heap by count.
+#ifndef MILL_TOKENIZER_BPE_PAIRS_H
+#define MILL_TOKENIZER_BPE_PAIRS_H
+
+#include "core/alloc.h"
+
+typedef struct mill_pair_entry {
+    uint64_t key;        // MILL_PAIR_FREE: never used
+    uint64_t count;      // 0: gone
+    uint32_t *positions; // owned; ascending, may be out of date
+    uint32_t places;     // positions
+} mill_pair_entry;
+
+#define MILL_PAIR_FREE UINT64_MAX
+
+typedef struct mill_pair_table {
+    mill_pair_entry *entries;
+    size_t capacity; // power of two, or 0
+    size_t used;     // gone ones included
+} mill_pair_table;
+
+static inline uint64_t mill_pair_key(uint32_t left, uint32_t right)
+{
+    return (uint64_t)left << 32 | right; // in the order of ties: left id, then right id
+}
+
+// Adds a pair that was never there, with memory for `places` positions. entry is valid until the next add.
+mill_status mill_pair_table_add(mill_pair_table *table, uint64_t key, uint64_t count, uint32_t places,
+                                mill_pair_entry **entry, mill_error *err) MILL_MUST_CHECK;
+// The pair's entry, NULL if it is gone or was never there.
+mill_pair_entry *mill_pair_table_find(const mill_pair_table *table, uint64_t key);
+// Takes from the pair's count; below count_min the pair is gone.
+void mill_pair_table_lose(mill_pair_table *table, uint64_t key, uint64_t lost, uint64_t count_min);
+void mill_pair_table_free(mill_pair_table *table);
+
+typedef struct mill_heap_entry {
+    uint64_t count, key;
+} mill_heap_entry;
+
+typedef struct mill_pair_heap { // largest count, then smallest key, at entries[0]
+    mill_heap_entry *entries;
+    size_t count, capacity;
+} mill_pair_heap;
+
+mill_status mill_pair_heap_push(mill_pair_heap *heap, mill_heap_entry entry, mill_error *err) MILL_MUST_CHECK;
+void mill_pair_heap_pop(mill_pair_heap *heap);
+void mill_pair_heap_lower(mill_pair_heap *heap, uint64_t count); // the first entry's count becomes smaller
+
+#endif

@@ -1,0 +1,452 @@
+// bpe_train.c: learns merges in the order of Hugging Face's trainer: largest count first, then smallest left id, then
+// smallest right id.
+//
+// All words lie in one array of symbols, a position a byte, with a separator before and behind each word. A token of n bytes
+// has its id at its first and at its last position (the rest is INSIDE), so both neighbours of a token are one read away and
+// nothing ever moves. Each waiting pair has its count and an ascending list of the positions where it was seen; entries whose
+// place has changed since are recognised by reading the symbols. Why that is exact: a token is formed by one merge only and
+// everywhere at once, so a pair is counted when its younger half is made, and from then on its count only falls. Stale heap
+// entries are therefore upper bounds, and the order of words cannot show. A pair below the smallest useful count is dropped
+// at once. Cost: every occurrence of a merge is touched once; lists hold at most two entries for each.
+#include "tokenizer/bpe_model.h"
+#include "tokenizer/bpe_pairs.h"
+#include "tokenizer/byte_level.h"
+#include "tokenizer/words.h"
+
+#include "core/utf8.h"
+
+#include <string.h>
+
+#define SEPARATOR UINT32_MAX
+#define INSIDE (UINT32_MAX - 1)
+#define PROGRESS_EVERY 256 // merges
+
+typedef struct word_rank { // which word a position belongs to: separators before its block, and those in it
+    uint64_t bits;
+    uint32_t before;
+} word_rank;
+
+typedef struct neighbour { // one id as neighbour of the pair being merged, on one side
+    uint64_t lost, gained; // counts of the pair with the old symbol, and with the new one
+    uint32_t places;       // positions where the new pair occurs
+    uint32_t *list;        // they go here, if the new pair is worth it
+    bool touched;
+} neighbour;
+
+typedef struct place {
+    uint32_t id, position;
+} place;
+
+typedef struct side {
+    neighbour *of; // by id
+    uint32_t *ids; // those touched
+    size_t id_count, id_capacity;
+    place *places;
+    size_t place_count, place_capacity;
+} side;
+
+typedef struct trainer {
+    const mill_train_options *options;
+    mill_tokenizer *tokenizer;
+    uint64_t count_min;
+    uint32_t ids_max;
+    uint32_t *symbols;
+    size_t symbol_count;
+    word_rank *ranks;
+    uint64_t *weights; // of words
+    size_t word_count;
+    uint32_t *bytes_of; // length of a token, by id
+    side left, right;
+    mill_pair_table pairs;
+    mill_pair_heap heap;
+    mill_buf text; // scratch: the bytes of a new token
+} trainer;
+
+static void trainer_free(trainer *t)
+{
+    mill_free(t->symbols);
+    mill_free(t->ranks);
+    mill_free(t->weights);
+    mill_free(t->bytes_of);
+    for (int i = 0; i < 2; i++) {
+        side *s = i == 0 ? &t->left : &t->right;
+        mill_free(s->of);
+        mill_free(s->ids);
+        mill_free(s->places);
+    }
+    mill_pair_table_free(&t->pairs);
+    mill_free(t->heap.entries);
+    mill_buf_free(&t->text);
+}
+
+static mill_status add_specials(trainer *t, mill_error *err)
+{
+    for (uint32_t i = 0; i < t->options->special_count; i++) {
+        const char *content = t->options->specials[i];
+        size_t bytes = strlen(content), bad;
+        if (bytes == 0 || bytes > UINT16_MAX || !mill_utf8_valid((const uint8_t *)content, bytes, &bad))
+            return mill_fail(err, MILL_RECIPE, "special token %u is empty, too long or not UTF-8", i);
+        if (mill_tokenizer_special(t->tokenizer, content) >= 0)
+            continue;
+        uint32_t id = t->tokenizer->token_count;
+        if (id >= MILL_ID_LIMIT - 256)
+            return mill_fail(err, MILL_RECIPE, "more than %u special tokens", id);
+        MILL_TRY(mill_tokenizer_set_token(t->tokenizer, id, (const uint8_t *)content, bytes, true, err));
+        MILL_TRY(mill_tokenizer_add_added(t->tokenizer, (mill_added){id, true, false}, err));
+    }
+    return MILL_OK;
+}
+
+// Id of the special token whose string is the byte-level form of these bytes, or MILL_NO_ID. Only a special token can have
+// the string of a merge or a byte already.
+static uint32_t special_of(const trainer *t, const uint8_t *data, size_t bytes)
+{
+    for (size_t i = 0; i < t->tokenizer->added_count; i++) {
+        const mill_token *token = &t->tokenizer->tokens[t->tokenizer->added[i].id];
+        if (token->level && token->raw_bytes == bytes && memcmp(t->tokenizer->texts.data + token->raw, data, bytes) == 0)
+            return t->tokenizer->added[i].id;
+    }
+    return MILL_NO_ID;
+}
+
+// The id for a token of these bytes: a special token's, or a new one.
+static mill_status id_for(trainer *t, const uint8_t *data, size_t bytes, uint32_t *id, mill_error *err)
+{
+    *id = special_of(t, data, bytes);
+    if (*id != MILL_NO_ID)
+        return MILL_OK;
+    *id = t->tokenizer->token_count;
+    mill_buf text = {0};
+    mill_status status = mill_byte_level_write(data, bytes, &text, err);
+    if (status == MILL_OK)
+        status = mill_tokenizer_set_token(t->tokenizer, *id, text.data, text.bytes, true, err);
+    mill_buf_free(&text);
+    return status;
+}
+
+// Which bytes occur, how many words have a pair, how many positions they take.
+static mill_status survey(trainer *t, const mill_word_counts *counts, bool seen[256], mill_error *err)
+{
+    mill_word word;
+    size_t at = 0, positions = 1;
+    while (mill_word_counts_next(counts, &at, &word)) {
+        for (uint32_t i = 0; i < word.bytes; i++)
+            seen[word.text[i]] = true;
+        if (word.bytes > 1) {
+            t->word_count++;
+            positions += word.bytes + 1u;
+        }
+    }
+    if (positions >= INSIDE)
+        return mill_fail(err, MILL_INPUT, "the distinct words have %zu bytes together, more than 4 GiB: train on a sample",
+                         positions);
+    t->symbol_count = positions;
+    return MILL_OK;
+}
+
+static mill_status add_alphabet(trainer *t, const bool seen[256], uint32_t byte_id[256], mill_error *err)
+{
+    for (uint32_t c = 0x21; c <= 0x143; c++) { // the characters' order, not the bytes'
+        int byte = mill_byte_level_byte(c);
+        if (byte < 0 || !(seen[byte] || t->options->full_alphabet))
+            continue;
+        uint8_t data = (uint8_t)byte;
+        MILL_TRY(id_for(t, &data, 1, &byte_id[byte], err));
+    }
+    return MILL_OK;
+}
+
+static mill_status allocate(trainer *t, mill_error *err)
+{
+    // Each merge shortens some word by one symbol, so there are never more merges than positions.
+    uint64_t ids = t->tokenizer->token_count + (uint64_t)t->symbol_count;
+    if (ids > t->options->vocab_size)
+        ids = t->options->vocab_size;
+    if (ids < t->tokenizer->token_count)
+        ids = t->tokenizer->token_count;
+    t->ids_max = (uint32_t)ids;
+    t->symbols = mill_alloc_zero(t->symbol_count, sizeof *t->symbols);
+    t->ranks = mill_alloc_zero(t->symbol_count / 64 + 1, sizeof *t->ranks);
+    t->weights = mill_alloc_zero(t->word_count, sizeof *t->weights);
+    t->bytes_of = mill_alloc_zero(ids, sizeof *t->bytes_of);
+    t->left.of = mill_alloc_zero(ids, sizeof *t->left.of);
+    t->right.of = mill_alloc_zero(ids, sizeof *t->right.of);
+    if (t->symbols == NULL || t->ranks == NULL || t->weights == NULL || t->bytes_of == NULL || t->left.of == NULL ||
+        t->right.of == NULL)
+        return mill_fail_nomem(err, "training the tokenizer");
+    return MILL_OK;
+}
+
+// Two byte values as an index.
+static size_t byte_pair(const uint8_t *text)
+{
+    return (size_t)text[0] << 8 | text[1];
+}
+
+typedef struct first_pairs { // of bytes, by byte_pair
+    uint64_t count[65536];
+    uint32_t places[65536];
+    uint32_t *list[65536];
+} first_pairs;
+
+// Writes symbols, ranks and weights, and counts the pairs of bytes.
+static void place_words(trainer *t, const mill_word_counts *counts, const uint32_t byte_id[256], first_pairs *first)
+{
+    mill_word word;
+    size_t at = 0, position = 0, number = 0;
+    while (mill_word_counts_next(counts, &at, &word)) {
+        if (word.bytes < 2)
+            continue;
+        t->weights[number++] = word.count;
+        t->ranks[position / 64].bits |= (uint64_t)1 << position % 64;
+        t->symbols[position++] = SEPARATOR;
+        for (uint32_t i = 0; i < word.bytes; i++)
+            t->symbols[position + i] = byte_id[word.text[i]];
+        for (uint32_t i = 0; i + 1 < word.bytes; i++) {
+            size_t pair = byte_pair(word.text + i);
+            first->count[pair] += word.count;
+            first->places[pair]++;
+        }
+        position += word.bytes;
+    }
+    t->symbols[position] = SEPARATOR;
+    uint32_t before = 0;
+    for (size_t i = 0; i <= t->symbol_count / 64; i++) {
+        t->ranks[i].before = before;
+        before += (uint32_t)__builtin_popcountll(t->ranks[i].bits);
+    }
+}
+
+// Makes the table, the lists and the heap of the pairs of bytes that are frequent enough.
+static mill_status push_first_pairs(trainer *t, const mill_word_counts *counts, const uint32_t byte_id[256],
+                                    first_pairs *first, mill_error *err)
+{
+    for (size_t pair = 0; pair < 65536; pair++) {
+        if (first->count[pair] < t->count_min)
+            continue;
+        uint64_t key = mill_pair_key(byte_id[pair >> 8], byte_id[pair & 255]);
+        mill_pair_entry *entry;
+        MILL_TRY(mill_pair_table_add(&t->pairs, key, first->count[pair], first->places[pair], &entry, err));
+        first->list[pair] = entry->positions;
+        MILL_TRY(mill_pair_heap_push(&t->heap, (mill_heap_entry){first->count[pair], key}, err));
+    }
+    mill_word word;
+    size_t at = 0;
+    uint32_t position = 0;
+    while (mill_word_counts_next(counts, &at, &word)) {
+        if (word.bytes < 2)
+            continue;
+        position++;
+        for (uint32_t i = 0; i + 1 < word.bytes; i++) {
+            uint32_t **list = &first->list[byte_pair(word.text + i)];
+            if (*list != NULL)
+                *(*list)++ = position + i;
+        }
+        position += word.bytes;
+    }
+    return MILL_OK;
+}
+
+static mill_status start(trainer *t, const mill_word_counts *counts, mill_error *err)
+{
+    bool seen[256] = {false};
+    uint32_t byte_id[256] = {0};
+    MILL_TRY(add_specials(t, err));
+    MILL_TRY(survey(t, counts, seen, err));
+    MILL_TRY(add_alphabet(t, seen, byte_id, err));
+    MILL_TRY(allocate(t, err));
+    for (uint32_t i = 0; i < 256; i++) {
+        if (seen[i])
+            t->bytes_of[byte_id[i]] = 1;
+    }
+    first_pairs *first = mill_alloc_zero(1, sizeof *first);
+    if (first == NULL)
+        return mill_fail_nomem(err, "training the tokenizer");
+    place_words(t, counts, byte_id, first);
+    mill_status status = push_first_pairs(t, counts, byte_id, first, err);
+    mill_free(first);
+    return status;
+}
+
+static inline uint64_t weight_at(const trainer *t, uint32_t position)
+{
+    const word_rank *rank = &t->ranks[position / 64];
+    uint64_t upto = rank->bits & (UINT64_MAX >> (63 - position % 64));
+    return t->weights[rank->before + (uint32_t)__builtin_popcountll(upto) - 1];
+}
+
+// Room for `places` more notes on this side.
+static mill_status side_reserve(side *s, size_t places, mill_error *err)
+{
+    MILL_TRY(MILL_GROW(s->places, s->place_capacity, places, err));
+    return MILL_GROW(s->ids, s->id_capacity, places + 1, err);
+}
+
+static inline neighbour *side_touch(side *s, uint32_t id)
+{
+    neighbour *n = &s->of[id];
+    if (!n->touched) {
+        n->touched = true;
+        s->ids[s->id_count++] = id;
+    }
+    return n;
+}
+
+static inline void side_note(side *s, uint32_t id, uint32_t position, uint64_t weight)
+{
+    neighbour *n = side_touch(s, id);
+    n->lost += weight;
+    n->gained += weight;
+    n->places++;
+    s->places[s->place_count++] = (place){id, position};
+}
+
+// Replaces the pair wherever it still stands, left to right, and notes the neighbours.
+static void replace(trainer *t, mill_merge merge, const uint32_t *positions, uint32_t count)
+{
+    uint32_t *symbols = t->symbols, left_bytes = t->bytes_of[merge.left], right_bytes = t->bytes_of[merge.right];
+    for (uint32_t i = 0; i < count; i++) {
+        if (i + 16 < count) {
+            __builtin_prefetch(&symbols[positions[i + 16]], 1);
+            __builtin_prefetch(&t->ranks[positions[i + 16] / 64]);
+        }
+        uint32_t at = positions[i], middle = at + left_bytes, end = middle + right_bytes;
+        if (symbols[at] != merge.left || symbols[middle] != merge.right)
+            continue;
+        uint64_t weight = weight_at(t, at);
+        uint32_t before = symbols[at - 1], behind = symbols[end];
+        if (before == merge.id) {
+            // The left neighbour was merged a moment ago and took down this place's old symbol as its right neighbour.
+            neighbour *old = &t->right.of[merge.left], *now = side_touch(&t->right, merge.id);
+            old->gained -= weight;
+            old->places--;
+            now->gained += weight;
+            now->places++;
+            t->right.places[t->right.place_count - 1].id = merge.id;
+        } else if (before != SEPARATOR) {
+            side_note(&t->left, before, at - t->bytes_of[before], weight);
+        }
+        if (behind != SEPARATOR)
+            side_note(&t->right, behind, at, weight);
+        symbols[middle - 1] = INSIDE;
+        symbols[middle] = INSIDE;
+        symbols[at] = merge.id;
+        symbols[end - 1] = merge.id;
+    }
+}
+
+// Turns what one side noted into counts: the pairs with the old symbol lose, those with the new one begin.
+static mill_status settle(trainer *t, side *s, bool is_left, mill_merge merge, mill_error *err)
+{
+    uint32_t limit = t->options->max_token_length;
+    for (size_t i = 0; i < s->id_count; i++) {
+        uint32_t id = s->ids[i];
+        neighbour *n = &s->of[id];
+        mill_pair_table_lose(&t->pairs, is_left ? mill_pair_key(id, merge.left) : mill_pair_key(merge.right, id), n->lost,
+                             t->count_min);
+        if (n->gained < t->count_min || n->places == 0)
+            continue;
+        if (limit != 0 && (uint64_t)t->bytes_of[id] + t->bytes_of[merge.id] >= limit)
+            continue;
+        uint64_t key = is_left ? mill_pair_key(id, merge.id) : mill_pair_key(merge.id, id);
+        mill_pair_entry *entry;
+        MILL_TRY(mill_pair_table_add(&t->pairs, key, n->gained, n->places, &entry, err));
+        n->list = entry->positions;
+        MILL_TRY(mill_pair_heap_push(&t->heap, (mill_heap_entry){n->gained, key}, err));
+    }
+    for (size_t i = 0; i < s->place_count; i++) {
+        neighbour *n = &s->of[s->places[i].id];
+        if (n->list != NULL)
+            *n->list++ = s->places[i].position;
+    }
+    for (size_t i = 0; i < s->id_count; i++)
+        s->of[s->ids[i]] = (neighbour){0};
+    s->id_count = 0;
+    s->place_count = 0;
+    return MILL_OK;
+}
+
+static mill_status merge_pair(trainer *t, mill_merge merge, const uint32_t *positions, uint32_t count, mill_error *err)
+{
+    MILL_TRY(side_reserve(&t->left, count, err));
+    MILL_TRY(side_reserve(&t->right, count, err));
+    replace(t, merge, positions, count);
+    MILL_TRY(settle(t, &t->left, true, merge, err));
+    return settle(t, &t->right, false, merge, err);
+}
+
+// Gives the merged token its id and length.
+static mill_status name_merge(trainer *t, mill_merge *merge, mill_error *err)
+{
+    const mill_token *tokens = t->tokenizer->tokens;
+    mill_buf_clear(&t->text);
+    const uint8_t *texts = t->tokenizer->texts.data;
+    MILL_TRY(mill_buf_append(&t->text, texts + tokens[merge->left].raw, tokens[merge->left].raw_bytes, err));
+    MILL_TRY(mill_buf_append(&t->text, texts + tokens[merge->right].raw, tokens[merge->right].raw_bytes, err));
+    MILL_TRY(id_for(t, t->text.data, t->text.bytes, &merge->id, err));
+    t->bytes_of[merge->id] = (uint32_t)t->text.bytes;
+    return mill_tokenizer_add_merge(t->tokenizer, *merge, err);
+}
+
+// The pair to merge next; false if none is left. Heap entries that are out of date go back with their pair's count.
+static bool pop_best(trainer *t, uint64_t *key, uint32_t **positions, uint32_t *count)
+{
+    while (t->heap.count != 0) {
+        mill_heap_entry top = t->heap.entries[0];
+        mill_pair_entry *entry = mill_pair_table_find(&t->pairs, top.key);
+        if (entry == NULL) {
+            mill_pair_heap_pop(&t->heap);
+        } else if (entry->count != top.count) {
+            mill_pair_heap_lower(&t->heap, entry->count);
+        } else {
+            mill_pair_heap_pop(&t->heap);
+            *key = top.key;
+            *positions = entry->positions;
+            *count = entry->places;
+            entry->positions = NULL;
+            entry->count = 0;
+            return true;
+        }
+    }
+    return false;
+}
+
+static mill_status learn(trainer *t, int (*progress)(void *, uint32_t, uint32_t), void *context, mill_error *err)
+{
+    uint32_t first = t->tokenizer->token_count, wanted = t->options->vocab_size > first ? t->options->vocab_size - first : 0;
+    uint64_t key;
+    uint32_t *positions, count;
+    for (uint32_t done = 0; t->tokenizer->token_count < t->ids_max && pop_best(t, &key, &positions, &count); done++) {
+        mill_merge merge = {(uint32_t)(key >> 32), (uint32_t)key, 0};
+        mill_status status = name_merge(t, &merge, err);
+        if (status == MILL_OK)
+            status = merge_pair(t, merge, positions, count, err);
+        mill_free(positions);
+        MILL_TRY(status);
+        if (progress != NULL && done % PROGRESS_EVERY == 0 && progress(context, t->tokenizer->token_count - first, wanted) != 0)
+            return mill_fail(err, MILL_STOPPED, "training was stopped after %u merges", done + 1);
+    }
+    return MILL_OK;
+}
+
+mill_status mill_tokenizer_train(const mill_word_counts *counts, const mill_train_options *options,
+                                 int (*progress)(void *context, uint32_t done, uint32_t wanted), void *context,
+                                 mill_tokenizer **out, mill_error *err)
+{
+    *out = NULL;
+    if (options->vocab_size > MILL_ID_LIMIT)
+        return mill_fail(err, MILL_RECIPE, "tokenizer.vocab_size %u: at most %u", options->vocab_size, MILL_ID_LIMIT);
+    trainer t = {.options = options, .count_min = options->min_frequency != 0 ? options->min_frequency : 1};
+    mill_status status;
+    MILL_TRY_GOTO(mill_tokenizer_create(&t.tokenizer, err));
+    t.tokenizer->pretok = mill_word_counts_kind(counts);
+    MILL_TRY_GOTO(start(&t, counts, err));
+    MILL_TRY_GOTO(learn(&t, progress, context, err));
+    MILL_TRY_GOTO(mill_tokenizer_finish(t.tokenizer, err));
+    *out = t.tokenizer;
+    t.tokenizer = NULL;
+cleanup:
+    mill_tokenizer_close(t.tokenizer);
+    trainer_free(&t);
+    return status;
+}

@@ -1,0 +1,57 @@
+// word_key.h: words as hash keys. Words of up to 16 bytes live in two registers; longer ones are known by a hash and compared
+// in memory.
+#ifndef MILL_TOKENIZER_WORD_KEY_H
+#define MILL_TOKENIZER_WORD_KEY_H
+
+#include "core/hash.h"
+
+#include <string.h>
+
+#define MILL_WORD_SHORT 16 // bytes that fit a key
+
+typedef struct mill_word_key {
+    uint64_t low, high; // short: the bytes, zero-padded; long: XXH3-64 and zero
+    uint64_t hash;      // well mixed; places the word in a table
+    uint32_t bytes;
+} mill_word_key;
+
+__extension__ typedef unsigned __int128 mill_u128;
+
+// Multiplies to 128 bits and folds; the constants are odd, and no valid text can equal them in place of a word's bytes.
+static inline uint64_t mill_word_mix(uint64_t low, uint64_t high, uint64_t bytes)
+{
+    mill_u128 product = (mill_u128)(low ^ 0x9e3779b97f4a7c15u ^ bytes << 56) * (high ^ 0xd6e8feb86659fd93u);
+    uint64_t folded = (uint64_t)product ^ (uint64_t)(product >> 64);
+    return (folded ^ folded >> 29) * 0xff51afd7ed558ccdu;
+}
+
+// Key of text[start, end); `limit` is the end of the readable memory behind text (>= end): a short word is loaded by one
+// 16-byte read where that stays inside.
+static inline mill_word_key mill_word_key_of(const uint8_t *text, size_t start, size_t end, size_t limit)
+{
+    mill_word_key key = {.bytes = (uint32_t)(end - start)};
+    if (key.bytes > MILL_WORD_SHORT) {
+        key.low = XXH3_64bits(text + start, key.bytes);
+        key.hash = key.low;
+        return key;
+    }
+    if (limit - start >= MILL_WORD_SHORT) {
+        memcpy(&key.low, text + start, 8);
+        memcpy(&key.high, text + start + 8, 8);
+        if (key.bytes < 8) {
+            key.low &= ((uint64_t)1 << 8 * key.bytes) - 1;
+            key.high = 0;
+        } else {
+            key.high &= key.bytes == 16 ? UINT64_MAX : ((uint64_t)1 << 8 * (key.bytes - 8)) - 1;
+        }
+    } else {
+        uint8_t padded[MILL_WORD_SHORT] = {0};
+        memcpy(padded, text + start, key.bytes);
+        memcpy(&key.low, padded, 8);
+        memcpy(&key.high, padded + 8, 8);
+    }
+    key.hash = mill_word_mix(key.low, key.high, key.bytes);
+    return key;
+}
+
+#endif

@@ -1,0 +1,178 @@
+// words.c: counts the words of texts. Open addressing, two slots a cache line; words of up to 16 bytes are in their slot,
+// longer ones in an arena. Cutting, hashing and looking up go in small portions, so that the slots are on their way from
+// memory while other words are hashed.
+#include "tokenizer/words.h"
+
+#include "tokenizer/pretok.h"
+#include "tokenizer/word_key.h"
+
+#define PORTION 256
+#define SLOTS_FIRST 4096
+
+typedef struct slot { // begins with the key: a short word is read from its slot's start
+    uint64_t low, high; // short words: the key; long: hash, offset in the arena
+    uint64_t count;     // 0: free
+    uint32_t bytes;
+} slot;
+
+struct mill_word_counts {
+    mill_pretok kind;
+    slot *slots;
+    size_t capacity; // power of two
+    size_t unique;
+    uint64_t total;
+    mill_buf arena;
+};
+
+mill_status mill_word_counts_open(mill_pretok kind, mill_word_counts **out, mill_error *err)
+{
+    mill_word_counts *counts = mill_alloc_zero(1, sizeof *counts);
+    *out = NULL;
+    if (counts == NULL)
+        return mill_fail_nomem(err, "counting words");
+    counts->kind = kind;
+    counts->capacity = SLOTS_FIRST;
+    counts->slots = mill_alloc_zero(counts->capacity, sizeof(slot));
+    if (counts->slots == NULL) {
+        mill_free(counts);
+        return mill_fail_nomem(err, "counting words");
+    }
+    *out = counts;
+    return MILL_OK;
+}
+
+void mill_word_counts_close(mill_word_counts *counts)
+{
+    if (counts == NULL)
+        return;
+    mill_free(counts->slots);
+    mill_buf_free(&counts->arena);
+    mill_free(counts);
+}
+
+uint64_t mill_word_counts_unique(const mill_word_counts *counts)
+{
+    return counts->unique;
+}
+
+uint64_t mill_word_counts_total(const mill_word_counts *counts)
+{
+    return counts->total;
+}
+
+mill_pretok mill_word_counts_kind(const mill_word_counts *counts)
+{
+    return counts->kind;
+}
+
+static inline uint64_t slot_hash(const slot *at)
+{
+    return at->bytes > MILL_WORD_SHORT ? at->low : mill_word_mix(at->low, at->high, at->bytes);
+}
+
+// Doubles the table when `more` further words would fill it beyond three quarters.
+static mill_status make_room(mill_word_counts *counts, size_t more, mill_error *err)
+{
+    size_t capacity = counts->capacity;
+    while ((counts->unique + more) * 4 > capacity * 3)
+        capacity *= 2;
+    if (capacity == counts->capacity)
+        return MILL_OK;
+    slot *slots = mill_alloc_zero(capacity, sizeof *slots);
+    if (slots == NULL)
+        return mill_fail_nomem(err, "counting words");
+    for (size_t i = 0; i < counts->capacity; i++) {
+        if (counts->slots[i].count == 0)
+            continue;
+        size_t at = slot_hash(&counts->slots[i]) & (capacity - 1);
+        while (slots[at].count != 0)
+            at = (at + 1) & (capacity - 1);
+        slots[at] = counts->slots[i];
+    }
+    mill_free(counts->slots);
+    counts->slots = slots;
+    counts->capacity = capacity;
+    return MILL_OK;
+}
+
+static bool same_word(const mill_word_counts *counts, const slot *at, const mill_word_key *key, const uint8_t *text)
+{
+    if (at->low != key->low || at->bytes != key->bytes)
+        return false;
+    if (key->bytes <= MILL_WORD_SHORT)
+        return at->high == key->high;
+    return memcmp(counts->arena.data + at->high, text, key->bytes) == 0;
+}
+
+// Adds to one word's count; room was made.
+static mill_status add_word(mill_word_counts *counts, const mill_word_key *key, const uint8_t *text, uint64_t count,
+                            mill_error *err)
+{
+    size_t mask = counts->capacity - 1, place = key->hash & mask;
+    while (counts->slots[place].count != 0) {
+        if (same_word(counts, &counts->slots[place], key, text)) {
+            counts->slots[place].count += count;
+            return MILL_OK;
+        }
+        place = (place + 1) & mask;
+    }
+    slot fresh = {key->low, key->high, count, key->bytes};
+    if (key->bytes > MILL_WORD_SHORT) {
+        fresh.high = counts->arena.bytes;
+        MILL_TRY(mill_buf_append(&counts->arena, text, key->bytes, err));
+    }
+    counts->slots[place] = fresh;
+    counts->unique++;
+    return MILL_OK;
+}
+
+mill_status mill_word_counts_add(mill_word_counts *counts, const uint8_t *text, size_t bytes, mill_error *err)
+{
+    uint32_t ends[PORTION];
+    mill_word_key keys[PORTION];
+    size_t at = 0, start = 0;
+    MILL_ASSERT(bytes <= UINT32_MAX);
+    while (at < bytes) {
+        size_t count = mill_pretok_some(counts->kind, text, bytes, &at, ends, PORTION);
+        MILL_TRY(make_room(counts, count, err));
+        size_t from = start;
+        for (size_t i = 0; i < count; i++) {
+            keys[i] = mill_word_key_of(text, from, ends[i], bytes);
+            __builtin_prefetch(&counts->slots[keys[i].hash & (counts->capacity - 1)]);
+            from = ends[i];
+        }
+        for (size_t i = 0; i < count; i++) {
+            MILL_TRY(add_word(counts, &keys[i], text + start, 1, err));
+            start = ends[i];
+        }
+        counts->total += count;
+    }
+    return MILL_OK;
+}
+
+bool mill_word_counts_next(const mill_word_counts *counts, size_t *at, mill_word *word)
+{
+    while (*at < counts->capacity && counts->slots[*at].count == 0)
+        (*at)++;
+    if (*at == counts->capacity)
+        return false;
+    const slot *found = &counts->slots[(*at)++];
+    word->bytes = found->bytes;
+    word->count = found->count;
+    word->text = found->bytes > MILL_WORD_SHORT ? counts->arena.data + found->high : (const uint8_t *)found;
+    return true;
+}
+
+mill_status mill_word_counts_merge(mill_word_counts *counts, const mill_word_counts *other, mill_error *err)
+{
+    MILL_ASSERT(counts->kind == other->kind && counts != other);
+    size_t at = 0;
+    mill_word word;
+    while (mill_word_counts_next(other, &at, &word)) {
+        MILL_TRY(make_room(counts, 1, err));
+        mill_word_key key = mill_word_key_of(word.text, 0, word.bytes, word.bytes);
+        MILL_TRY(add_word(counts, &key, word.text, word.count, err));
+        counts->total += word.count;
+    }
+    return MILL_OK;
+}
