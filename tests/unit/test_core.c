@@ -1,0 +1,289 @@
+// test_core.c: text, buffers, errors, digests, log lines and the task runner.
+#include "core/alloc.h"
+#include "core/hash.h"
+#include "core/log.h"
+#include "core/parallel.h"
+#include "core/utf8.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdatomic.h>
+#include <string.h>
+
+// ---- utf8
+
+// Decodes by arithmetic, without the table of the standard: a sequence is valid if it is the shortest form of a scalar value.
+static size_t decoded_length(const uint8_t *t, size_t bytes)
+{
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    size_t length = t[0] < 0x80 ? 1 : (t[0] & 0xe0) == 0xc0 ? 2 : (t[0] & 0xf0) == 0xe0 ? 3 : (t[0] & 0xf8) == 0xf0 ? 4 : 0;
+    if (length == 0 || length > bytes)
+        return 0;
+    uint32_t c = length == 1 ? t[0] : t[0] & (0xffu >> (length + 1));
+    for (size_t i = 1; i < length; i++) {
+        if ((t[i] & 0xc0) != 0x80)
+            return 0;
+        c = c << 6 | (t[i] & 0x3f);
+    }
+    return c < least[length] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000) ? 0 : length;
+}
+
+Test(core, utf8_accepts_exactly_the_shortest_forms_of_scalar_values)
+{
+    static const uint8_t edges[] = {0x00, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0, 0xff};
+    for (uint32_t two = 0; two < 0x10000; two++) {
+        for (size_t i = 0; i < sizeof edges; i++) {
+            for (size_t k = 0; k < sizeof edges; k++) {
+                const uint8_t text[4] = {(uint8_t)(two >> 8), (uint8_t)two, edges[i], edges[k]};
+                for (size_t bytes = 1; bytes <= 4; bytes++)
+                    if (mill_utf8_sequence(text, bytes) != decoded_length(text, bytes))
+                        cr_assert_fail("%02x %02x %02x %02x in %zu", text[0], text[1], text[2], text[3], bytes);
+            }
+        }
+    }
+}
+
+Test(core, utf8_encode_and_decode_are_inverse_for_every_scalar_value)
+{
+    for (uint32_t c = 0; c <= 0x10ffff; c++) {
+        if (c >= 0xd800 && c < 0xe000)
+            continue;
+        uint8_t text[4];
+        size_t length = mill_utf8_encode(c, text), decoded;
+        if (mill_utf8_sequence(text, length) != length || mill_utf8_decode(text, &decoded) != c || decoded != length)
+            cr_assert_fail("U+%04x", c);
+    }
+}
+
+Test(core, utf8_valid_finds_the_first_bad_byte_at_any_offset)
+{
+    uint8_t text[64];
+    for (size_t at = 0; at < sizeof text; at++) {
+        memset(text, 'x', sizeof text);
+        text[at] = 0xff;
+        size_t bad = 999;
+        cr_assert(!mill_utf8_valid(text, sizeof text, &bad) && bad == at);
+        cr_assert(mill_utf8_valid(text, at, NULL));
+    }
+}
+
+Test(core, utf8_replace_equals_python_decode_replace)
+{
+    // python: b.decode("utf-8", "replace").encode()
+    static const char *const cases[][2] = {
+        {"\xff", "\xef\xbf\xbd"},
+        {"\xe2\x82", "\xef\xbf\xbd"},
+        {"\xe2\x82" "A", "\xef\xbf\xbd" "A"},
+        {"\xf0\x9f\x98", "\xef\xbf\xbd"},
+        {"\xed\xa0\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"},
+        {"\xc0\x80", "\xef\xbf\xbd\xef\xbf\xbd"},
+        {"\xf4\x90\x80\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"},
+        {"ab\xf0\x80\x80\x80" "c", "ab\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd" "c"},
+        {"\xe0\x9f\xbf\xc3\xa9", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xc3\xa9"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        uint8_t out[64];
+        size_t length = mill_utf8_replace((const uint8_t *)cases[i][0], strlen(cases[i][0]), out, NULL);
+        cr_assert_eq(length, strlen(cases[i][1]), "case %zu", i);
+        cr_assert_arr_eq(out, cases[i][1], length, "case %zu", i);
+    }
+}
+
+// ---- buffers
+
+static void expect_json(const char *text, size_t bytes, const char *wanted)
+{
+    mill_buf buf = {0};
+    cr_assert_eq(mill_buf_append_json(&buf, text, bytes, NULL), MILL_OK);
+    cr_assert_eq(buf.bytes, strlen(wanted), "%.*s", (int)buf.bytes, (char *)buf.data);
+    cr_assert_arr_eq(buf.data, wanted, buf.bytes);
+    mill_buf_free(&buf);
+}
+
+Test(core, json_strings_are_those_of_python_with_DEL_escaped_too)
+{
+    static const char text[] = "a\"b\\c\n\r\t\b\f\0\x1f \xc3\xa9\xe2\x80\xa8\xf0\x9f\x98\x80/";
+    expect_json(text, sizeof text - 1,
+                "\"a\\\"b\\\\c\\n\\r\\t\\b\\f\\u0000\\u001f \xc3\xa9\xe2\x80\xa8\xf0\x9f\x98\x80/\"");
+    expect_json("\x7f", 1, "\"\\u007f\"");
+    expect_json("", 0, "\"\"");
+}
+
+Test(core, json_strings_replace_what_is_not_utf8)
+{
+    expect_json("a\xff" "b\xe2\x82", 5, "\"a\xef\xbf\xbd" "b\xef\xbf\xbd\xef\xbf\xbd\"");
+    expect_json("\xed\xa0\x80", 3, "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"");
+}
+
+Test(core, buffers_append_numbers_and_formats)
+{
+    mill_buf buf = {0};
+    cr_assert_eq(mill_buf_append_u64(&buf, 0, NULL), MILL_OK);
+    cr_assert_eq(mill_buf_append_u64(&buf, UINT64_MAX, NULL), MILL_OK);
+    cr_assert_eq(mill_buf_printf(&buf, NULL, "-%s-%d", "x", 7), MILL_OK);
+    cr_assert_eq(buf.bytes, 25);
+    cr_assert_arr_eq(buf.data, "018446744073709551615-x-7", 25);
+    mill_buf_free(&buf);
+}
+
+Test(core, p08_a_failed_allocation_leaves_the_buffer_as_it_was)
+{
+    char text[100];
+    memset(text, '"', sizeof text);
+    for (uint64_t allowed = 0;; allowed++) {
+        mill_buf buf = {0};
+        mill_error err = {0};
+        cr_assert_eq(mill_buf_append_text(&buf, "seed", NULL), MILL_OK);
+        mill_alloc_fail_after(allowed);
+        mill_status status = mill_buf_append_json(&buf, text, sizeof text, &err);
+        mill_alloc_fail_after(UINT64_MAX);
+        bool whole = status == MILL_OK;
+        cr_assert(whole || status == MILL_NOMEM);
+        cr_assert_eq(buf.bytes, whole ? 4 + 202 : 4);
+        cr_assert_arr_eq(buf.data, "seed", 4);
+        cr_assert(whole || err.status == MILL_NOMEM);
+        mill_buf_free(&buf);
+        if (whole) {
+            cr_assert(allowed > 0, "no allocation was failed");
+            break;
+        }
+    }
+}
+
+Test(core, growing_beyond_the_address_space_is_out_of_memory)
+{
+    mill_buf buf = {0};
+    cr_assert_eq(mill_buf_reserve(&buf, SIZE_MAX, NULL), MILL_NOMEM);
+    cr_assert_eq(mill_buf_append_text(&buf, "x", NULL), MILL_OK);
+    cr_assert_eq(mill_buf_reserve(&buf, SIZE_MAX, NULL), MILL_NOMEM);
+    cr_assert_null(mill_realloc_array(NULL, SIZE_MAX / 2, 3));
+    mill_buf_free(&buf);
+}
+
+// ---- errors
+
+Test(core, p06_the_reason_of_a_failed_call_survives_a_long_name)
+{
+    char name[2000];
+    memset(name, 'n', sizeof name - 1);
+    name[sizeof name - 1] = '\0';
+    mill_error err;
+    cr_assert_eq(mill_fail_errno(&err, ENOSPC, "%s: cannot write", name), MILL_NOSPC);
+    cr_assert_not_null(strstr(err.message, "nn...: No space left on device; free space"));
+    cr_assert_eq(mill_fail_errno(&err, EIO, "x: cannot read"), MILL_IO);
+    cr_assert_str_eq(err.message, "x: cannot read: Input/output error");
+    cr_assert_eq(err.sys_errno, EIO);
+    cr_assert_eq(mill_fail_errno(NULL, ENOMEM, "x"), MILL_NOMEM);
+}
+
+Test(core, p17_messages_carry_no_control_bytes)
+{
+    mill_error err;
+    (void)mill_fail(&err, MILL_INPUT, "a\x1b[31mb\nc\x7f");
+    cr_assert_str_eq(err.message, "a?[31mb?c?");
+}
+
+static void keep_line(void *context, mill_log_level level, const char *line)
+{
+    (void)level;
+    strcpy(context, line);
+}
+
+Test(core, p17_log_lines_show_control_bytes_and_drop_what_is_too_detailed)
+{
+    static char line[4096];
+    mill_log log = {MILL_LOG_INFO, keep_line, line};
+    mill_log_line(&log, MILL_LOG_INFO, "a%sb", "\x1b]\n\xc2\x9b\xc3\xa9\xff");
+    cr_assert_str_eq(line, "a\\x1b]\\x0a\\xc2\\x9b\xc3\xa9\\xff" "b");
+    mill_log_line(&log, MILL_LOG_DEBUG, "not this");
+    cr_assert_eq(line[0], 'a');
+    mill_log_line(NULL, MILL_LOG_ERROR, "nor this");
+    char small[8];
+    cr_assert_eq(mill_escape_controls("abcde\n", small, sizeof small), 5);
+    cr_assert_str_eq(small, "abcde");
+}
+
+// ---- digests
+
+Test(core, sha256_gives_the_published_digests)
+{
+    static const char *const cases[][2] = {
+        {"", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
+        {"abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"},
+    };
+    for (size_t i = 0; i < 2; i++) {
+        void *sha = mill_sha256_create();
+        cr_assert_not_null(sha);
+        mill_sha256_update(sha, cases[i][0], strlen(cases[i][0]));
+        uint8_t digest[32];
+        char hex[65];
+        mill_sha256_finish(sha, digest);
+        mill_hex(digest, sizeof digest, hex);
+        cr_assert_str_eq(hex, cases[i][1]);
+    }
+}
+
+// ---- tasks
+
+enum { TASKS = 500 };
+
+typedef struct plan {
+    _Atomic uint32_t runs[TASKS];
+    _Atomic uint32_t in_use[16];
+    uint64_t fails[3];
+} plan;
+
+static mill_status run_task(void *context, uint32_t worker, uint64_t task, mill_error *err)
+{
+    plan *p = context;
+    cr_assert_eq(atomic_fetch_add(&p->in_use[worker], 1), 0, "a worker number is shared");
+    atomic_fetch_add(&p->runs[task], 1);
+    mill_status status = MILL_OK;
+    for (int i = 0; i < 3; i++)
+        if (task == p->fails[i])
+            status = mill_fail(err, MILL_IO, "task %llu", (unsigned long long)task);
+    atomic_fetch_sub(&p->in_use[worker], 1);
+    return status;
+}
+
+Test(core, tasks_run_once_each_on_any_number_of_threads)
+{
+    for (uint32_t threads = 0; threads <= 16; threads += 4) {
+        static plan p;
+        memset(&p, 0, sizeof p);
+        p.fails[0] = p.fails[1] = p.fails[2] = UINT64_MAX;
+        cr_assert_eq(mill_parallel_run(threads, TASKS, run_task, &p, NULL), MILL_OK);
+        for (int i = 0; i < TASKS; i++)
+            cr_assert_eq(p.runs[i], 1);
+    }
+    cr_assert_eq(mill_parallel_run(4, 0, run_task, NULL, NULL), MILL_OK);
+}
+
+Test(core, p05_the_first_error_in_task_order_is_reported_and_stops_the_rest)
+{
+    for (int round = 0; round < 200; round++) {
+        static plan p;
+        memset(&p, 0, sizeof p);
+        p.fails[0] = 42;
+        p.fails[1] = 41;
+        p.fails[2] = 43;
+        mill_error err = {0};
+        cr_assert_eq(mill_parallel_run(1 + (uint32_t)round % 8, TASKS, run_task, &p, &err), MILL_IO);
+        cr_assert_str_eq(err.message, "task 41");
+        for (int i = 0; i <= 41; i++)
+            cr_assert_eq(p.runs[i], 1, "task %d before the failed one", i);
+        if (round % 8 == 0)
+            cr_assert_eq(p.runs[42], 0);
+    }
+}
+
+Test(core, p08_without_memory_for_threads_the_caller_does_all_tasks)
+{
+    static plan p;
+    p.fails[0] = p.fails[1] = p.fails[2] = UINT64_MAX;
+    mill_alloc_fail_after(0);
+    mill_status status = mill_parallel_run(8, TASKS, run_task, &p, NULL);
+    mill_alloc_fail_after(UINT64_MAX);
+    cr_assert_eq(status, MILL_OK);
+    cr_assert_eq(p.runs[TASKS - 1], 1);
+}
