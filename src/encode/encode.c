@@ -71,7 +71,7 @@ static mill_status check_alphabet(const mill_tokenizer *tokenizer, mill_error *e
 
 static mill_status open_parts(mill_encode *e, const mill_encode_options *options, const mill_fim_options *fim, mill_error *err)
 {
-    if (options->context != 0 && options->context < MILL_CONTEXT_MIN)
+    if (!options->guide_chunks && options->context != 0 && options->context < MILL_CONTEXT_MIN)
         return mill_fail(err, MILL_RECIPE, "the context is %u tokens; it must be 0 (unlimited) or at least %d", options->context,
                          MILL_CONTEXT_MIN);
     if (fim != NULL && fim->rate_permille > 0) {
