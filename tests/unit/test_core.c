@@ -1,13 +1,11 @@
-// test_core.c: text, buffers, errors, digests, log lines and the task runner.
+// test_core.c: text, buffers, errors, digests and log lines.
 #include "core/alloc.h"
 #include "core/hash.h"
 #include "core/log.h"
-#include "core/parallel.h"
 #include "core/utf8.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
-#include <stdatomic.h>
 #include <string.h>
 
 // ---- utf8
@@ -221,69 +219,4 @@ Test(core, sha256_gives_the_published_digests)
         mill_hex(digest, sizeof digest, hex);
         cr_assert_str_eq(hex, cases[i][1]);
     }
-}
-
-// ---- tasks
-
-enum { TASKS = 500 };
-
-typedef struct plan {
-    _Atomic uint32_t runs[TASKS];
-    _Atomic uint32_t in_use[16];
-    uint64_t fails[3];
-} plan;
-
-static mill_status run_task(void *context, uint32_t worker, uint64_t task, mill_error *err)
-{
-    plan *p = context;
-    cr_assert_eq(atomic_fetch_add(&p->in_use[worker], 1), 0, "a worker number is shared");
-    atomic_fetch_add(&p->runs[task], 1);
-    mill_status status = MILL_OK;
-    for (int i = 0; i < 3; i++)
-        if (task == p->fails[i])
-            status = mill_fail(err, MILL_IO, "task %llu", (unsigned long long)task);
-    atomic_fetch_sub(&p->in_use[worker], 1);
-    return status;
-}
-
-Test(core, tasks_run_once_each_on_any_number_of_threads)
-{
-    for (uint32_t threads = 0; threads <= 16; threads += 4) {
-        static plan p;
-        memset(&p, 0, sizeof p);
-        p.fails[0] = p.fails[1] = p.fails[2] = UINT64_MAX;
-        cr_assert_eq(mill_parallel_run(threads, TASKS, run_task, &p, NULL), MILL_OK);
-        for (int i = 0; i < TASKS; i++)
-            cr_assert_eq(p.runs[i], 1);
-    }
-    cr_assert_eq(mill_parallel_run(4, 0, run_task, NULL, NULL), MILL_OK);
-}
-
-Test(core, p05_the_first_error_in_task_order_is_reported_and_stops_the_rest)
-{
-    for (int round = 0; round < 200; round++) {
-        static plan p;
-        memset(&p, 0, sizeof p);
-        p.fails[0] = 42;
-        p.fails[1] = 41;
-        p.fails[2] = 43;
-        mill_error err = {0};
-        cr_assert_eq(mill_parallel_run(1 + (uint32_t)round % 8, TASKS, run_task, &p, &err), MILL_IO);
-        cr_assert_str_eq(err.message, "task 41");
-        for (int i = 0; i <= 41; i++)
-            cr_assert_eq(p.runs[i], 1, "task %d before the failed one", i);
-        if (round % 8 == 0)
-            cr_assert_eq(p.runs[42], 0);
-    }
-}
-
-Test(core, p08_without_memory_for_threads_the_caller_does_all_tasks)
-{
-    static plan p;
-    p.fails[0] = p.fails[1] = p.fails[2] = UINT64_MAX;
-    mill_alloc_fail_after(0);
-    mill_status status = mill_parallel_run(8, TASKS, run_task, &p, NULL);
-    mill_alloc_fail_after(UINT64_MAX);
-    cr_assert_eq(status, MILL_OK);
-    cr_assert_eq(p.runs[TASKS - 1], 1);
 }
