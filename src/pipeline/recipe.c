@@ -488,16 +488,16 @@ static mill_status resolve_tokens(mill_recipe *recipe, mill_error *err)
                          recipe->token_preset);
     mill_encode_options *encode = &recipe->encode;
     encode->end_text = preset->end;
-    encode->fim_prefix = preset->prefix;
-    encode->fim_middle = preset->middle;
-    encode->fim_suffix = preset->suffix;
-    encode->fim_pad = preset->pad;
+    encode->fim_prefix = preset->fim_prefix;
+    encode->fim_middle = preset->fim_middle;
+    encode->fim_suffix = preset->fim_suffix;
+    encode->fim_pad = preset->fim_pad;
     encode->language_format = "<|lang_%s|>";
     uint32_t context = recipe->pack.seq_len + recipe->pack.extra;
     if (encode->context == 0)
         encode->context = context;
-    if (!encode->guide_chunks && encode->context < 16)
-        return mill_fail(err, MILL_RECIPE, "encode.context of %u tokens leaves no room for text; use at least 16", encode->context);
+    if (!encode->guide_chunks && encode->context < 32)
+        return mill_fail(err, MILL_RECIPE, "encode.context of %u tokens leaves no room for text; use at least 32", encode->context);
     if (recipe->pack.mode == MILL_PACK_BEST_FIT && encode->context > context)
         return mill_fail(err, MILL_RECIPE, "encode.context (%u) is above pack.seq_len + pack.extra (%u): best-fit never cuts a row",
                          encode->context, context);

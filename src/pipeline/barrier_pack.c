@@ -1,0 +1,178 @@
+// barrier_pack.c: mixture, order and packing. Works on lengths and keys; says which row goes into which sample.
+#include <stdlib.h>
+#include <string.h>
+
+#include "pipeline/run.h"
+
+typedef struct turn { // one document (or one more epoch of it) in the output order
+    uint64_t rank;
+    uint64_t doc;
+} turn;
+
+// Tokens and rows of each document, from the token units; rows of a document stand together.
+typedef struct doc_rows {
+    uint64_t tokens;
+    uint32_t first, count; // in its unit
+} doc_rows;
+
+static mill_status collect_rows(mill_run_state *run, doc_rows **out, mill_error *err)
+{
+    doc_rows *rows = mill_alloc_zero(run->doc_count, sizeof *rows);
+    if (rows == NULL)
+        return mill_fail_nomem(err, "the rows of documents");
+    for (uint64_t unit = 0; unit < run->unit_count; unit++) {
+        const mill_token_unit *tokens = &run->tokens[unit];
+        uint64_t first = run->unit_first[unit];
+        for (uint32_t i = 0; i < tokens->row_count; i++) {
+            const mill_row *row = &tokens->rows[i];
+            MILL_ASSERT(row->record < tokens->records);
+            doc_rows *d = &rows[first + row->record];
+            if (d->count == 0)
+                d->first = i;
+            MILL_ASSERT(d->first + d->count == i);
+            d->count++;
+            d->tokens += row->tokens;
+        }
+    }
+    *out = rows;
+    return MILL_OK;
+}
+
+static uint8_t tier_of(const mill_run_state *run, int64_t stars)
+{
+    if (stars > run->recipe.filter.stars_high)
+        return 0;
+    return stars > run->recipe.filter.stars_mid ? 1 : 2;
+}
+
+static mill_status select_documents(mill_run_state *run, const doc_rows *rows, mill_error *err)
+{
+    if (!run->recipe.mixture.enabled) {
+        for (uint64_t i = 0; i < run->doc_count; i++)
+            run->docs[i].epochs = run->docs[i].verdict == MILL_KEPT;
+        return MILL_OK;
+    }
+    uint64_t count = 0;
+    mill_mixture_doc *candidates = mill_alloc_zero(run->doc_count, sizeof *candidates);
+    uint64_t *places = mill_alloc_zero(run->doc_count, sizeof *places);
+    uint32_t *epochs = mill_alloc_zero(run->doc_count, sizeof *epochs);
+    mill_status status = MILL_OK;
+    if (candidates == NULL || places == NULL || epochs == NULL) {
+        status = mill_fail_nomem(err, "choosing documents");
+        goto cleanup;
+    }
+    for (uint64_t i = 0; i < run->doc_count; i++) {
+        const mill_doc *doc = &run->docs[i];
+        if (doc->verdict != MILL_KEPT)
+            continue;
+        places[count] = i;
+        candidates[count++] = (mill_mixture_doc){.key = doc->key,
+                                                 .tokens = rows[i].tokens,
+                                                 .language = mill_language_get(run->languages, doc->language)->name,
+                                                 .type = doc->type,
+                                                 .tier = tier_of(run, doc->stars)};
+    }
+    MILL_TRY_GOTO(mill_mixture_select(candidates, count, &run->recipe.mixture, epochs, &run->shares, &run->share_count, err));
+    for (uint64_t i = 0; i < count; i++) {
+        mill_doc *doc = &run->docs[places[i]];
+        doc->epochs = (uint8_t)(epochs[i] < 255 ? epochs[i] : 255);
+        if (epochs[i] == 0)
+            doc->verdict = MILL_REASON_UNSELECTED;
+    }
+cleanup:
+    mill_free(candidates);
+    mill_free(places);
+    mill_free(epochs);
+    return status;
+}
+
+static int compare_turns(const void *a, const void *b)
+{
+    const turn *x = a, *y = b;
+    if (x->rank != y->rank)
+        return x->rank < y->rank ? -1 : 1;
+    return x->doc < y->doc ? -1 : x->doc > y->doc;
+}
+
+static mill_status list_turns(mill_run_state *run, turn **out, uint64_t *out_count, mill_error *err)
+{
+    uint64_t count = 0, at = 0;
+    for (uint64_t i = 0; i < run->doc_count; i++)
+        count += run->docs[i].epochs;
+    turn *turns = mill_alloc_zero(count, sizeof *turns);
+    if (turns == NULL)
+        return mill_fail_nomem(err, "ordering documents");
+    if (run->recipe.order == MILL_ORDER_LANGUAGE) {
+        uint64_t *order = NULL, kept;
+        mill_status status = mill_run_order_by_language(run, '.', &order, &kept, err);
+        if (status != MILL_OK) {
+            mill_free(turns);
+            return status;
+        }
+        for (uint64_t i = 0; i < kept; i++) {
+            for (uint8_t epoch = 0; epoch < run->docs[order[i]].epochs; epoch++)
+                turns[at++] = (turn){.doc = order[i]};
+        }
+        mill_free(order);
+    } else {
+        bool shuffle = run->recipe.order == MILL_ORDER_SHUFFLE;
+        for (uint64_t i = 0; i < run->doc_count; i++) {
+            for (uint8_t epoch = 0; epoch < run->docs[i].epochs; epoch++)
+                turns[at++] = (turn){shuffle ? mill_draw(run->recipe.seed, MILL_DRAW_ORDER, run->docs[i].key, epoch) : i, i};
+        }
+        if (count != 0)
+            qsort(turns, count, sizeof *turns, compare_turns);
+    }
+    MILL_ASSERT(at == count);
+    *out = turns;
+    *out_count = count;
+    return MILL_OK;
+}
+
+static mill_status pack_turns(mill_run_state *run, const doc_rows *rows, const turn *turns, uint64_t count, mill_error *err)
+{
+    uint64_t total = 0, at = 0;
+    for (uint64_t i = 0; i < count; i++)
+        total += rows[turns[i].doc].count;
+    uint32_t *lengths = mill_alloc_zero(total, sizeof *lengths);
+    run->packed = mill_alloc_zero(total, sizeof *run->packed);
+    mill_status status = MILL_OK;
+    if (lengths == NULL || run->packed == NULL) {
+        status = mill_fail_nomem(err, "packing");
+        goto cleanup;
+    }
+    for (uint64_t i = 0; i < count; i++) {
+        const doc_rows *d = &rows[turns[i].doc];
+        uint32_t unit = run->docs[turns[i].doc].unit;
+        for (uint32_t k = 0; k < d->count; k++) {
+            run->packed[at] = (mill_packed_row){unit, d->first + k, turns[i].doc};
+            lengths[at++] = run->tokens[unit].rows[d->first + k].tokens;
+        }
+    }
+    run->packed_count = total;
+    MILL_TRY_GOTO(mill_pack_rows(lengths, total, &run->recipe.pack, &run->packing, err));
+cleanup:
+    mill_free(lengths);
+    return status;
+}
+
+mill_status mill_barrier_pack(mill_run_state *run, mill_error *err)
+{
+    doc_rows *rows = NULL;
+    turn *turns = NULL;
+    uint64_t count = 0;
+    mill_run_part(run, "pack", "records", run->doc_count);
+    MILL_TRY(mill_run_map_tokens(run, err));
+    uint64_t begin = mill_time_begin();
+    mill_status status = MILL_OK;
+    MILL_TRY_GOTO(collect_rows(run, &rows, err));
+    MILL_TRY_GOTO(select_documents(run, rows, err));
+    MILL_TRY_GOTO(list_turns(run, &turns, &count, err));
+    if (run->stages != MILL_STAGES_ENCODE)
+        MILL_TRY_GOTO(pack_turns(run, rows, turns, count, err));
+    mill_time_end(run, MILL_TIME_PACK, begin, 0, count);
+cleanup:
+    mill_free(rows);
+    mill_free(turns);
+    return status;
+}

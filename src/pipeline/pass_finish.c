@@ -1,0 +1,404 @@
+// pass_finish.c: what a finished run leaves behind: quarantine, metrics, sums and the sealed manifest; and the check that every record and
+// every token is accounted for.
+#include <stdio.h>
+#include <string.h>
+#include <zstd.h>
+
+#include "core/json.h"
+#include "pipeline/run.h"
+#include "pipeline/workdir_internal.h"
+#include "shard/manifest.h"
+
+typedef struct totals {
+    mill_account account;
+    uint64_t documents, transformed, encoded_tokens, dropped_rows, dropped_tokens; // of encoding
+    uint64_t unselected_tokens, repeated_epoch_tokens;                              // of the mixture
+} totals;
+
+// Moves each document from "kept so far" to its final fate, input by input.
+mill_status mill_run_settle(mill_run_state *run, mill_error *err)
+{
+    uint64_t *seen = mill_alloc_zero(run->input_count, sizeof *seen);
+    if (seen == NULL)
+        return mill_fail_nomem(err, "the accounts");
+    for (uint64_t i = 0; i < run->doc_count; i++)
+        seen[run->docs[i].input]++;
+    bool good = true;
+    for (size_t i = 0; i < run->input_count; i++)
+        good = good && run->inputs[i].account.by_reason[MILL_KEPT] == seen[i];
+    mill_free(seen);
+    if (!good)
+        return mill_fail(err, MILL_INTERNAL, "the table of documents does not match the counts of the units; please report");
+    for (uint64_t i = 0; i < run->doc_count; i++) {
+        mill_account *account = &run->inputs[run->docs[i].input].account;
+        account->by_reason[MILL_KEPT]--;
+        account->by_reason[run->docs[i].verdict]++;
+    }
+    for (size_t i = 0; i < run->input_count; i++) {
+        if (!mill_account_adds_up(&run->inputs[i].account) || run->inputs[i].account.read != run->inputs[i].records)
+            return mill_fail(err, MILL_INTERNAL, "%s: %llu records were read but the fates of %llu are known; please report",
+                             run->inputs[i].name, (unsigned long long)run->inputs[i].records,
+                             (unsigned long long)run->inputs[i].account.read);
+    }
+    return MILL_OK;
+}
+
+static uint64_t payload_number(const cJSON *record, const char *name)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(record, "payload"), name);
+    return cJSON_IsNumber(item) ? (uint64_t)item->valuedouble : 0;
+}
+
+static void sum_up(mill_run_state *run, totals *t)
+{
+    *t = (totals){0};
+    for (size_t i = 0; i < run->input_count; i++)
+        mill_account_add(&t->account, &run->inputs[i].account);
+    for (uint64_t unit = 0; run->tokens != NULL && unit < run->unit_count; unit++) {
+        const cJSON *record = mill_workdir_done(run->dir, "encode", unit);
+        t->documents += payload_number(record, "documents");
+        t->transformed += payload_number(record, "transformed");
+        t->encoded_tokens += payload_number(record, "tokens");
+        t->dropped_rows += payload_number(record, "dropped_rows");
+        t->dropped_tokens += payload_number(record, "dropped_tokens");
+        const mill_token_unit *tokens = &run->tokens[unit];
+        for (uint64_t i = 0; i < tokens->row_count; i++) {
+            const mill_doc *doc = &run->docs[run->unit_first[unit] + tokens->rows[i].record];
+            if (doc->epochs == 0)
+                t->unselected_tokens += tokens->rows[i].tokens;
+            else
+                t->repeated_epoch_tokens += (uint64_t)(doc->epochs - 1) * tokens->rows[i].tokens;
+        }
+    }
+}
+
+// tokens encoded + repeats = tokens in samples + declared drops + unselected.
+static mill_status check_tokens(const mill_run_state *run, const totals *t, mill_error *err)
+{
+    uint64_t made = t->encoded_tokens + t->repeated_epoch_tokens + run->packing.repeated_tokens;
+    uint64_t found = run->packing.tokens + run->packing.dropped_tokens + t->dropped_tokens + t->unselected_tokens;
+    if (made != found)
+        return mill_fail(err, MILL_INTERNAL, "%llu tokens were made but %llu are accounted for; please report",
+                         (unsigned long long)made, (unsigned long long)found);
+    return MILL_OK;
+}
+
+// ---- metrics.json ----------------------------------------------------------------------------------------------------------------
+
+// The one place where a ratio becomes text.
+static mill_status append_ratio(mill_buf *out, const char *name, uint64_t part, uint64_t whole, mill_error *err)
+{
+    return mill_buf_printf(out, err, "\"%s\":%.6f", name, whole == 0 ? 0.0 : (double)part / (double)whole);
+}
+
+static mill_status append_languages(mill_run_state *run, mill_buf *out, mill_error *err)
+{
+    uint32_t ids = mill_language_count(run->languages);
+    uint64_t *tokens = mill_alloc_zero(ids, sizeof *tokens), total = 0, *order = NULL, kept = 0;
+    mill_status status = MILL_OK;
+    if (tokens == NULL)
+        return mill_fail_nomem(err, "the metrics");
+    for (uint64_t unit = 0; run->tokens != NULL && unit < run->unit_count; unit++) {
+        const mill_token_unit *u = &run->tokens[unit];
+        for (uint64_t i = 0; i < u->row_count; i++) {
+            const mill_doc *doc = &run->docs[run->unit_first[unit] + u->rows[i].record];
+            tokens[doc->language] += (uint64_t)u->rows[i].tokens * doc->epochs;
+            total += (uint64_t)u->rows[i].tokens * doc->epochs;
+        }
+    }
+    // The order by language gives the names sorted.
+    MILL_TRY_GOTO(mill_run_order_by_language(run, '\0', &order, &kept, err));
+    MILL_TRY_GOTO(mill_buf_append_text(out, "\"language_distribution\":{", err));
+    bool first = true;
+    for (uint64_t i = 0; i < kept; i++) {
+        mill_language_id id = run->docs[order[i]].language;
+        if (i != 0 && run->docs[order[i - 1]].language == id)
+            continue;
+        MILL_TRY_GOTO(mill_buf_append_text(out, first ? "" : ",", err));
+        MILL_TRY_GOTO(append_ratio(out, mill_language_get(run->languages, id)->name, tokens[id], total, err));
+        first = false;
+    }
+    MILL_TRY_GOTO(mill_buf_append_text(out, "},", err));
+cleanup:
+    mill_free(tokens);
+    mill_free(order);
+    return status;
+}
+
+static mill_status append_funnel(const totals *t, mill_buf *out, mill_error *err)
+{
+    const mill_account *a = &t->account;
+    MILL_TRY(mill_buf_printf(out, err, "\"funnel\":{\"read\":%llu,\"kept\":%llu,\"rejected\":{", (unsigned long long)a->read,
+                             (unsigned long long)a->by_reason[MILL_KEPT]));
+    bool first = true;
+    for (size_t i = 0; i < MILL_REASON_COUNT; i++) {
+        if (!mill_reason_is_rejection((mill_reason)i) || a->by_reason[i] == 0)
+            continue;
+        MILL_TRY(mill_buf_printf(out, err, "%s\"%s\":%llu", first ? "" : ",", mill_reason_name((mill_reason)i),
+                                 (unsigned long long)a->by_reason[i]));
+        first = false;
+    }
+    return mill_buf_printf(out, err, "},\"duplicate\":{\"exact\":%llu,\"near\":%llu},\"unselected\":%llu,\"quarantined\":%llu}",
+                           (unsigned long long)a->by_reason[MILL_REASON_EXACT], (unsigned long long)a->by_reason[MILL_REASON_NEAR],
+                           (unsigned long long)a->by_reason[MILL_REASON_UNSELECTED], (unsigned long long)a->quarantined);
+}
+
+static mill_status append_shares(const mill_run_state *run, mill_buf *out, mill_error *err)
+{
+    MILL_TRY(mill_buf_append_text(out, ",\"mixture\":[", err));
+    for (size_t i = 0; i < run->share_count; i++) {
+        const mill_share_report *share = &run->shares[i];
+        MILL_TRY(mill_buf_append_text(out, i != 0 ? ",{\"share\":" : "{\"share\":", err));
+        MILL_TRY(mill_buf_append_json(out, share->name, strlen(share->name), err));
+        MILL_TRY(mill_buf_printf(out, err,
+                                 ",\"wanted_tokens\":%llu,\"available_tokens\":%llu,\"selected_tokens\":%llu,\"documents\":%llu}",
+                                 (unsigned long long)share->wanted_tokens, (unsigned long long)share->available_tokens,
+                                 (unsigned long long)share->selected_tokens, (unsigned long long)share->documents));
+    }
+    return mill_buf_append_text(out, "]", err);
+}
+
+static mill_status append_metrics(mill_run_state *run, const totals *t, mill_buf *out, mill_error *err)
+{
+    const mill_account *a = &t->account;
+    uint64_t judged = a->read - a->quarantined, passed = judged - mill_account_rejected(a);
+    uint64_t duplicates = a->by_reason[MILL_REASON_EXACT] + a->by_reason[MILL_REASON_NEAR];
+    const mill_packing *p = &run->packing;
+    uint64_t room = (uint64_t)p->sample_count * (run->recipe.pack.seq_len + run->recipe.pack.extra);
+    MILL_TRY(mill_buf_printf(out, err, "{\"total_samples\":%llu,\"total_tokens\":%llu,", (unsigned long long)p->sample_count,
+                             (unsigned long long)p->tokens));
+    MILL_TRY(append_ratio(out, "avg_sequence_length", p->tokens, p->sample_count, err));
+    MILL_TRY(mill_buf_append_text(out, ",", err));
+    MILL_TRY(append_languages(run, out, err));
+    MILL_TRY(append_ratio(out, "deduplication_rate", duplicates, passed, err));
+    MILL_TRY(mill_buf_append_text(out, ",", err));
+    MILL_TRY(append_ratio(out, "filter_pass_rate", passed, judged, err));
+    MILL_TRY(mill_buf_append_text(out, ",", err));
+    MILL_TRY(append_ratio(out, "fim_transform_rate", t->transformed, t->documents, err));
+    MILL_TRY(mill_buf_append_text(out, ",", err));
+    MILL_TRY(append_funnel(t, out, err));
+    MILL_TRY(mill_buf_append_text(out, ",\"tokens\":{", err));
+    MILL_TRY(mill_buf_printf(out, err,
+                             "\"encoded\":%llu,\"in_samples\":%llu,\"dropped_short_rows\":%llu,\"dropped_by_packing\":%llu,"
+                             "\"unselected\":%llu,\"repeated_epochs\":%llu,\"repeated_borders\":%llu,\"padding\":0,",
+                             (unsigned long long)t->encoded_tokens, (unsigned long long)p->tokens,
+                             (unsigned long long)t->dropped_tokens, (unsigned long long)p->dropped_tokens,
+                             (unsigned long long)t->unselected_tokens, (unsigned long long)t->repeated_epoch_tokens,
+                             (unsigned long long)p->repeated_tokens));
+    MILL_TRY(append_ratio(out, "packing_efficiency", p->tokens, room, err));
+    MILL_TRY(mill_buf_append_text(out, "}", err));
+    if (run->share_count != 0)
+        MILL_TRY(append_shares(run, out, err));
+    return mill_buf_append_text(out, "}\n", err);
+}
+
+// ---- quarantine.jsonl ------------------------------------------------------------------------------------------------------------
+
+// Units are in the order of the inputs, and rows in the order of their unit: the whole is sorted by input and offset.
+static mill_status gather_quarantine(mill_run_state *run, mill_buf *out, mill_error *err)
+{
+    mill_buf raw = {0};
+    mill_status status = MILL_OK;
+    for (uint64_t unit = 0; status == MILL_OK && unit < run->unit_count; unit++) {
+        const cJSON *file;
+        cJSON_ArrayForEach(file, cJSON_GetObjectItemCaseSensitive(mill_workdir_done(run->dir, "ingest", unit), "files")) {
+            const char *path = cJSON_GetObjectItemCaseSensitive(file, "path")->valuestring;
+            if (strstr(path, ".quarantine") == NULL)
+                continue;
+            status = mill_workdir_read(run->dir, path, &raw, err);
+            if (status == MILL_OK)
+                status = mill_buf_append(out, raw.data, raw.bytes, err);
+        }
+    }
+    mill_buf_free(&raw);
+    return status;
+}
+
+// ---- manifest.json ---------------------------------------------------------------------------------------------------------------
+
+static cJSON *inputs_json(mill_run_state *run)
+{
+    cJSON *list = cJSON_CreateArray();
+    bool good = list != NULL;
+    for (size_t i = 0; good && i < run->input_count; i++) {
+        const mill_input_facts *facts = &run->inputs[i];
+        cJSON *input = cJSON_CreateObject(), *account = mill_account_to_json(&facts->account);
+        good = cJSON_AddItemToArray(list, input) && account != NULL && cJSON_AddItemToObject(input, "records", account) &&
+               cJSON_AddStringToObject(input, "name", facts->name) != NULL &&
+               cJSON_AddStringToObject(input, "sha256", facts->sha256) != NULL &&
+               cJSON_AddNumberToObject(input, "bytes", (double)facts->file_bytes) != NULL &&
+               cJSON_AddNumberToObject(input, "files", (double)facts->files) != NULL &&
+               cJSON_AddNumberToObject(input, "skipped_binary", (double)facts->skipped_binary) != NULL &&
+               cJSON_AddNumberToObject(input, "skipped_empty", (double)facts->skipped_empty) != NULL &&
+               cJSON_AddNumberToObject(input, "skipped_other", (double)facts->skipped_other) != NULL;
+    }
+    if (!good) {
+        cJSON_Delete(list);
+        return NULL;
+    }
+    return list;
+}
+
+static bool add_shard_facts(mill_run_state *run, cJSON *file, uint64_t shard)
+{
+    static const char *const names[] = {"samples", "tokens", "text_sha256", "ids_sha256", "lengths_sha256"};
+    const cJSON *payload = cJSON_GetObjectItemCaseSensitive(mill_workdir_done(run->dir, "shard", shard), "payload");
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        cJSON *copy = cJSON_Duplicate(cJSON_GetObjectItemCaseSensitive(payload, names[i]), false);
+        if (copy == NULL || !cJSON_AddItemToObject(file, names[i], copy))
+            return false;
+    }
+    return true;
+}
+
+static cJSON *files_json(mill_run_state *run, const mill_product *products, size_t count)
+{
+    cJSON *list = cJSON_CreateArray();
+    bool good = list != NULL;
+    for (size_t i = 0; good && i < count; i++) {
+        cJSON *file = cJSON_CreateObject();
+        unsigned long long shard;
+        good = cJSON_AddItemToArray(list, file) && cJSON_AddStringToObject(file, "path", products[i].path) != NULL &&
+               cJSON_AddNumberToObject(file, "bytes", (double)products[i].bytes) != NULL &&
+               cJSON_AddStringToObject(file, "sha256", products[i].sha256) != NULL;
+        if (good && sscanf(products[i].path, "shards/shard_%llu", &shard) == 1)
+            good = add_shard_facts(run, file, shard);
+    }
+    if (!good) {
+        cJSON_Delete(list);
+        return NULL;
+    }
+    return list;
+}
+
+// Digests over all ids and all lengths of the run, in sample order.
+static mill_status digest_run(mill_run_state *run, char ids_hex[65], char lengths_hex[65], mill_error *err)
+{
+    void *ids = mill_sha256_create(), *lengths = mill_sha256_create();
+    uint32_t *buffer = NULL;
+    size_t capacity = 0;
+    mill_status status = ids == NULL || lengths == NULL ? mill_fail_nomem(err, "the digest of the run") : MILL_OK;
+    const mill_packing *p = &run->packing;
+    for (uint64_t s = 0; status == MILL_OK && s < p->sample_count; s++) {
+        uint64_t length = 0;
+        for (uint64_t i = p->sample_parts[s]; status == MILL_OK && i < p->sample_parts[s + 1]; i++) {
+            const mill_part *part = &p->parts[i];
+            const mill_packed_row *row = &run->packed[part->row];
+            const mill_token_unit *unit = &run->tokens[row->unit];
+            status = MILL_GROW(buffer, capacity, part->count, err);
+            uint64_t first = unit->rows[row->row].first_token + part->begin;
+            for (uint32_t k = 0; status == MILL_OK && k < part->count; k++)
+                buffer[k] = mill_token_id(unit, first + k);
+            if (status == MILL_OK)
+                mill_sha256_update(ids, buffer, (size_t)part->count * 4);
+            length += part->count;
+        }
+        mill_sha256_update(lengths, &length, sizeof length);
+    }
+    if (status == MILL_OK) {
+        uint8_t digest[32];
+        mill_sha256_finish(ids, digest);
+        mill_hex(digest, sizeof digest, ids_hex);
+        mill_sha256_finish(lengths, digest);
+        mill_hex(digest, sizeof digest, lengths_hex);
+    } else {
+        mill_sha256_destroy(ids);
+        mill_sha256_destroy(lengths);
+    }
+    mill_free(buffer);
+    return status;
+}
+
+static mill_status build_manifest(mill_run_state *run, const totals *t, const mill_product *products, size_t count, mill_buf *out,
+                                  mill_error *err)
+{
+    char ids[65] = "", lengths[65] = "";
+    cJSON *manifest = NULL;
+    mill_status status = MILL_OK;
+    if (run->packed != NULL)
+        MILL_TRY_GOTO(digest_run(run, ids, lengths, err));
+    MILL_TRY_GOTO(mill_run_plan_json(run, &manifest, err));
+    cJSON_DeleteItemFromObjectCaseSensitive(manifest, "inputs");
+    cJSON *inputs = inputs_json(run), *account = mill_account_to_json(&t->account), *files = files_json(run, products, count);
+    cJSON *totals_json = cJSON_AddObjectToObject(manifest, "totals");
+    bool good = inputs != NULL && cJSON_AddItemToObject(manifest, "inputs", inputs) && account != NULL && totals_json != NULL &&
+                cJSON_AddItemToObject(totals_json, "records", account) && files != NULL &&
+                cJSON_AddItemToObject(manifest, "files", files) &&
+                cJSON_AddNumberToObject(manifest, "format_version", 1) != NULL &&
+                cJSON_AddStringToObject(manifest, "version", MILL_VERSION) != NULL &&
+                cJSON_AddStringToObject(manifest, "zstd", ZSTD_versionString()) != NULL &&
+                cJSON_AddStringToObject(manifest, "ids_sha256", ids) != NULL &&
+                cJSON_AddStringToObject(manifest, "lengths_sha256", lengths) != NULL &&
+                cJSON_AddNumberToObject(totals_json, "samples", (double)run->packing.sample_count) != NULL &&
+                cJSON_AddNumberToObject(totals_json, "tokens", (double)run->packing.tokens) != NULL &&
+                cJSON_AddNumberToObject(totals_json, "documents", (double)t->documents) != NULL &&
+                cJSON_AddNumberToObject(totals_json, "fim_documents", (double)t->transformed) != NULL &&
+                cJSON_AddNumberToObject(totals_json, "encoded_tokens", (double)t->encoded_tokens) != NULL &&
+                cJSON_AddNumberToObject(totals_json, "dropped_tokens", (double)(t->dropped_tokens + run->packing.dropped_tokens)) != NULL;
+    status = good ? mill_manifest_append(manifest, out, err) : mill_fail_nomem(err, "the manifest");
+cleanup:
+    cJSON_Delete(manifest);
+    return status;
+}
+
+static mill_status append_sums(const mill_product *products, size_t count, mill_buf *out, mill_error *err)
+{
+    for (size_t i = 0; i < count; i++)
+        MILL_TRY(mill_buf_printf(out, err, "%s  %s\n", products[i].sha256, products[i].path));
+    return MILL_OK;
+}
+
+static mill_status commit_metrics(mill_run_state *run, const totals *t, mill_error *err)
+{
+    mill_buf metrics = {0}, quarantine = {0};
+    mill_unit unit;
+    mill_unit_init(&unit, "finish", 0);
+    mill_status status = MILL_OK;
+    MILL_TRY_GOTO(append_metrics(run, t, &metrics, err));
+    MILL_TRY_GOTO(gather_quarantine(run, &quarantine, err));
+    MILL_TRY_GOTO(mill_unit_add(run->dir, &unit, "metrics.json", metrics.data, metrics.bytes, err));
+    MILL_TRY_GOTO(mill_unit_add(run->dir, &unit, "quarantine.jsonl", quarantine.data, quarantine.bytes, err));
+    MILL_TRY_GOTO(mill_unit_commit(run->dir, &unit, err));
+    MILL_TRY_GOTO(mill_workdir_flush(run->dir, err));
+cleanup:
+    if (status != MILL_OK)
+        mill_unit_abort(run->dir, &unit);
+    mill_buf_free(&metrics);
+    mill_buf_free(&quarantine);
+    return status;
+}
+
+mill_status mill_pass_finish(mill_run_state *run, mill_error *err)
+{
+    totals t;
+    mill_product *products = NULL;
+    size_t count = 0;
+    mill_buf sums = {0}, manifest = {0};
+    mill_status status = MILL_OK;
+    mill_run_part(run, "finish", "files", 0);
+    MILL_TRY_GOTO(mill_run_settle(run, err));
+    sum_up(run, &t);
+    if (run->packed != NULL)
+        MILL_TRY_GOTO(check_tokens(run, &t, err));
+    if (mill_workdir_done(run->dir, "finish", 0) == NULL)
+        MILL_TRY_GOTO(commit_metrics(run, &t, err));
+    MILL_TRY_GOTO(mill_workdir_products(run->dir, &products, &count, err));
+    MILL_TRY_GOTO(append_sums(products, count, &sums, err));
+    MILL_TRY_GOTO(build_manifest(run, &t, products, count, &manifest, err));
+    MILL_TRY_GOTO(mill_workdir_seal(run->dir, &sums, &manifest, run->options->keep_work, err));
+    const mill_account *a = &t.account;
+    run->summary = (mill_run_summary){.read = a->read,
+                                      .kept = a->by_reason[MILL_KEPT],
+                                      .rejected = mill_account_rejected(a),
+                                      .duplicate_exact = a->by_reason[MILL_REASON_EXACT],
+                                      .duplicate_near = a->by_reason[MILL_REASON_NEAR],
+                                      .unselected = a->by_reason[MILL_REASON_UNSELECTED],
+                                      .quarantined = a->quarantined,
+                                      .samples = run->packing.sample_count,
+                                      .tokens = run->packing.tokens};
+cleanup:
+    mill_free(products);
+    mill_buf_free(&sums);
+    mill_buf_free(&manifest);
+    return status;
+}

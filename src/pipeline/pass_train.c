@@ -1,0 +1,313 @@
+// pass_train.c: the tokenizer of the run: the given file, or byte-level BPE trained on the documents that are left.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "pipeline/run.h"
+
+#define SPECIALS_MAX 4200
+
+typedef struct train_pass {
+    mill_run_state *run;
+    mill_word_counts **counts; // one a worker
+} train_pass;
+
+typedef struct train_worker {
+    mill_word_counts *counts;  // borrowed
+    mill_batch batch;
+    mill_buf raw, line;
+} train_worker;
+
+static void close_worker(void *context, void *state)
+{
+    (void)context;
+    train_worker *w = state;
+    mill_batch_free(&w->batch);
+    mill_buf_free(&w->raw);
+    mill_buf_free(&w->line);
+    mill_free(w);
+}
+
+static mill_status open_worker(void *context, uint32_t number, void **state, mill_error *err)
+{
+    train_pass *pass = context;
+    train_worker *w = mill_alloc_zero(1, sizeof *w);
+    if (w == NULL)
+        return mill_fail_nomem(err, "starting a word counter");
+    *state = w;
+    mill_batch_init(&w->batch);
+    MILL_TRY(mill_word_counts_open(MILL_PRETOK_GPT2, &pass->counts[number], err));
+    w->counts = pass->counts[number];
+    return MILL_OK;
+}
+
+static mill_status add_lines(mill_word_counts *counts, const uint8_t *text, uint64_t bytes, mill_error *err)
+{
+    while (bytes != 0) {
+        const uint8_t *end = memchr(text, '\n', bytes);
+        uint64_t line = end != NULL ? (uint64_t)(end - text) + 1 : bytes;
+        MILL_TRY(mill_word_counts_add(counts, text, line, err));
+        text += line;
+        bytes -= line;
+    }
+    return MILL_OK;
+}
+
+// A JSON string as Python's json.dumps writes it: everything but ASCII as \uXXXX, surrogate pairs above U+FFFF.
+static mill_status append_ascii_json(mill_buf *out, const uint8_t *text, uint64_t bytes, mill_error *err)
+{
+    MILL_TRY(mill_buf_append_text(out, "\"", err));
+    for (uint64_t i = 0; i < bytes;) {
+        size_t length = mill_utf8_sequence(text + i, bytes - i);
+        MILL_ASSERT(length != 0);
+        uint32_t c = mill_utf8_decode(text + i, &length);
+        static const char short_escapes[] = "\"\\\n\r\t\b\f", letters[] = "\"\\nrtbf";
+        const char *escape = c != 0 && c < 0x80 ? strchr(short_escapes, (int)c) : NULL;
+        if (escape != NULL)
+            MILL_TRY(mill_buf_printf(out, err, "\\%c", letters[escape - short_escapes]));
+        else if (c >= 0x20 && c < 0x7f + 1)
+            MILL_TRY(mill_buf_append(out, text + i, 1, err));
+        else if (c >= 0x10000)
+            MILL_TRY(mill_buf_printf(out, err, "\\u%04x\\u%04x", 0xd7c0 + (c >> 10), 0xdc00 + (c & 0x3ff)));
+        else
+            MILL_TRY(mill_buf_printf(out, err, "\\u%04x", c));
+        i += length;
+    }
+    return mill_buf_append_text(out, "\"", err);
+}
+
+// The record as the guide's collector would have written it: what its trainer really reads.
+static mill_status add_jsonl_line(mill_run_state *run, train_worker *w, uint32_t i, mill_error *err)
+{
+    const mill_batch *b = &w->batch;
+    const char *language = mill_language_get(run->languages, b->language[i])->name;
+    uint64_t bytes;
+    const uint8_t *text = mill_batch_text(b, i, &bytes);
+    mill_buf_clear(&w->line);
+    MILL_TRY(mill_buf_append_text(&w->line, "{\"content\": ", err));
+    MILL_TRY(append_ascii_json(&w->line, text, bytes, err));
+    MILL_TRY(mill_buf_append_text(&w->line, ", \"language\": ", err));
+    MILL_TRY(append_ascii_json(&w->line, (const uint8_t *)language, strlen(language), err));
+    MILL_TRY(mill_buf_append_text(&w->line, ", \"repo\": ", err));
+    MILL_TRY(append_ascii_json(&w->line, (const uint8_t *)mill_batch_meta(b, b->repo[i]), b->repo[i].bytes, err));
+    MILL_TRY(mill_buf_append_text(&w->line, ", \"path\": ", err));
+    MILL_TRY(append_ascii_json(&w->line, (const uint8_t *)mill_batch_meta(b, b->path[i]), b->path[i].bytes, err));
+    MILL_TRY(mill_buf_printf(&w->line, err, ", \"stars\": %lld}\n", (long long)(b->stars[i] < 0 ? 0 : b->stars[i])));
+    return mill_word_counts_add(w->counts, w->line.data, w->line.bytes, err);
+}
+
+static mill_status count_unit(void *context, void *state, uint64_t number, mill_error *err)
+{
+    train_pass *pass = context;
+    mill_run_state *run = pass->run;
+    train_worker *w = state;
+    uint64_t first = run->unit_first[number];
+    MILL_TRY(mill_run_load_segment(run, number, &w->raw, &w->batch, err));
+    uint64_t begin = mill_time_begin();
+    for (uint32_t i = 0; i < w->batch.count; i++) {
+        if (run->docs[first + i].verdict != MILL_KEPT)
+            continue;
+        uint64_t bytes;
+        const uint8_t *text = mill_batch_text(&w->batch, i, &bytes);
+        if (run->recipe.train_unit == MILL_UNIT_DOCUMENT)
+            MILL_TRY(mill_word_counts_add(w->counts, text, bytes, err));
+        else if (run->recipe.train_unit == MILL_UNIT_LINE)
+            MILL_TRY(add_lines(w->counts, text, bytes, err));
+        else
+            MILL_TRY(add_jsonl_line(run, w, i, err));
+    }
+    mill_time_end(run, MILL_TIME_WORDS, begin, w->batch.text.bytes, w->batch.count);
+    mill_run_advance(run, w->batch.count);
+    return MILL_OK;
+}
+
+// ---- special tokens --------------------------------------------------------------------------------------------------------------
+
+typedef struct special_list {
+    char *items[SPECIALS_MAX];
+    uint32_t count;
+} special_list;
+
+static mill_status add_special(special_list *list, const char *text, mill_error *err)
+{
+    if (text == NULL || list->count == SPECIALS_MAX)
+        return MILL_OK;
+    char *copy = mill_strdup(text);
+    if (copy == NULL)
+        return mill_fail_nomem(err, "a special token");
+    list->items[list->count++] = copy;
+    return MILL_OK;
+}
+
+static mill_status add_language_tag(const mill_recipe *recipe, special_list *list, const char *name, mill_error *err)
+{
+    char tag[128];
+    // The format is ours (recipe.c), with one %s.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+    snprintf(tag, sizeof tag, recipe->encode.language_format, name);
+#pragma GCC diagnostic pop
+    return add_special(list, tag, err);
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static mill_status add_run_languages(mill_run_state *run, special_list *list, mill_error *err)
+{
+    uint32_t ids = mill_language_count(run->languages), count = 0;
+    const char **names = mill_alloc_zero(ids, sizeof *names);
+    bool *seen = mill_alloc_zero(ids, sizeof *seen);
+    mill_status status = names == NULL || seen == NULL ? mill_fail_nomem(err, "the languages of the run") : MILL_OK;
+    for (uint64_t i = 0; status == MILL_OK && i < run->doc_count; i++) {
+        mill_language_id id = run->docs[i].language;
+        if (run->docs[i].verdict == MILL_KEPT && !seen[id]) {
+            seen[id] = true;
+            names[count++] = mill_language_get(run->languages, id)->name;
+        }
+    }
+    if (count != 0)
+        qsort(names, count, sizeof *names, compare_names);
+    for (uint32_t i = 0; status == MILL_OK && i < count; i++)
+        status = add_language_tag(&run->recipe, list, names[i], err);
+    mill_free(names);
+    mill_free(seen);
+    return status;
+}
+
+static mill_status list_specials(mill_run_state *run, special_list *list, mill_error *err)
+{
+    const mill_recipe *recipe = &run->recipe;
+    const mill_encode_options *encode = &recipe->encode;
+    if (recipe->specials.items[0] != NULL) {
+        for (size_t i = 0; recipe->specials.items[i] != NULL; i++)
+            MILL_TRY(add_special(list, recipe->specials.items[i], err));
+    } else {
+        const char *const names[] = {encode->end_text, encode->fim_prefix, encode->fim_middle, encode->fim_suffix, encode->fim_pad};
+        for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+            MILL_TRY(add_special(list, names[i], err));
+        if (strcmp(recipe->token_preset, "guide") == 0)
+            MILL_TRY(add_special(list, "<|file_separator|>", err));
+    }
+    for (unsigned i = 0; recipe->fim.cut == MILL_FIM_MULTI && i < MILL_FIM_SPANS_MAX; i++) {
+        char name[64];
+        snprintf(name, sizeof name, MILL_FIM_SPAN_FORMAT, i);
+        MILL_TRY(add_special(list, name, err));
+    }
+    if (recipe->fim.cut == MILL_FIM_MULTI)
+        MILL_TRY(add_special(list, MILL_FIM_SPAN_END, err));
+    for (size_t i = 0; recipe->language_tags.items[i] != NULL; i++) {
+        const char *name = recipe->language_tags.items[i];
+        MILL_TRY(strcmp(name, "*") == 0 ? add_run_languages(run, list, err) : add_language_tag(recipe, list, name, err));
+    }
+    return MILL_OK;
+}
+
+// ---- training --------------------------------------------------------------------------------------------------------------------
+
+static int show_progress(void *context, uint32_t done, uint32_t wanted)
+{
+    mill_run_state *run = context;
+    atomic_store(&run->part.total, wanted);
+    atomic_store(&run->part.done, 0);
+    mill_run_advance(run, done);
+    return run->options->stop != NULL && *run->options->stop != 0;
+}
+
+static mill_status train(mill_run_state *run, const mill_word_counts *counts, mill_error *err)
+{
+    special_list *list = mill_alloc_zero(1, sizeof *list);
+    if (list == NULL)
+        return mill_fail_nomem(err, "special tokens");
+    mill_status status = list_specials(run, list, err);
+    if (status == MILL_OK) {
+        mill_train_options options = run->recipe.train;
+        options.specials = (const char *const *)list->items;
+        options.special_count = list->count;
+        mill_run_part(run, "train tokenizer", "merges", options.vocab_size);
+        uint64_t begin = mill_time_begin();
+        status = mill_tokenizer_train(counts, &options, show_progress, run, &run->tokenizer, err);
+        mill_time_end(run, MILL_TIME_TRAIN, begin, 0, 0);
+        run->timing[MILL_TIME_TRAIN].threads = 1;
+    }
+    for (uint32_t i = 0; i < list->count; i++)
+        mill_free(list->items[i]);
+    mill_free(list);
+    return status;
+}
+
+static mill_status count_and_train(mill_run_state *run, mill_error *err)
+{
+    train_pass pass = {.run = run, .counts = mill_alloc_zero(run->threads, sizeof(mill_word_counts *))};
+    if (pass.counts == NULL)
+        return mill_fail_nomem(err, "starting word counters");
+    mill_run_part(run, "count words", "records", run->doc_count);
+    const mill_map map = {.threads = run->threads,
+                          .units = run->unit_count,
+                          .stop = run->options->stop,
+                          .context = &pass,
+                          .open = open_worker,
+                          .close = close_worker,
+                          .work = count_unit};
+    mill_status status = mill_map_run(&map, err);
+    uint64_t begin = mill_time_begin();
+    for (uint32_t i = 1; status == MILL_OK && i < run->threads; i++) {
+        if (pass.counts[i] != NULL)
+            status = mill_word_counts_merge(pass.counts[0], pass.counts[i], err);
+    }
+    mill_time_end(run, MILL_TIME_WORDS, begin, 0, 0);
+    if (status == MILL_OK)
+        status = train(run, pass.counts[0], err);
+    for (uint32_t i = 0; i < run->threads; i++)
+        mill_word_counts_close(pass.counts[i]);
+    mill_free(pass.counts);
+    return status;
+}
+
+static mill_status commit(mill_run_state *run, mill_error *err)
+{
+    const char *end = run->recipe.encode.end_text;
+    mill_buf json = {0}, config = {0}, specials = {0};
+    mill_unit unit;
+    mill_unit_init(&unit, "train", 0);
+    mill_status status = MILL_OK;
+    if (run->tokenizer_given.bytes != 0)
+        MILL_TRY_GOTO(mill_buf_append(&json, run->tokenizer_given.data, run->tokenizer_given.bytes, err));
+    else
+        MILL_TRY_GOTO(mill_tokenizer_write_json(run->tokenizer, run->recipe.decoder, &json, err));
+    MILL_TRY_GOTO(mill_tokenizer_write_config(run->tokenizer, end, run->recipe.model_max_length, &config, err));
+    MILL_TRY_GOTO(mill_tokenizer_write_specials(run->tokenizer, end, &specials, err));
+    MILL_TRY_GOTO(mill_unit_add(run->dir, &unit, "tokenizer/tokenizer.json", json.data, json.bytes, err));
+    MILL_TRY_GOTO(mill_unit_add(run->dir, &unit, "tokenizer/tokenizer_config.json", config.data, config.bytes, err));
+    MILL_TRY_GOTO(mill_unit_add(run->dir, &unit, "tokenizer/special_tokens_map.json", specials.data, specials.bytes, err));
+    MILL_TRY_GOTO(mill_unit_commit(run->dir, &unit, err));
+    MILL_TRY_GOTO(mill_workdir_flush(run->dir, err));
+cleanup:
+    if (status != MILL_OK)
+        mill_unit_abort(run->dir, &unit);
+    mill_buf_free(&json);
+    mill_buf_free(&config);
+    mill_buf_free(&specials);
+    return status;
+}
+
+static mill_status load_finished(mill_run_state *run, mill_error *err)
+{
+    mill_buf json = {0};
+    mill_status status = mill_workdir_read(run->dir, "tokenizer/tokenizer.json", &json, err);
+    if (status == MILL_OK)
+        status = mill_tokenizer_parse(json.data, json.bytes, "tokenizer/tokenizer.json", &run->tokenizer, err);
+    mill_buf_free(&json);
+    return status;
+}
+
+mill_status mill_pass_train(mill_run_state *run, mill_error *err)
+{
+    if (mill_workdir_done(run->dir, "train", 0) != NULL)
+        return run->tokenizer == NULL ? load_finished(run, err) : MILL_OK;
+    if (run->tokenizer == NULL)
+        MILL_TRY(count_and_train(run, err));
+    return commit(run, err);
+}

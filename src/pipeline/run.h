@@ -1,0 +1,175 @@
+// run.h: the state of one run, shared by the passes and barriers of the stage table (plan.c).
+#ifndef MILL_PIPELINE_RUN_H
+#define MILL_PIPELINE_RUN_H
+
+#include <stdatomic.h>
+
+#include "core/log.h"
+#include "pipeline/account.h"
+#include "pipeline/recipe.h"
+#include "pipeline/runner.h"
+#include "pipeline/workdir.h"
+
+#define MILL_STATE ".shardmill"
+
+// What a barrier needs to know of a record that passed the filter; 120 bytes, in global order.
+typedef struct mill_doc {
+    mill_key key, content;
+    int64_t stars;
+    uint64_t record;          // number in its input
+    uint64_t bytes, lines;    // of the text
+    uint32_t input;
+    uint32_t unit, row;       // place in the segments
+    mill_language_id language;
+    uint16_t verdict;         // mill_reason
+    uint16_t flags;
+    uint8_t type;
+    uint8_t epochs;           // how often the mixture takes it (0 or 1 without up-sampling)
+    uint32_t represents;      // index of the first record with this content and language (itself, if it is the first)
+} mill_doc;
+
+typedef struct mill_input_facts { // of a finished input
+    char *name;
+    char sha256[65];
+    uint64_t file_bytes, files, records, skipped_binary, skipped_empty, skipped_other;
+    mill_key fingerprint;         // proves in the plan that the input is the one of the first attempt
+    mill_account account;
+} mill_input_facts;
+
+typedef enum mill_timing_name {
+    MILL_TIME_READ,
+    MILL_TIME_FILTER,
+    MILL_TIME_SYNTAX,
+    MILL_TIME_SKETCH,
+    MILL_TIME_EXACT,
+    MILL_TIME_DEDUP,
+    MILL_TIME_WORDS,
+    MILL_TIME_TRAIN,
+    MILL_TIME_FIM,
+    MILL_TIME_ENCODE,
+    MILL_TIME_PACK,
+    MILL_TIME_WRITE,
+    MILL_TIME_COUNT
+} mill_timing_name;
+
+typedef struct mill_timing {
+    _Atomic uint64_t ns, bytes, records; // ns summed over threads
+    uint32_t threads;
+} mill_timing;
+
+typedef struct mill_part_of_run { // what is running, for progress
+    const char *stage, *unit;
+    _Atomic uint64_t done, total;
+} mill_part_of_run;
+
+typedef struct mill_token_unit { // a unit's tokens, mapped
+    const uint8_t *map;
+    uint64_t map_bytes;
+    const mill_row *rows;
+    uint64_t row_count;
+    uint32_t records;            // rows of the segment
+    const mill_span *repo, *path, *licence; // by segment row
+    const char *meta;
+    const uint8_t *ids;          // of id_bytes each
+    uint32_t id_bytes;
+} mill_token_unit;
+
+typedef struct mill_packed_row { // a row in packing order
+    uint32_t unit, row;          // in the token files
+    uint64_t doc;
+} mill_packed_row;
+
+typedef struct mill_run_state {
+    const mill_run_options *options;
+    const mill_fs *fs;
+    mill_log log;
+    mill_recipe recipe;
+    mill_language_table *languages;
+    bool *wanted_languages;      // by id; NULL: all
+    mill_workdir *dir;
+    mill_source *source;
+    const mill_backend_ops *backend;
+    uint32_t threads;
+    uint64_t batch_bytes;
+    mill_stage_set stages;
+    bool write_jsonl, write_zst; // shard formats
+
+    mill_input_facts *inputs;
+    size_t input_count;
+    uint64_t unit_count;
+    mill_doc *docs;
+    uint64_t doc_count;
+    uint64_t *unit_first;        // index of a unit's first doc; unit_count + 1 entries
+
+    mill_minhash_params minhash;
+    uint32_t bands, rows;        // of the LSH
+
+    mill_tokenizer *tokenizer;
+    mill_buf tokenizer_given;    // the file of --tokenizer
+    char tokenizer_sha256[65];
+
+    mill_line_cut *cuts;         // rng python: by doc index
+    mill_token_unit *tokens;     // by unit
+    mill_packed_row *packed;     // in packing order
+    uint64_t packed_count;
+    mill_packing packing;
+    mill_share_report *shares;
+    size_t share_count;
+
+    mill_timing timing[MILL_TIME_COUNT];
+    mill_part_of_run part;
+    int64_t started_ns, shown_ns;
+    _Atomic uint64_t bytes_read, records_read;
+    mill_run_summary summary;
+} mill_run_state;
+
+// ---- the passes and barriers, in the order of the stage table ------------------------------------------------------------------
+mill_status mill_pass_ingest(mill_run_state *run, mill_error *err) MILL_MUST_CHECK;   // read, normalise, filter -> segments
+mill_status mill_barrier_group(mill_run_state *run, mill_error *err) MILL_MUST_CHECK; // who has the same content
+mill_status mill_pass_check(mill_run_state *run, mill_error *err) MILL_MUST_CHECK;    // syntax, signatures -> sketches
+mill_status mill_barrier_dedup(mill_run_state *run, mill_error *err) MILL_MUST_CHECK; // draws, exact, near -> verdicts, clusters
+mill_status mill_pass_records(mill_run_state *run, mill_error *err) MILL_MUST_CHECK;  // stages filter and dedup: records out
+mill_status mill_pass_train(mill_run_state *run, mill_error *err) MILL_MUST_CHECK;    // words, merges -> tokenizer
+mill_status mill_pass_encode(mill_run_state *run, mill_error *err) MILL_MUST_CHECK;   // FIM, ids -> token units
+mill_status mill_barrier_pack(mill_run_state *run, mill_error *err) MILL_MUST_CHECK;  // mixture, order, samples
+mill_status mill_pass_rows(mill_run_state *run, mill_error *err) MILL_MUST_CHECK;     // stage encode: rows out
+mill_status mill_pass_shards(mill_run_state *run, mill_error *err) MILL_MUST_CHECK;   // shards and the docs sidecar
+mill_status mill_pass_finish(mill_run_state *run, mill_error *err) MILL_MUST_CHECK;   // quarantine, metrics, sums, manifest
+
+// Tables of mill_doc on disk: language names, then the rows with places in that list instead of ids. decode appends.
+mill_status mill_docs_encode(const mill_language_table *languages, const mill_doc *docs, uint32_t count, mill_buf *out,
+                             mill_error *err) MILL_MUST_CHECK;
+mill_status mill_docs_decode(const mill_buf *raw, const char *name, mill_language_table *languages, mill_doc **docs,
+                             size_t *capacity, uint64_t *count, mill_error *err) MILL_MUST_CHECK;
+
+// Offset of the signatures in a sketch of `count` documents.
+size_t mill_sketch_signature_offset(uint32_t count);
+
+// ---- helpers of the passes -------------------------------------------------------------------------------------------------------
+// Loads the segment of a unit; raw is scratch.
+mill_status mill_run_load_segment(mill_run_state *run, uint64_t unit, mill_buf *raw, mill_batch *batch, mill_error *err)
+    MILL_MUST_CHECK;
+// Maps the token files of all units into run->tokens.
+mill_status mill_run_map_tokens(mill_run_state *run, mill_error *err) MILL_MUST_CHECK;
+void mill_run_unmap_tokens(mill_run_state *run);
+uint32_t mill_token_id(const mill_token_unit *unit, uint64_t index);
+// Compares two languages as file names of the guide's steps sort: NAME + suffix.
+int mill_language_order(const mill_run_state *run, mill_language_id a, mill_language_id b, char suffix);
+// Indexes of all kept docs ordered by language (with suffix), then global order. Free with mill_free.
+mill_status mill_run_order_by_language(const mill_run_state *run, char suffix, uint64_t **order, uint64_t *count, mill_error *err)
+    MILL_MUST_CHECK;
+// Fate of every doc is final: moves it from "kept so far" to its reason in the accounts of its input and checks the sums.
+mill_status mill_run_settle(mill_run_state *run, mill_error *err) MILL_MUST_CHECK;
+
+void mill_run_part(mill_run_state *run, const char *stage, const char *unit, uint64_t total); // begins a part for progress
+void mill_run_advance(mill_run_state *run, uint64_t done);                                   // thread-safe
+uint64_t mill_time_begin(void);
+void mill_time_end(mill_run_state *run, mill_timing_name name, uint64_t begin, uint64_t bytes, uint64_t records);
+mill_status mill_run_write_timings(mill_run_state *run, mill_error *err) MILL_MUST_CHECK;
+// The plan as JSON (recipe, inputs, options that shape the output).
+mill_status mill_run_plan_json(mill_run_state *run, cJSON **plan, mill_error *err) MILL_MUST_CHECK;
+// Opens recipe, languages and inputs of the options; everything but the output directory.
+mill_status mill_run_prepare(mill_run_state *run, const mill_run_options *options, mill_error *err) MILL_MUST_CHECK;
+void mill_run_release(mill_run_state *run);
+
+#endif

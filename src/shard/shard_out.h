@@ -1,0 +1,22 @@
+// shard_out.h: the text of a shard on its way to one file, plain or as one zstd frame, hashed before compression as well.
+#ifndef MILL_SHARD_SHARD_OUT_H
+#define MILL_SHARD_SHARD_OUT_H
+
+#include "core/fs.h"
+
+typedef struct mill_shard_out {
+    mill_outfile *file;     // borrowed, open
+    void *sha256;           // of the uncompressed text
+    void *zstd;             // ZSTD_CCtx, NULL: plain
+    mill_buf packed;        // output of zstd on its way to the file
+} mill_shard_out;
+
+// level 0: plain. The frame has a checksum; its bytes depend on the text, the level and zstd's version, never on how the text was
+// cut into appends.
+mill_status mill_shard_out_open(mill_shard_out *out, mill_outfile *file, int level, mill_error *err) MILL_MUST_CHECK;
+mill_status mill_shard_out_append(mill_shard_out *out, const void *data, size_t bytes, mill_error *err) MILL_MUST_CHECK;
+// Ends the frame and gives the SHA-256 of the text. The file stays open.
+mill_status mill_shard_out_finish(mill_shard_out *out, char text_sha256[65], mill_error *err) MILL_MUST_CHECK;
+void mill_shard_out_close(mill_shard_out *out); // always; harmless twice
+
+#endif
