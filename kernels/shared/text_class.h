@@ -1,5 +1,6 @@
-// text_class.h: what a code point is to the text statistics and to the pre-tokenizer: the layout of the property byte of
-// core/unicode_tables.h. Scalar definitions in the common subset of C17 and C++17, for host and device alike.
+// text_class.h: what a code point is to the text statistics and to the pre-tokenizer: the layout of the
+// property byte of core/unicode_tables.h. Scalar definitions in the common subset of C17 and C++17, for host
+// and device alike.
 #ifndef MILL_SHARED_TEXT_CLASS_H
 #define MILL_SHARED_TEXT_CLASS_H
 
@@ -14,8 +15,8 @@
 #endif
 
 // Bits of a property byte.
-#define MILL_PROPERTY_CLASS 0x03u   // MILL_CLASS_*
-#define MILL_PROPERTY_ALNUM 0x1cu   // str.isalnum() since Unicode 1: 14.0, 2: 15.0, 3: 15.1, 4: 16.0; 0: never
+#define MILL_PROPERTY_CLASS 0x03u // MILL_CLASS_*
+#define MILL_PROPERTY_ALNUM 0x1cu // str.isalnum() since Unicode 1: 14.0, 2: 15.0, 3: 15.1, 4: 16.0; 0: never
 #define MILL_PROPERTY_ALNUM_SHIFT 2
 #define MILL_PROPERTY_SPACE 0x20u   // str.isspace(): White_Space and U+001C-001F
 #define MILL_PROPERTY_MARK 0x40u    // \p{M}
@@ -27,8 +28,8 @@
 #define MILL_CLASS_NUMBER 2u // \p{N}
 #define MILL_CLASS_SPACE 3u  // \s = White_Space
 
-// Property byte of any 32-bit value; values above U+10FFFF have none. `index` and `blocks` as in core/unicode_tables.h, with
-// 2^shift code points a block.
+// Property byte of any 32-bit value; values above U+10FFFF have none. `index` and `blocks` as in
+// core/unicode_tables.h, with 2^shift code points a block.
 MILL_HD uint32_t mill_property_lookup(const uint8_t *index, const uint8_t *blocks, uint32_t shift, uint32_t c)
 {
     if (c > 0x10ffffu)

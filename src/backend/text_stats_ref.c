@@ -22,6 +22,7 @@ mill_status mill_text_stats_ref(const mill_text_view *in, uint32_t unicode, mill
     if (!mill_unicode_known(unicode))
         return MILL_USAGE;
     for (uint32_t i = 0; i < in->count; i++)
-        out[i] = text_stat(in->bytes + in->offsets[i], in->offsets[i + 1] - in->offsets[i], mill_alnum_rank(unicode));
+        out[i] = text_stat(in->bytes + in->offsets[i], in->offsets[i + 1] - in->offsets[i],
+                           mill_alnum_rank(unicode));
     return MILL_OK;
 }

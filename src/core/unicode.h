@@ -1,5 +1,6 @@
-// unicode.h: classes of code points: CPython's str.isalnum (by Unicode version) and str.isspace, and the classes of the
-// tokenizers' regex engine. All are equal to the real packages on every code point (tests/unit/test_unicode.c).
+// unicode.h: classes of code points: CPython's str.isalnum (by Unicode version) and str.isspace, and the
+// classes of the tokenizers' regex engine. All are equal to the real packages on every code point
+// (tests/unit/test_unicode.c).
 #ifndef MILL_CORE_UNICODE_H
 #define MILL_CORE_UNICODE_H
 
@@ -36,8 +37,8 @@ static inline bool mill_unicode_is_space(uint32_t c)
     return (mill_unicode_property(c) & MILL_PROPERTY_SPACE) != 0;
 }
 
-// True if there is an isalnum table of this version: 140, 150, 151, 160 for 14.0 (Python 3.11), 15.0 (3.12), 15.1 (3.13),
-// 16.0 (3.14).
+// True if there is an isalnum table of this version: 140, 150, 151, 160 for 14.0 (Python 3.11), 15.0
+// (3.12), 15.1 (3.13), 16.0 (3.14).
 static inline bool mill_unicode_known(uint32_t version)
 {
     return mill_alnum_rank(version) != 0;

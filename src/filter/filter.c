@@ -21,7 +21,8 @@ mill_status mill_filter_open(const mill_filter_options *options, const mill_lang
     static const char *const word_languages[3] = {"javascript", "typescript", "ruby"};
     *out = NULL;
     if (!mill_unicode_known(options->unicode))
-        return mill_fail(err, MILL_RECIPE, "no isalnum table for Unicode %u.%u; there are 14.0, 15.0, 15.1 and 16.0",
+        return mill_fail(err, MILL_RECIPE,
+                         "no isalnum table for Unicode %u.%u; there are 14.0, 15.0, 15.1 and 16.0",
                          options->unicode / 10, options->unicode % 10);
     mill_filter *filter = mill_alloc_zero(1, sizeof *filter);
     if (filter == NULL)
@@ -31,8 +32,9 @@ mill_status mill_filter_open(const mill_filter_options *options, const mill_lang
     filter->vector = strcmp(backend->name, "ref") != 0 && processor_has_avx2();
     for (size_t i = 0; i < sizeof word_languages / sizeof *word_languages; i++)
         filter->word_languages[i] = mill_language_find(languages, word_languages[i]);
-    mill_status status = mill_markers_init(options->autogen_markers, options->test_markers, options->test_words,
-                                           options->autogen_window, &filter->markers, err);
+    mill_status status =
+        mill_markers_init(options->autogen_markers, options->test_markers, options->test_words,
+                          options->autogen_window, &filter->markers, err);
     if (status == MILL_OK)
         status = backend->open(&filter->backend, err);
     if (status != MILL_OK) {
@@ -77,7 +79,8 @@ mill_status mill_filter_batch(mill_filter *filter, mill_batch *batch, mill_error
         return MILL_OK;
     MILL_TRY(MILL_GROW(filter->stats, filter->stats_capacity, batch->count, err));
     mill_text_view view = mill_batch_view(batch);
-    MILL_TRY(filter->backend->ops->text_stats(filter->backend, &view, filter->options.unicode, filter->stats, err));
+    MILL_TRY(filter->backend->ops->text_stats(filter->backend, &view, filter->options.unicode, filter->stats,
+                                              err));
     for (uint32_t i = 0; i < batch->count; i++)
         if (batch->verdict[i] == MILL_KEPT)
             MILL_TRY(judge(filter, batch, i, err));
@@ -99,7 +102,8 @@ mill_status mill_filter_explain(mill_filter *filter, const mill_batch *batch, ui
     for (size_t r = 0; r < MILL_RULE_COUNT; r++) {
         mill_rule_result *row = &results[(*count)++];
         *row = (mill_rule_result){.rule = mill_reason_name(mill_rules[r].reason)};
-        MILL_TRY(mill_rules[r].describe(filter, &subject, row, err)); // also completes what judge needs to know
+        MILL_TRY(
+            mill_rules[r].describe(filter, &subject, row, err)); // also completes what judge needs to know
         MILL_TRY(mill_rules[r].judge(filter, &subject, &row->passed, err));
     }
     return MILL_OK;

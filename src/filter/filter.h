@@ -29,7 +29,8 @@ typedef struct mill_filter_options {
     int64_t stars_high, stars_mid;// > high keeps always; > mid keeps with mid_permille, else low_permille
     uint32_t stars_mid_permille, stars_low_permille;
     bool stars_missing_keep;      // default recipe: a record without a star count is not judged by stars
-    const char *licences[64];     // allow list, lower case, NULL-terminated; empty: all
+    const char *licences[64];     // allow list, lower case, NULL-terminated; empty: all. A record that lists several (',' or ';'
+                                  // between) needs every one of them; a record without a licence is rejected
     uint32_t unicode;             // isalnum table: 140, 150, 151, 160
     uint64_t seed;
     mill_rng_kind rng;            // python: draws are left to the barrier (flags tell what to draw)
@@ -39,6 +40,8 @@ typedef struct mill_filter_options {
 
 typedef struct mill_filter mill_filter; // one worker's handle: options, backend, scratch
 
+// Copies *options, but borrows the strings and arrays they point to. MILL_RECIPE: no table for options->unicode, or a bad marker
+// (empty, over 256 bytes, or an autogen marker that is not lower-case ASCII).
 mill_status mill_filter_open(const mill_filter_options *options, const mill_language_table *languages,
                              const mill_backend_ops *backend, mill_filter **out, mill_error *err) MILL_MUST_CHECK;
 void mill_filter_close(mill_filter *filter);

@@ -1,5 +1,6 @@
-// filter_lines.c: comment lines, plain and by AVX2. The vector form finds the first character of each line that is no ASCII
-// blank by one addition: added to the bits of the blanks, the bits of the line starts run through and come out behind them.
+// filter_lines.c: comment lines, plain and by AVX2. The vector form finds the first character of each line
+// that is no ASCII blank by one addition: added to the bits of the blanks, the bits of the line starts run
+// through and come out behind them.
 #include "filter/lines.h"
 
 #include <string.h>
@@ -13,12 +14,15 @@ static bool is_comment(const uint8_t *text, uint64_t bytes, uint64_t at, uint32_
     uint8_t c = text[at], next = at + 1 < bytes ? text[at + 1] : '\n';
     switch (c) {
     case '#': return (styles & MILL_COMMENT_HASH) != 0;
-    case '/': return (next == '/' && (styles & MILL_COMMENT_SLASHES)) || (next == '*' && (styles & MILL_COMMENT_STAR));
+    case '/':
+        return (next == '/' && (styles & MILL_COMMENT_SLASHES)) ||
+               (next == '*' && (styles & MILL_COMMENT_STAR));
     case '*': return (styles & MILL_COMMENT_STAR) != 0 && (next <= 0x20 || next == '/');
     case '-': return next == '-' && (styles & MILL_COMMENT_DASHES) != 0;
     case ';': return (styles & MILL_COMMENT_SEMICOLON) != 0;
     case '%': return (styles & MILL_COMMENT_PERCENT) != 0;
-    case '<': return (styles & MILL_COMMENT_ANGLE) != 0 && bytes - at >= 4 && memcmp(text + at, "<!--", 4) == 0;
+    case '<':
+        return (styles & MILL_COMMENT_ANGLE) != 0 && bytes - at >= 4 && memcmp(text + at, "<!--", 4) == 0;
     case '"': return (styles & MILL_COMMENT_QUOTE) != 0;
     case '!': return (styles & MILL_COMMENT_BANG) != 0;
     default: return false;
@@ -97,8 +101,8 @@ AVX2 static inline __m256i set_table(const byte_set *set)
 // Bits of the bytes that are in the set; never those >= 0x80, as the shuffle gives 0 for them.
 AVX2 static inline uint32_t members(__m256i v, __m256i table)
 {
-    const __m256i bits = _mm256_setr_epi8(1, 2, 4, 8, 16, 32, 64, (char)128, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 4, 8, 16, 32, 64,
-                                          (char)128, 0, 0, 0, 0, 0, 0, 0, 0);
+    const __m256i bits = _mm256_setr_epi8(1, 2, 4, 8, 16, 32, 64, (char)128, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 4,
+                                          8, 16, 32, 64, (char)128, 0, 0, 0, 0, 0, 0, 0, 0);
     __m256i high = _mm256_and_si256(_mm256_srli_epi16(v, 4), _mm256_set1_epi8(15));
     __m256i in = _mm256_and_si256(_mm256_shuffle_epi8(table, v), _mm256_shuffle_epi8(bits, high));
     return ~(uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(in, _mm256_setzero_si256()));
@@ -113,7 +117,8 @@ typedef struct line_scan {
 } line_scan;
 
 // One step of 64 places from text[base] on; `block` holds its bytes, NUL behind the text.
-AVX2 static inline void scan_step(line_scan *s, const uint8_t *block, uint64_t base, __m256i blank_table, __m256i first_table)
+AVX2 static inline void scan_step(line_scan *s, const uint8_t *block, uint64_t base, __m256i blank_table,
+                                  __m256i first_table)
 {
     __m256i a = _mm256_loadu_si256((const __m256i *)(const void *)block);
     __m256i b = _mm256_loadu_si256((const __m256i *)(const void *)(block + 32));
@@ -126,7 +131,8 @@ AVX2 static inline void scan_step(line_scan *s, const uint8_t *block, uint64_t b
         return;
     uint64_t blanks = members(a, blank_table) | (uint64_t)members(b, blank_table) << 32;
     uint64_t wanted = members(a, first_table) | (uint64_t)members(b, first_table) << 32;
-    wanted |= (uint32_t)_mm256_movemask_epi8(a) | (uint64_t)(uint32_t)_mm256_movemask_epi8(b) << 32; // beyond ASCII
+    wanted |= (uint32_t)_mm256_movemask_epi8(a) | (uint64_t)(uint32_t)_mm256_movemask_epi8(b)
+                                                      << 32; // beyond ASCII
     uint64_t behind = starts + blanks;
     s->pending |= behind < starts; // blanks up to the end of the step
     for (uint64_t found = behind & ~blanks & wanted; found != 0; found &= found - 1) {

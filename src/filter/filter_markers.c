@@ -1,9 +1,9 @@
 // filter_markers.c: the marker set of a recipe, and the plain search for it.
 //
-// str.lower() is full Unicode, but only two characters beyond ASCII lower to something with ASCII in it: U+212A KELVIN SIGN to
-// 'k' and U+0130 to 'i' U+0307. So folding ASCII bytes finds a marker exactly, unless it has a 'k' or its last letter is 'i'
-// (an inner 'i' is followed by ASCII, never by U+0307). Such markers are searched in a folded copy of the texts that have one
-// of the two characters.
+// str.lower() is full Unicode, but only two characters beyond ASCII lower to something with ASCII in it:
+// U+212A KELVIN SIGN to 'k' and U+0130 to 'i' U+0307. So folding ASCII bytes finds a marker exactly, unless
+// it has a 'k' or its last letter is 'i' (an inner 'i' is followed by ASCII, never by U+0307). Such markers
+// are searched in a folded copy of the texts that have one of the two characters.
 #include <string.h>
 
 #include "core/unicode.h"
@@ -42,8 +42,8 @@ static void allow_byte(mill_markers *markers, uint32_t place, uint8_t c, uint8_t
     markers->high[place][c >> 4] |= bits;
 }
 
-// Puts marker `number` into its bucket: autogen markers into buckets 0-3, test markers into 4-7, so that the second half can be
-// switched off as soon as one test marker is found and the first half alone goes on.
+// Puts marker `number` into its bucket: autogen markers into buckets 0-3, test markers into 4-7, so that the
+// second half can be switched off as soon as one test marker is found and the first half alone goes on.
 static void add_to_bucket(mill_markers *markers, uint32_t number)
 {
     const mill_marker *m = &markers->marker[number];
@@ -71,7 +71,8 @@ static mill_status check_marker(const char *text, mill_marker_kind kind, mill_er
 {
     size_t bytes = strlen(text);
     if (bytes == 0 || bytes > MILL_MARKER_BYTES_MAX)
-        return mill_fail(err, MILL_RECIPE, "a marker must have 1 to %d bytes, one has %zu", MILL_MARKER_BYTES_MAX, bytes);
+        return mill_fail(err, MILL_RECIPE, "a marker must have 1 to %d bytes, one has %zu",
+                         MILL_MARKER_BYTES_MAX, bytes);
     for (const char *p = text; kind == MILL_MARKER_AUTOGEN && *p != '\0'; p++) {
         if ((uint8_t)*p >= 0x80 || (*p >= 'A' && *p <= 'Z'))
             return mill_fail(err, MILL_RECIPE, "autogen marker \"%s\" must be lower-case ASCII", text);
@@ -79,14 +80,16 @@ static mill_status check_marker(const char *text, mill_marker_kind kind, mill_er
     return MILL_OK;
 }
 
-static mill_status add_list(mill_markers *markers, const char *const *list, mill_marker_kind kind, bool words, mill_error *err)
+static mill_status add_list(mill_markers *markers, const char *const *list, mill_marker_kind kind, bool words,
+                            mill_error *err)
 {
     for (; *list != NULL; list++) {
         MILL_TRY(check_marker(*list, kind, err));
         mill_marker *m = &markers->marker[markers->count];
         *m = (mill_marker){.text = *list, .bytes = (uint32_t)strlen(*list), .kind = (uint8_t)kind};
         m->anchor = best_anchor(m->text, m->bytes);
-        m->word = kind == MILL_MARKER_TEST && words && (strcmp(*list, "it(") == 0 || strcmp(*list, "describe(") == 0);
+        m->word = kind == MILL_MARKER_TEST && words &&
+                  (strcmp(*list, "it(") == 0 || strcmp(*list, "describe(") == 0);
         if (kind == MILL_MARKER_AUTOGEN && (strchr(*list, 'k') != NULL || m->text[m->bytes - 1] == 'i'))
             markers->folds = true;
         add_to_bucket(markers, markers->count++);
@@ -102,8 +105,8 @@ static size_t list_length(const char *const *list)
     return count;
 }
 
-mill_status mill_markers_init(const char *const *autogen, const char *const *test, bool words, uint32_t autogen_window,
-                              mill_markers *out, mill_error *err)
+mill_status mill_markers_init(const char *const *autogen, const char *const *test, bool words,
+                              uint32_t autogen_window, mill_markers *out, mill_error *err)
 {
     *out = (mill_markers){.autogen_window = autogen_window};
     size_t count = list_length(autogen) + list_length(test);
@@ -144,7 +147,8 @@ static bool joined_to_the_left(const uint8_t *text, uint64_t at)
     return class == MILL_CLASS_LETTER || class == MILL_CLASS_NUMBER || mill_unicode_is_mark(code);
 }
 
-bool mill_marker_at(const mill_marker *marker, const uint8_t *text, uint64_t bytes, uint64_t at, bool word_language)
+bool mill_marker_at(const mill_marker *marker, const uint8_t *text, uint64_t bytes, uint64_t at,
+                    bool word_language)
 {
     if (at > bytes || bytes - at < marker->bytes)
         return false;
@@ -157,16 +161,19 @@ bool mill_marker_at(const mill_marker *marker, const uint8_t *text, uint64_t byt
     return true;
 }
 
-bool mill_marker_in_window(const mill_markers *markers, const mill_marker *marker, uint64_t bytes, uint64_t at)
+bool mill_marker_in_window(const mill_markers *markers, const mill_marker *marker, uint64_t bytes,
+                           uint64_t at)
 {
     uint64_t window = markers->autogen_window;
     return window == 0 || at + marker->bytes <= window || at + window >= bytes;
 }
 
-static bool occurs(const mill_markers *markers, const mill_marker *m, const uint8_t *text, uint64_t bytes, bool word_language)
+static bool occurs(const mill_markers *markers, const mill_marker *m, const uint8_t *text, uint64_t bytes,
+                   bool word_language)
 {
     uint8_t first = (uint8_t)m->text[0];
-    uint8_t other = m->kind == MILL_MARKER_AUTOGEN && first >= 'a' && first <= 'z' ? (uint8_t)(first - 0x20) : first;
+    uint8_t other =
+        m->kind == MILL_MARKER_AUTOGEN && first >= 'a' && first <= 'z' ? (uint8_t)(first - 0x20) : first;
     for (uint64_t at = 0; at + m->bytes <= bytes; at++) {
         if (text[at] != first && text[at] != other)
             continue;
@@ -179,7 +186,8 @@ static bool occurs(const mill_markers *markers, const mill_marker *m, const uint
 
 static bool has_folding_character(const uint8_t *text, uint64_t bytes)
 {
-    return memmem(text, bytes, kelvin, sizeof kelvin) != NULL || memmem(text, bytes, dotted_i, sizeof dotted_i) != NULL;
+    return memmem(text, bytes, kelvin, sizeof kelvin) != NULL ||
+           memmem(text, bytes, dotted_i, sizeof dotted_i) != NULL;
 }
 
 // Copies text with U+212A as "k" and U+0130 as "i" U+0307. A window then counts in bytes of the copy.
@@ -203,8 +211,9 @@ static mill_status fold(const uint8_t *text, uint64_t bytes, mill_buf *out, mill
     return MILL_OK;
 }
 
-mill_status mill_markers_first(const mill_markers *markers, mill_marker_kind kind, const uint8_t *text, uint64_t bytes,
-                               bool word_language, mill_buf *scratch, const mill_marker **first, mill_error *err)
+mill_status mill_markers_first(const mill_markers *markers, mill_marker_kind kind, const uint8_t *text,
+                               uint64_t bytes, bool word_language, mill_buf *scratch,
+                               const mill_marker **first, mill_error *err)
 {
     if (kind == MILL_MARKER_AUTOGEN && markers->folds && has_folding_character(text, bytes)) {
         MILL_TRY(fold(text, bytes, scratch, err));
@@ -213,13 +222,15 @@ mill_status mill_markers_first(const mill_markers *markers, mill_marker_kind kin
     }
     *first = NULL;
     for (uint32_t i = 0; i < markers->count && *first == NULL; i++)
-        if (markers->marker[i].kind == kind && occurs(markers, &markers->marker[i], text, bytes, word_language))
+        if (markers->marker[i].kind == kind &&
+            occurs(markers, &markers->marker[i], text, bytes, word_language))
             *first = &markers->marker[i];
     return MILL_OK;
 }
 
-mill_status mill_markers_find(const mill_markers *markers, const uint8_t *text, uint64_t bytes, bool word_language, bool vector,
-                              mill_buf *scratch, mill_marker_hits *hits, mill_error *err)
+mill_status mill_markers_find(const mill_markers *markers, const uint8_t *text, uint64_t bytes,
+                              bool word_language, bool vector, mill_buf *scratch, mill_marker_hits *hits,
+                              mill_error *err)
 {
 #if defined(__x86_64__)
     if (vector && !(markers->folds && has_folding_character(text, bytes))) {
@@ -231,7 +242,8 @@ mill_status mill_markers_find(const mill_markers *markers, const uint8_t *text, 
 #endif
     *hits = (mill_marker_hits){false, false};
     const mill_marker *first;
-    MILL_TRY(mill_markers_first(markers, MILL_MARKER_AUTOGEN, text, bytes, word_language, scratch, &first, err));
+    MILL_TRY(
+        mill_markers_first(markers, MILL_MARKER_AUTOGEN, text, bytes, word_language, scratch, &first, err));
     hits->autogen = first != NULL;
     if (hits->autogen)
         return MILL_OK;

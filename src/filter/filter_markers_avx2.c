@@ -1,6 +1,7 @@
-// filter_markers_avx2.c: the vector search for markers. Each marker is known by three neighbouring bytes, its window, and has
-// one of eight buckets. For 32 places at once, shuffles look up by low and by high nibble which buckets allow the byte, for each
-// of the window's bytes; a place whose AND is not zero is verified. The tables can only allow too much, never too little.
+// filter_markers_avx2.c: the vector search for markers. Each marker is known by three neighbouring bytes, its
+// window, and has one of eight buckets. For 32 places at once, shuffles look up by low and by high nibble
+// which buckets allow the byte, for each of the window's bytes; a place whose AND is not zero is verified.
+// The tables can only allow too much, never too little.
 #include <string.h>
 
 #include "filter/markers_internal.h"
@@ -45,7 +46,8 @@ static void verify(scan *s, uint64_t place, uint32_t buckets)
         uint32_t b = (uint32_t)__builtin_ctz(buckets);
         for (uint32_t i = 0; i < s->markers->bucket_count[b]; i++) {
             const mill_marker *m = &s->markers->marker[s->markers->bucket[b][i]];
-            if (place < m->anchor || !mill_marker_at(m, s->text, s->bytes, place - m->anchor, s->word_language))
+            if (place < m->anchor ||
+                !mill_marker_at(m, s->text, s->bytes, place - m->anchor, s->word_language))
                 continue;
             if (m->kind == MILL_MARKER_TEST) {
                 s->hits.test = true;
@@ -72,12 +74,14 @@ AVX2 static void verify_step(scan *s, uint64_t base, __m256i buckets, uint32_t p
     }
 }
 
-// Steps over the places [from, from + 32 * steps); `block` are the bytes from text[from] on, with two more behind the last step.
+// Steps over the places [from, from + 32 * steps); `block` are the bytes from text[from] on, with two more
+// behind the last step.
 AVX2 static void scan_steps(scan *s, const uint8_t *block, uint64_t from, uint64_t steps)
 {
     const mill_markers *m = s->markers;
     const __m256i l0 = table(m->low[0]), l1 = table(m->low[1]), l2 = table(m->low[2]);
-    const __m256i h0 = table(m->high[0]), h1 = table(m->high[1]), h2 = table(m->high[2]), zero = _mm256_setzero_si256();
+    const __m256i h0 = table(m->high[0]), h1 = table(m->high[1]), h2 = table(m->high[2]),
+                  zero = _mm256_setzero_si256();
     __m256i active = _mm256_set1_epi8((char)s->active);
     for (uint64_t i = 0; i < steps; i++) {
         const uint8_t *p = block + i * STEP;
@@ -93,7 +97,8 @@ AVX2 static void scan_steps(scan *s, const uint8_t *block, uint64_t from, uint64
     }
 }
 
-mill_marker_hits mill_markers_scan_avx2(const mill_markers *markers, const uint8_t *text, uint64_t bytes, bool word_language)
+mill_marker_hits mill_markers_scan_avx2(const mill_markers *markers, const uint8_t *text, uint64_t bytes,
+                                        bool word_language)
 {
     scan s = {.markers = markers, .text = text, .bytes = bytes, .word_language = word_language};
     for (uint32_t b = 0; b < 8; b++)

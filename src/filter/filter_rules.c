@@ -1,5 +1,5 @@
-// filter_rules.c: the rules. Each compares one measurement with one limit, in integers; the draws compare doubles exactly as
-// CPython would.
+// filter_rules.c: the rules. Each compares one measurement with one limit, in integers; the draws compare
+// doubles exactly as CPython would.
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -38,8 +38,8 @@ static void print_limit(char out[96], const char *relation, uint32_t permille)
 static void print_share(char out[96], uint64_t part, uint64_t whole, const char *unit)
 {
     uint64_t permille = whole == 0 ? 0 : part * 1000 / whole;
-    print(out, "%llu.%03llu (%llu of %llu %s)", (unsigned long long)(permille / 1000), (unsigned long long)(permille % 1000),
-          (unsigned long long)part, (unsigned long long)whole, unit);
+    print(out, "%llu.%03llu (%llu of %llu %s)", (unsigned long long)(permille / 1000),
+          (unsigned long long)(permille % 1000), (unsigned long long)part, (unsigned long long)whole, unit);
 }
 
 static void print_count(char out[96], const char *relation, uint64_t count, const char *unit)
@@ -69,7 +69,8 @@ static bool licence_allowed(const mill_filter *f, const char *name, size_t bytes
 {
     for (const char *const *allowed = f->options.licences; *allowed != NULL; allowed++) {
         size_t i = 0;
-        while (i < bytes && (*allowed)[i] != '\0' && mill_ascii_lower((uint8_t)name[i]) == (uint8_t)(*allowed)[i])
+        while (i < bytes && (*allowed)[i] != '\0' &&
+               mill_ascii_lower((uint8_t)name[i]) == (uint8_t)(*allowed)[i])
             i++;
         if (i == bytes && (*allowed)[i] == '\0')
             return true;
@@ -112,7 +113,8 @@ static mill_status describe_licence(mill_filter *f, mill_subject *s, mill_rule_r
     if (span.bytes == 0)
         print(row->measured, "none");
     else
-        print(row->measured, "%.*s", (int)(span.bytes < 90 ? span.bytes : 90), mill_batch_meta(s->batch, span));
+        print(row->measured, "%.*s", (int)(span.bytes < 90 ? span.bytes : 90),
+              mill_batch_meta(s->batch, span));
     print(row->limit, "%s", f->options.licences[0] == NULL ? "any" : "all of them in the recipe's list");
     return MILL_OK;
 }
@@ -173,11 +175,13 @@ static mill_status judge_line_length(mill_filter *f, mill_subject *s, bool *pass
     return MILL_OK;
 }
 
-static mill_status describe_line_length(mill_filter *f, mill_subject *s, mill_rule_result *row, mill_error *err)
+static mill_status describe_line_length(mill_filter *f, mill_subject *s, mill_rule_result *row,
+                                        mill_error *err)
 {
     (void)err;
     uint64_t rest = s->stat.chars % s->stat.lines;
-    print(row->measured, "%llu.%llu (%llu characters on %llu lines)", (unsigned long long)(s->stat.chars / s->stat.lines),
+    print(row->measured, "%llu.%llu (%llu characters on %llu lines)",
+          (unsigned long long)(s->stat.chars / s->stat.lines),
           (unsigned long long)(rest * 10 / s->stat.lines), (unsigned long long)s->stat.chars,
           (unsigned long long)s->stat.lines);
     print_count(row->limit, "<= ", f->options.max_mean_line, "characters a line");
@@ -191,7 +195,8 @@ static mill_status judge_alnum_ratio(mill_filter *f, mill_subject *s, bool *pass
     return MILL_OK;
 }
 
-static mill_status describe_alnum_ratio(mill_filter *f, mill_subject *s, mill_rule_result *row, mill_error *err)
+static mill_status describe_alnum_ratio(mill_filter *f, mill_subject *s, mill_rule_result *row,
+                                        mill_error *err)
 {
     (void)err;
     print_share(row->measured, s->stat.alnum_or_space, s->stat.chars, "characters");
@@ -208,7 +213,8 @@ static uint64_t comment_lines(mill_filter *f, mill_subject *s)
         if (f->options.comment_by_language)
             styles = mill_language_get(f->languages, s->batch->language[s->i])->comments;
         if (styles != 0)
-            s->comment_lines = (f->vector ? mill_comment_lines_avx2 : mill_comment_lines)(s->text, s->bytes, styles);
+            s->comment_lines =
+                (f->vector ? mill_comment_lines_avx2 : mill_comment_lines)(s->text, s->bytes, styles);
         s->counted = true;
     }
     return s->comment_lines;
@@ -222,7 +228,8 @@ static mill_status judge_comment_ratio(mill_filter *f, mill_subject *s, bool *pa
     return MILL_OK;
 }
 
-static mill_status describe_comment_ratio(mill_filter *f, mill_subject *s, mill_rule_result *row, mill_error *err)
+static mill_status describe_comment_ratio(mill_filter *f, mill_subject *s, mill_rule_result *row,
+                                          mill_error *err)
 {
     (void)err;
     print_share(row->measured, comment_lines(f, s), s->stat.lines, "lines");
@@ -241,7 +248,8 @@ static mill_status search(mill_filter *f, mill_subject *s, mill_error *err)
     if (s->searched)
         return MILL_OK;
     s->searched = true;
-    return mill_markers_find(&f->markers, s->text, s->bytes, in_word_language(f, s), f->vector, &f->scratch, &s->hits, err);
+    return mill_markers_find(&f->markers, s->text, s->bytes, in_word_language(f, s), f->vector, &f->scratch,
+                             &s->hits, err);
 }
 
 static mill_status judge_autogen(mill_filter *f, mill_subject *s, bool *passed, mill_error *err)
@@ -252,10 +260,12 @@ static mill_status judge_autogen(mill_filter *f, mill_subject *s, bool *passed, 
 }
 
 // Names the marker, and notes what both kinds of marker say, since a scan stops at the first of its findings.
-static mill_status describe_markers(mill_filter *f, mill_subject *s, mill_marker_kind kind, char out[96], mill_error *err)
+static mill_status describe_markers(mill_filter *f, mill_subject *s, mill_marker_kind kind, char out[96],
+                                    mill_error *err)
 {
     const mill_marker *first;
-    MILL_TRY(mill_markers_first(&f->markers, kind, s->text, s->bytes, in_word_language(f, s), &f->scratch, &first, err));
+    MILL_TRY(mill_markers_first(&f->markers, kind, s->text, s->bytes, in_word_language(f, s), &f->scratch,
+                                &first, err));
     if (kind == MILL_MARKER_TEST)
         s->hits.test = first != NULL;
     if (first != NULL)
@@ -365,12 +375,14 @@ const mill_rule mill_rules[MILL_RULE_COUNT] = {
     {MILL_REASON_STARS, judge_stars, describe_stars},
 };
 
-mill_reason mill_filter_draw_python(const mill_filter_options *options, mill_mt19937 *mt, bool is_test, int64_t stars)
+mill_reason mill_filter_draw_python(const mill_filter_options *options, mill_mt19937 *mt, bool is_test,
+                                    int64_t stars)
 {
     if (is_test && mill_mt19937_random(mt) > rate_of(options->test_keep_permille))
         return MILL_REASON_TEST;
     uint32_t permille = star_permille(options, stars);
-    // The guide draws for every tier but the highest; a tier that is kept always by its rate (1.0) still draws.
+    // The guide draws for every tier but the highest; a tier that is kept always by its rate (1.0) still
+    // draws.
     bool draws = options->star_sampling && !(stars == MILL_STARS_MISSING && options->stars_missing_keep) &&
                  stars <= options->stars_high;
     if (draws && !(mill_mt19937_random(mt) < rate_of(permille)))

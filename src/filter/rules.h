@@ -10,9 +10,9 @@ struct mill_filter {
     const mill_language_table *languages;
     mill_backend *backend;
     mill_markers markers;
-    bool vector;              // AVX2 for what the filter itself searches
-    int word_languages[3];    // ids of javascript, typescript, ruby; -1 where unknown
-    mill_text_stat *stats;    // one a record of the batch at hand
+    bool vector;           // AVX2 for what the filter itself searches
+    int word_languages[3]; // ids of javascript, typescript, ruby; -1 where unknown
+    mill_text_stat *stats; // one a record of the batch at hand
     size_t stats_capacity;
     mill_buf scratch;
 };
@@ -26,7 +26,7 @@ typedef struct mill_subject {
     mill_text_stat stat;
     bool searched; // hits is known
     mill_marker_hits hits;
-    bool counted;  // comment_lines is known
+    bool counted; // comment_lines is known
     uint64_t comment_lines;
 } mill_subject;
 
@@ -34,7 +34,8 @@ typedef struct mill_rule {
     mill_reason reason;
     mill_status (*judge)(mill_filter *filter, mill_subject *subject, bool *passed, mill_error *err);
     // Fills measured and limit.
-    mill_status (*describe)(mill_filter *filter, mill_subject *subject, mill_rule_result *row, mill_error *err);
+    mill_status (*describe)(mill_filter *filter, mill_subject *subject, mill_rule_result *row,
+                            mill_error *err);
 } mill_rule;
 
 #define MILL_RULE_COUNT 11

@@ -1,9 +1,11 @@
-// filter_verdicts.c: what the filter measures and decides, for documents from stdin; tests/agree/agree_filters.py compares.
+// filter_verdicts.c: what the filter measures and decides, for documents from stdin;
+// tests/agree/agree_filters.py compares.
 //
-// usage: filter_verdicts guide|default UNICODE ref|cpu [SEED] | filter_verdicts bench guide|default UNICODE ref|cpu
-// A document is u32 bytes of the language's name, the name, i64 stars, u32 bytes of the text, the text (little-endian). For each
-// one line is printed: characters, lines, alphanumeric or space, comment lines, autogen, test, first reason. With SEED the
-// draws of `rng: python:SEED` follow in document order. bench prints the rate of the filter over all documents instead.
+// usage: filter_verdicts guide|default UNICODE ref|cpu [SEED] | filter_verdicts bench guide|default UNICODE
+// ref|cpu A document is u32 bytes of the language's name, the name, i64 stars, u32 bytes of the text, the
+// text (little-endian). For each one line is printed: characters, lines, alphanumeric or space, comment
+// lines, autogen, test, first reason. With SEED the draws of `rng: python:SEED` follow in document order.
+// bench prints the rate of the filter over all documents instead.
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -88,11 +90,13 @@ static void print_measured(const mill_batch *batch, uint32_t i, const mill_marke
     uint64_t bytes;
     const uint8_t *text = mill_batch_text(batch, i, &bytes);
     uint64_t comments = (vector ? mill_comment_lines_avx2 : mill_comment_lines)(text, bytes, styles);
-    if (mill_markers_first(markers, MILL_MARKER_AUTOGEN, text, bytes, word_language, &scratch, &autogen, &err) != MILL_OK ||
-        mill_markers_first(markers, MILL_MARKER_TEST, text, bytes, word_language, &scratch, &test, &err) != MILL_OK)
+    if (mill_markers_first(markers, MILL_MARKER_AUTOGEN, text, bytes, word_language, &scratch, &autogen,
+                           &err) != MILL_OK ||
+        mill_markers_first(markers, MILL_MARKER_TEST, text, bytes, word_language, &scratch, &test, &err) !=
+            MILL_OK)
         die("markers", &err);
-    printf("%" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %d %d ", stat->chars, stat->lines, stat->alnum_or_space, comments,
-           autogen != NULL, test != NULL);
+    printf("%" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %d %d ", stat->chars, stat->lines,
+           stat->alnum_or_space, comments, autogen != NULL, test != NULL);
     mill_buf_free(&scratch);
 }
 
@@ -108,14 +112,16 @@ static void report(mill_batch *batch, mill_language_table *table, const mill_fil
     mill_text_view view = mill_batch_view(batch);
     if (stats == NULL || backend->open(&handle, &err) != MILL_OK ||
         backend->text_stats(handle, &view, options->unicode, stats, &err) != MILL_OK ||
-        mill_markers_init(options->autogen_markers, options->test_markers, options->test_words, 0, &markers, &err) != MILL_OK)
+        mill_markers_init(options->autogen_markers, options->test_markers, options->test_words, 0, &markers,
+                          &err) != MILL_OK)
         die("open", &err);
     mill_mt19937_seed_python(&mt, seed != NULL ? strtoull(seed, NULL, 10) : 0);
     for (uint32_t i = 0; i < batch->count; i++) {
         const mill_language *language = mill_language_get(table, batch->language[i]);
-        uint32_t styles = options->comment_by_language ? language->comments : MILL_COMMENT_HASH | MILL_COMMENT_SLASHES;
-        bool word_language = strcmp(language->name, "javascript") == 0 || strcmp(language->name, "typescript") == 0 ||
-                             strcmp(language->name, "ruby") == 0;
+        uint32_t styles =
+            options->comment_by_language ? language->comments : MILL_COMMENT_HASH | MILL_COMMENT_SLASHES;
+        bool word_language = strcmp(language->name, "javascript") == 0 ||
+                             strcmp(language->name, "typescript") == 0 || strcmp(language->name, "ruby") == 0;
         print_measured(batch, i, &markers, &stats[i], styles, vector, word_language);
         mill_reason reason = (mill_reason)batch->verdict[i];
         if (seed != NULL && reason == MILL_KEPT)
@@ -141,8 +147,8 @@ static void bench(mill_filter *filter, mill_batch *batch)
         double seconds = (double)(b.tv_sec - a.tv_sec) + 1e-9 * (double)(b.tv_nsec - a.tv_nsec);
         best = seconds < best ? seconds : best;
     }
-    printf("%.1f MB, %" PRIu32 " documents, one thread: %.0f MB/s\n", 1e-6 * (double)batch->text.bytes, batch->count,
-           1e-6 * (double)batch->text.bytes / best);
+    printf("%.1f MB, %" PRIu32 " documents, one thread: %.0f MB/s\n", 1e-6 * (double)batch->text.bytes,
+           batch->count, 1e-6 * (double)batch->text.bytes / best);
 }
 
 int main(int argc, char **argv)
@@ -153,7 +159,8 @@ int main(int argc, char **argv)
     argc -= benching;
     if (argc < 4)
         die("usage: filter_verdicts [bench] guide|default UNICODE ref|cpu [SEED]", NULL);
-    mill_filter_options options = make_options(strcmp(argv[1], "guide") == 0, (uint32_t)strtoul(argv[2], NULL, 10));
+    mill_filter_options options =
+        make_options(strcmp(argv[1], "guide") == 0, (uint32_t)strtoul(argv[2], NULL, 10));
     const mill_backend_ops *backend = mill_backend_find(argv[3]);
     mill_language_table *table;
     mill_filter *filter;

@@ -1,4 +1,5 @@
-// test_filter.c: the filter's rules at their limits, the searches against their plain definitions, the draws, and explain.
+// test_filter.c: the filter's rules at their limits, the searches against their plain definitions, the draws,
+// and explain.
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
@@ -46,16 +47,25 @@ static mill_language_id language(const char *name)
     return mill_language_intern(table, name, strlen(name));
 }
 
-static void append(mill_batch *batch, const char *name, const char *text, size_t bytes, int64_t stars, const char *licence)
+static void append(mill_batch *batch, const char *name, const char *text, size_t bytes, int64_t stars,
+                   const char *licence)
 {
-    mill_record record = {.text = (const uint8_t *)text, .text_bytes = bytes, .repo = "r", .repo_bytes = 1, .path = "p",
-                          .path_bytes = 1, .licence = licence, .licence_bytes = (uint32_t)strlen(licence),
-                          .language = language(name), .stars = stars, .record = batch->count + 1u};
+    mill_record record = {.text = (const uint8_t *)text,
+                          .text_bytes = bytes,
+                          .repo = "r",
+                          .repo_bytes = 1,
+                          .path = "p",
+                          .path_bytes = 1,
+                          .licence = licence,
+                          .licence_bytes = (uint32_t)strlen(licence),
+                          .language = language(name),
+                          .stars = stars,
+                          .record = batch->count + 1u};
     cr_assert_eq(mill_batch_append(batch, &record, &err), MILL_OK);
 }
 
-static mill_reason run_one(const mill_filter_options *options, const char *name, const char *text, size_t bytes, int64_t stars,
-                           const char *licence, uint16_t *flags)
+static mill_reason run_one(const mill_filter_options *options, const char *name, const char *text,
+                           size_t bytes, int64_t stars, const char *licence, uint16_t *flags)
 {
     mill_reason reasons[2];
     const char *backends[2] = {"ref", "cpu"};
@@ -64,7 +74,8 @@ static mill_reason run_one(const mill_filter_options *options, const char *name,
         mill_filter *filter;
         mill_batch_init(&batch);
         append(&batch, name, text, bytes, stars, licence);
-        cr_assert_eq(mill_filter_open(options, table, mill_backend_find(backends[i]), &filter, &err), MILL_OK, "%s", err.message);
+        cr_assert_eq(mill_filter_open(options, table, mill_backend_find(backends[i]), &filter, &err), MILL_OK,
+                     "%s", err.message);
         cr_assert_eq(mill_filter_batch(filter, &batch, &err), MILL_OK);
         reasons[i] = batch.verdict[0];
         if (flags != NULL)
@@ -92,7 +103,8 @@ static char *repeat(const char *piece, size_t count)
     return out;
 }
 
-static mill_reason judge_repeated(const mill_filter_options *options, const char *name, const char *piece, size_t count)
+static mill_reason judge_repeated(const mill_filter_options *options, const char *name, const char *piece,
+                                  size_t count)
 {
     char *text = repeat(piece, count);
     mill_reason reason = judge(options, name, text);
@@ -104,13 +116,17 @@ Test(filter, sizes_are_judged_at_their_limits)
 {
     mill_filter_options o = guide_options();
     cr_assert_eq(judge_repeated(&o, "python", "ab = 1234\n", 10), MILL_KEPT);
-    cr_assert_eq(judge_repeated(&o, "python", "ab = 123\n", 11), MILL_REASON_MIN_CHARS);         // 99
-    cr_assert_eq(judge_repeated(&o, "python", "ab = 1234\n", 10000), MILL_KEPT);                 // 100,000
-    cr_assert_eq(judge_repeated(&o, "python", "a\xc3\xa9 = 1234\n", 10000), MILL_KEPT);          // code points, not bytes
-    cr_assert_eq(judge_repeated(&o, "python", "ab = 1234 \n", 9091), MILL_REASON_MAX_CHARS);     // 100,001
-    cr_assert_eq(judge_repeated(&o, "python", "abcdefghijabcdefghijabcdefghij\n", 4), MILL_KEPT); // the 5th line is empty
-    cr_assert_eq(judge_repeated(&o, "python", "abcdefghijabcdefghijabcdefghijabcdefghij\n", 3), MILL_REASON_MIN_LINES);
-    cr_assert_eq(judge_repeated(&o, "python", "abcdefghij\r", 30), MILL_REASON_MIN_LINES); // a lone CR ends no line
+    cr_assert_eq(judge_repeated(&o, "python", "ab = 123\n", 11), MILL_REASON_MIN_CHARS); // 99
+    cr_assert_eq(judge_repeated(&o, "python", "ab = 1234\n", 10000), MILL_KEPT);         // 100,000
+    cr_assert_eq(judge_repeated(&o, "python", "a\xc3\xa9 = 1234\n", 10000),
+                 MILL_KEPT); // code points, not bytes
+    cr_assert_eq(judge_repeated(&o, "python", "ab = 1234 \n", 9091), MILL_REASON_MAX_CHARS); // 100,001
+    cr_assert_eq(judge_repeated(&o, "python", "abcdefghijabcdefghijabcdefghij\n", 4),
+                 MILL_KEPT); // the 5th line is empty
+    cr_assert_eq(judge_repeated(&o, "python", "abcdefghijabcdefghijabcdefghijabcdefghij\n", 3),
+                 MILL_REASON_MIN_LINES);
+    cr_assert_eq(judge_repeated(&o, "python", "abcdefghij\r", 30),
+                 MILL_REASON_MIN_LINES); // a lone CR ends no line
 }
 
 Test(filter, mean_line_counts_the_newlines)
@@ -136,7 +152,8 @@ Test(filter, alnum_share_counts_spaces_and_follows_the_unicode_version)
     mill_filter_options o = guide_options();
     cr_assert_eq(judge_repeated(&o, "c", "a;;\n", 30), MILL_KEPT);
     cr_assert_eq(judge_repeated(&o, "c", "a;;;\n", 30), MILL_REASON_ALNUM_RATIO);
-    cr_assert_eq(judge_repeated(&o, "c", "\xf0\x90\xb5\x8a;;\n", 30), MILL_REASON_ALNUM_RATIO); // U+10D4A: no letter in 14.0
+    cr_assert_eq(judge_repeated(&o, "c", "\xf0\x90\xb5\x8a;;\n", 30),
+                 MILL_REASON_ALNUM_RATIO); // U+10D4A: no letter in 14.0
     o.unicode = 160;
     cr_assert_eq(judge_repeated(&o, "c", "\xf0\x90\xb5\x8a;;\n", 30), MILL_KEPT);
 }
@@ -191,8 +208,9 @@ Test(filter, comment_prefixes_are_those_asked_for)
     cr_assert_eq(comments("/* a\n * b\n */\n*p = 0;\n*\n", MILL_COMMENT_STAR), 4);
     cr_assert_eq(comments("-- a\n- b\n", MILL_COMMENT_DASHES), 1);
     cr_assert_eq(comments("<!-- a\n<!-\n", MILL_COMMENT_ANGLE), 1);
-    cr_assert_eq(comments("; a\n% b\n\" c\n! d\n",
-                          MILL_COMMENT_SEMICOLON | MILL_COMMENT_PERCENT | MILL_COMMENT_QUOTE | MILL_COMMENT_BANG), 4);
+    cr_assert_eq(comments("; a\n% b\n\" c\n! d\n", MILL_COMMENT_SEMICOLON | MILL_COMMENT_PERCENT |
+                                                       MILL_COMMENT_QUOTE | MILL_COMMENT_BANG),
+                 4);
     cr_assert_eq(comments("# a\n// b\n", 0), 0);
 }
 
@@ -224,8 +242,10 @@ Test(filter, the_guide_sees_tests_in_any_it)
 
 Test(filter, words_need_a_border_and_a_language_of_their_own)
 {
-    static const char *const hits[] = {"it('a')", " it(", "(it(", "\nit(", ";describe(", "\xe3\x80\x80it(", "exit( it("};
-    static const char *const misses[] = {"exit(", "x.it(", "_it(", "$it(", "9it(", "\xc3\xa9it(", "\xe4\xb8\x80it(", "e\xcc\x81it(", "it ("};
+    static const char *const hits[] = {"it('a')",         " it(",     "(it(", "\nit(", ";describe(",
+                                       "\xe3\x80\x80it(", "exit( it("};
+    static const char *const misses[] = {"exit(",       "x.it(",           "_it(",         "$it(", "9it(",
+                                         "\xc3\xa9it(", "\xe4\xb8\x80it(", "e\xcc\x81it(", "it ("};
     for (size_t i = 0; i < sizeof hits / sizeof *hits; i++) {
         cr_assert_eq(flags_of(true, "javascript", hits[i]), MILL_FLAG_TEST, "%s", hits[i]);
         cr_assert_eq(flags_of(true, "typescript", hits[i]), MILL_FLAG_TEST, "%s", hits[i]);
@@ -245,10 +265,13 @@ Test(filter, every_licence_must_be_allowed)
     static const struct {
         const char *licence;
         mill_reason reason;
-    } cases[] = {{"MIT", MILL_KEPT}, {"mit, Apache-2.0", MILL_KEPT}, {"mit;gpl-3.0", MILL_REASON_LICENCE}, {"", MILL_REASON_LICENCE},
-                 {"mi", MILL_REASON_LICENCE}, {"mitx", MILL_REASON_LICENCE}, {",,", MILL_REASON_LICENCE}};
+    } cases[] = {
+        {"MIT", MILL_KEPT},         {"mit, Apache-2.0", MILL_KEPT}, {"mit;gpl-3.0", MILL_REASON_LICENCE},
+        {"", MILL_REASON_LICENCE},  {"mi", MILL_REASON_LICENCE},    {"mitx", MILL_REASON_LICENCE},
+        {",,", MILL_REASON_LICENCE}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        cr_assert_eq(run_one(&o, "c", text, strlen(text), 0, cases[i].licence, NULL), cases[i].reason, "%s", cases[i].licence);
+        cr_assert_eq(run_one(&o, "c", text, strlen(text), 0, cases[i].licence, NULL), cases[i].reason, "%s",
+                     cases[i].licence);
     mill_free(text);
 }
 
@@ -267,11 +290,13 @@ Test(filter, stars_are_sampled_by_tier)
     cr_assert_eq(run_one(&o, "c", text, bytes, 11, "", NULL), MILL_REASON_STARS);
     cr_assert_eq(run_one(&o, "c", text, bytes, 10, "", NULL), MILL_KEPT);
     o.stars_low_permille = 0;
-    cr_assert_eq(run_one(&o, "c", text, bytes, MILL_STARS_MISSING, "", NULL), MILL_REASON_STARS); // counts as 0
+    cr_assert_eq(run_one(&o, "c", text, bytes, MILL_STARS_MISSING, "", NULL),
+                 MILL_REASON_STARS); // counts as 0
     o.stars_missing_keep = true;
     cr_assert_eq(run_one(&o, "c", text, bytes, MILL_STARS_MISSING, "", NULL), MILL_KEPT);
     o.rng = MILL_RNG_PYTHON;
-    cr_assert_eq(run_one(&o, "c", text, bytes, 100, "", NULL), MILL_KEPT); // left to the draws in document order
+    cr_assert_eq(run_one(&o, "c", text, bytes, 100, "", NULL),
+                 MILL_KEPT); // left to the draws in document order
     mill_free(text);
 }
 
@@ -283,7 +308,9 @@ Test(filter, counter_draws_keep_their_share_and_depend_on_the_key_alone)
     mill_batch_init(&batch);
     for (int i = 0; i < 4000; i++) {
         char text[256];
-        int bytes = snprintf(text, sizeof text, "%d\nassert it(1)\nassert it(2)\nassert it(3)\nassert it(4)\n%050d\n%050d\n", i, i, i);
+        int bytes =
+            snprintf(text, sizeof text,
+                     "%d\nassert it(1)\nassert it(2)\nassert it(3)\nassert it(4)\n%050d\n%050d\n", i, i, i);
         append(&batch, "c", text, (size_t)bytes, 0, "");
     }
     cr_assert_eq(mill_filter_open(&o, table, mill_backend_find("cpu"), &filter, &err), MILL_OK);
@@ -310,12 +337,13 @@ Test(filter, python_draws_follow_the_guide)
     o.stars_low_permille = 300;
     mill_mt19937 mt;
     mill_mt19937_seed_python(&mt, 42); // 0.6394, 0.0250, 0.2750, 0.2232, 0.7365, 0.6767
-    cr_assert_eq(mill_filter_draw_python(&o, &mt, false, 101), MILL_KEPT);         // no draw
-    cr_assert_eq(mill_filter_draw_python(&o, &mt, true, 101), MILL_REASON_TEST);   // 0.6394
-    cr_assert_eq(mill_filter_draw_python(&o, &mt, true, 5), MILL_KEPT);            // 0.0250, 0.2750
-    cr_assert_eq(mill_filter_draw_python(&o, &mt, true, 5), MILL_REASON_TEST);     // 0.2232: no second draw
-    cr_assert_eq(mill_filter_draw_python(&o, &mt, false, 11), MILL_KEPT);          // 0.7365
-    cr_assert_eq(mill_filter_draw_python(&o, &mt, false, -1), MILL_REASON_STARS);  // 0.6767: missing counts as 0
+    cr_assert_eq(mill_filter_draw_python(&o, &mt, false, 101), MILL_KEPT);       // no draw
+    cr_assert_eq(mill_filter_draw_python(&o, &mt, true, 101), MILL_REASON_TEST); // 0.6394
+    cr_assert_eq(mill_filter_draw_python(&o, &mt, true, 5), MILL_KEPT);          // 0.0250, 0.2750
+    cr_assert_eq(mill_filter_draw_python(&o, &mt, true, 5), MILL_REASON_TEST);   // 0.2232: no second draw
+    cr_assert_eq(mill_filter_draw_python(&o, &mt, false, 11), MILL_KEPT);        // 0.7365
+    cr_assert_eq(mill_filter_draw_python(&o, &mt, false, -1),
+                 MILL_REASON_STARS); // 0.6767: missing counts as 0
     o.star_sampling = false;
     cr_assert_eq(mill_filter_draw_python(&o, &mt, false, 0), MILL_KEPT);
 }
@@ -435,40 +463,71 @@ static void fill(uint8_t *out, size_t bytes, const char *const *pieces, size_t c
     }
 }
 
-static const size_t sizes[] = {0, 1, 2, 3, 4, 31, 32, 33, 34, 35, 63, 64, 65, 66, 67, 96, 98, 127, 128, 129, 130, 500, 5000};
+static const size_t sizes[] = {0,  1,  2,  3,  4,  31,  32,  33,  34,  35,  63,  64,
+                               65, 66, 67, 96, 98, 127, 128, 129, 130, 500, 5000};
 #define SIZE_COUNT (sizeof sizes / sizeof *sizes)
 
 Test(filter, vector_comment_lines_equal_the_plain_ones)
 {
-    static const char *const pieces[] = {"\n", "\n", "\n", " ", "  ", "\t", "\r", "\v", "\x1f", "#", "//", "/", "*", "--", "-",
-                                         "<!--", "<!-", ";", "%", "\"", "!", "x", "\xc2\xa0", "\xe3\x80\x80", "\xc2\x85",
-                                         "\xef\xbb\xbf", "\xf0\x9f\x98\x80", "                                                  "};
+    static const char *const pieces[] = {"\n",
+                                         "\n",
+                                         "\n",
+                                         " ",
+                                         "  ",
+                                         "\t",
+                                         "\r",
+                                         "\v",
+                                         "\x1f",
+                                         "#",
+                                         "//",
+                                         "/",
+                                         "*",
+                                         "--",
+                                         "-",
+                                         "<!--",
+                                         "<!-",
+                                         ";",
+                                         "%",
+                                         "\"",
+                                         "!",
+                                         "x",
+                                         "\xc2\xa0",
+                                         "\xe3\x80\x80",
+                                         "\xc2\x85",
+                                         "\xef\xbb\xbf",
+                                         "\xf0\x9f\x98\x80",
+                                         "                                                  "};
     uint8_t *end = page_end();
     for (int round = 0; round < 200; round++) {
         for (size_t s = 0; s < SIZE_COUNT; s++) {
             uint8_t *text = end - sizes[s];
             fill(text, sizes[s], pieces, sizeof pieces / sizeof *pieces);
             uint32_t styles = (uint32_t)next() % 512;
-            cr_assert_eq(mill_comment_lines(text, sizes[s], styles), mill_comment_lines_avx2(text, sizes[s], styles));
+            cr_assert_eq(mill_comment_lines(text, sizes[s], styles),
+                         mill_comment_lines_avx2(text, sizes[s], styles));
         }
     }
 }
 
-static void compare_markers(const char *const *autogen, const char *const *test, uint32_t window, const char *const *pieces, size_t count)
+static void compare_markers(const char *const *autogen, const char *const *test, uint32_t window,
+                            const char *const *pieces, size_t count)
 {
     mill_markers markers;
     mill_buf scratch = {0};
     uint8_t *end = page_end();
     uint32_t seen[3] = {0};
     for (int words = 0; words < 2; words++) {
-        cr_assert_eq(mill_markers_init(autogen, test, words, window, &markers, &err), MILL_OK, "%s", err.message);
+        cr_assert_eq(mill_markers_init(autogen, test, words, window, &markers, &err), MILL_OK, "%s",
+                     err.message);
         for (int round = 0; round < 300; round++) {
             for (size_t s = 0; s < SIZE_COUNT; s++) {
                 mill_marker_hits plain, vector;
                 uint8_t *text = end - sizes[s];
                 fill(text, sizes[s], pieces, count);
-                cr_assert_eq(mill_markers_find(&markers, text, sizes[s], true, false, &scratch, &plain, &err), MILL_OK);
-                cr_assert_eq(mill_markers_find(&markers, text, sizes[s], true, true, &scratch, &vector, &err), MILL_OK);
+                cr_assert_eq(mill_markers_find(&markers, text, sizes[s], true, false, &scratch, &plain, &err),
+                             MILL_OK);
+                cr_assert_eq(mill_markers_find(&markers, text, sizes[s], true, true, &scratch, &vector, &err),
+                             MILL_OK);
                 cr_assert_eq(plain.autogen, vector.autogen, "%zu bytes", sizes[s]);
                 cr_assert_eq(plain.test, vector.test, "%zu bytes", sizes[s]);
                 seen[plain.autogen ? 1 : plain.test ? 2 : 0]++;
@@ -477,27 +536,83 @@ static void compare_markers(const char *const *autogen, const char *const *test,
         mill_markers_free(&markers);
     }
     mill_buf_free(&scratch);
-    cr_assert(seen[0] > 100 && seen[1] > 100 && seen[2] > 100, "%u %u %u: the texts show too little", seen[0], seen[1], seen[2]);
+    cr_assert(seen[0] > 100 && seen[1] > 100 && seen[2] > 100, "%u %u %u: the texts show too little", seen[0],
+              seen[1], seen[2]);
 }
 
 Test(filter, vector_markers_equal_the_plain_ones)
 {
-    static const char *const autogen[] = {"auto-generated", "do not edit", "generated by", "this file is generated", NULL};
+    static const char *const autogen[] = {"auto-generated", "do not edit", "generated by",
+                                          "this file is generated", NULL};
     static const char *const test[] = {"import unittest", "import pytest", "describe(", "it(", NULL};
-    static const char *const pieces[] = {"Auto-Generated", "auto-", "generated", " by", "do not", " edit", "This File is ", "x", "y", "\n",
-                                         " ", "it", "(", "describe", "import ", "pytest", "unittest", ".", "\xc3\xa9", "\xe3\x80\x80",
-                                         "abcdefgh", "abcdefgh", "abcdefgh", "0123456789", "0123456789", "0123456789"};
+    static const char *const pieces[] = {"Auto-Generated",
+                                         "auto-",
+                                         "generated",
+                                         " by",
+                                         "do not",
+                                         " edit",
+                                         "This File is ",
+                                         "x",
+                                         "y",
+                                         "\n",
+                                         " ",
+                                         "it",
+                                         "(",
+                                         "describe",
+                                         "import ",
+                                         "pytest",
+                                         "unittest",
+                                         ".",
+                                         "\xc3\xa9",
+                                         "\xe3\x80\x80",
+                                         "abcdefgh",
+                                         "abcdefgh",
+                                         "abcdefgh",
+                                         "0123456789",
+                                         "0123456789",
+                                         "0123456789"};
     compare_markers(autogen, test, 0, pieces, sizeof pieces / sizeof *pieces);
     compare_markers(autogen, test, 40, pieces, sizeof pieces / sizeof *pieces);
 }
 
 Test(filter, short_and_many_markers_are_found_too)
 {
-    static const char *const autogen[] = {"q", "zw", "@g", "abc", "bcd", "gen", "a-very-long-marker-that-spans-more-than-one-block", NULL};
-    static const char *const test[] = {"Q1", "\xc3\xa9t", "\xf0\x9f\x98\x80", "~", "T(", "u[", "v{", "w<", NULL};
-    static const char *const pieces[] = {"Z", "z", "W", "@", "G", "a", "b", "c", "d", "\xc3\xa9", "t", "T", "(", "u", "{", "<", "\xc3\xa8",
-                                         "a-very-long-marker-that-spans-", "more-than-one-block", "0", "1", "2", "3", "4", "5", "6", "7",
-                                         "88888888888", "9999999999999", "          ", ".............", "mmmmmmmmmmmmmm"};
+    static const char *const autogen[] = {
+        "q", "zw", "@g", "abc", "bcd", "gen", "a-very-long-marker-that-spans-more-than-one-block", NULL};
+    static const char *const test[] = {"Q1", "\xc3\xa9t", "\xf0\x9f\x98\x80", "~", "T(", "u[", "v{",
+                                       "w<", NULL};
+    static const char *const pieces[] = {"Z",
+                                         "z",
+                                         "W",
+                                         "@",
+                                         "G",
+                                         "a",
+                                         "b",
+                                         "c",
+                                         "d",
+                                         "\xc3\xa9",
+                                         "t",
+                                         "T",
+                                         "(",
+                                         "u",
+                                         "{",
+                                         "<",
+                                         "\xc3\xa8",
+                                         "a-very-long-marker-that-spans-",
+                                         "more-than-one-block",
+                                         "0",
+                                         "1",
+                                         "2",
+                                         "3",
+                                         "4",
+                                         "5",
+                                         "6",
+                                         "7",
+                                         "88888888888",
+                                         "9999999999999",
+                                         "          ",
+                                         ".............",
+                                         "mmmmmmmmmmmmmm"};
     compare_markers(autogen, test, 0, pieces, sizeof pieces / sizeof *pieces);
 }
 
@@ -509,7 +624,9 @@ static bool autogen_has(const char *marker, const char *text)
     mill_marker_hits hits[2];
     cr_assert_eq(mill_markers_init(autogen, none, false, 0, &markers, &err), MILL_OK);
     for (int vector = 0; vector < 2; vector++)
-        cr_assert_eq(mill_markers_find(&markers, (const uint8_t *)text, strlen(text), false, vector, &scratch, &hits[vector], &err), MILL_OK);
+        cr_assert_eq(mill_markers_find(&markers, (const uint8_t *)text, strlen(text), false, vector, &scratch,
+                                       &hits[vector], &err),
+                     MILL_OK);
     mill_markers_free(&markers);
     mill_buf_free(&scratch);
     cr_assert_eq(hits[0].autogen, hits[1].autogen);
@@ -518,11 +635,13 @@ static bool autogen_has(const char *marker, const char *text)
 
 Test(filter, kelvin_sign_and_dotted_i_lower_as_in_python)
 {
-    cr_assert(autogen_has("kept by", "x \xe2\x84\xaa" "EPT BY y"));
+    cr_assert(autogen_has("kept by", "x \xe2\x84\xaa"
+                                     "EPT BY y"));
     cr_assert(autogen_has("do not check in", "DO NOT CHEC\xe2\x84\xaa IN"));
-    cr_assert(autogen_has("wiki", "WI\xe2\x84\xaa\xc4\xb0"));      // a final I with dot lowers to i U+0307
-    cr_assert(!autogen_has("wiki", "W\xc4\xb0KI"));                // ... which stands between i and k here
+    cr_assert(autogen_has("wiki", "WI\xe2\x84\xaa\xc4\xb0")); // a final I with dot lowers to i U+0307
+    cr_assert(!autogen_has("wiki", "W\xc4\xb0KI"));           // ... which stands between i and k here
     cr_assert(!autogen_has("do not edit", "do not ed\xc4\xb0t"));
-    cr_assert(!autogen_has("do not edit", "do not ed\xc4\xb1t"));  // dotless i stays
-    cr_assert(!autogen_has("kept", "\xe2\x84\xab" "ept"));
+    cr_assert(!autogen_has("do not edit", "do not ed\xc4\xb1t")); // dotless i stays
+    cr_assert(!autogen_has("kept", "\xe2\x84\xab"
+                                   "ept"));
 }

@@ -27,14 +27,18 @@ Test(unicode, versions_only_add)
         cr_assert(mill_unicode_is_alnum(150, c) <= mill_unicode_is_alnum(151, c));
         cr_assert(mill_unicode_is_alnum(151, c) <= mill_unicode_is_alnum(160, c));
     }
-    cr_assert(!mill_unicode_is_alnum(151, 0x10d4a) && mill_unicode_is_alnum(160, 0x10d4a)); // a Garay letter, new in 16.0
-    cr_assert(!mill_unicode_is_alnum(150, 0x2ebf0) && mill_unicode_is_alnum(151, 0x2ebf0)); // extension I, new in 15.1
+    cr_assert(!mill_unicode_is_alnum(151, 0x10d4a) &&
+              mill_unicode_is_alnum(160, 0x10d4a)); // a Garay letter, new in 16.0
+    cr_assert(!mill_unicode_is_alnum(150, 0x2ebf0) &&
+              mill_unicode_is_alnum(151, 0x2ebf0)); // extension I, new in 15.1
 }
 
 Test(unicode, isalnum_knows_the_odd_ones)
 {
-    static const uint32_t yes[] = {'0', '9', 'A', 'Z', 'a', 'z', 0xaa, 0xb2, 0xbd, 0xe9, 0x2167, 0x3007, 0x4e00, 0xac00, 0x1d7ce};
-    static const uint32_t no[] = {'_', '$', ' ', '\n', 0, 0x7f, 0x300, 0x903, 0x200b, 0xd800, 0xfeff, 0x1f600, 0x110000, 0xffffffff};
+    static const uint32_t yes[] = {'0',  '9',  'A',    'Z',    'a',    'z',    0xaa,   0xb2,
+                                   0xbd, 0xe9, 0x2167, 0x3007, 0x4e00, 0xac00, 0x1d7ce};
+    static const uint32_t no[] = {'_',   '$',    ' ',    '\n',   0,       0x7f,     0x300,
+                                  0x903, 0x200b, 0xd800, 0xfeff, 0x1f600, 0x110000, 0xffffffff};
     for (size_t i = 0; i < sizeof yes / sizeof *yes; i++)
         cr_assert(mill_unicode_is_alnum(140, yes[i]), "U+%04X", yes[i]);
     for (size_t i = 0; i < sizeof no / sizeof *no; i++)
@@ -46,12 +50,14 @@ Test(unicode, isspace_is_white_space_and_the_separators)
     uint32_t spaces = 0;
     for (uint32_t c = 0; c < 0x110000; c++) {
         bool separator = c >= 0x1c && c <= 0x1f;
-        cr_assert_eq(mill_unicode_is_space(c), mill_unicode_class(c) == MILL_CLASS_SPACE || separator, "U+%04X", c);
+        cr_assert_eq(mill_unicode_is_space(c), mill_unicode_class(c) == MILL_CLASS_SPACE || separator,
+                     "U+%04X", c);
         spaces += mill_unicode_is_space(c);
     }
     cr_assert_eq(spaces, 29);
     cr_assert(mill_unicode_is_space(0x85) && mill_unicode_is_space(0xa0) && mill_unicode_is_space(0x3000));
-    cr_assert(!mill_unicode_is_space(0xfeff) && !mill_unicode_is_space(0x180e) && !mill_unicode_is_space(0x200b));
+    cr_assert(!mill_unicode_is_space(0xfeff) && !mill_unicode_is_space(0x180e) &&
+              !mill_unicode_is_space(0x200b));
 }
 
 Test(unicode, classes_are_those_of_the_regex_engine)
