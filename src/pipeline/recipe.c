@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/json.h"
 #include "pipeline/recipe_table.h"
 
 #define RECIPE_FILE_MAX (1u << 20)
@@ -88,6 +89,8 @@ static bool read_integer(const cJSON *value, uint64_t *out)
     double x;
     if (cJSON_IsNumber(value)) {
         x = value->valuedouble;
+        if (x > 0x1p53) // such numbers are not exact in JSON: they come as text
+            return false;
     } else if (cJSON_IsString(value) && value->valuestring[0] != '\0') {
         char *end;
         unsigned long long exact = strtoull(value->valuestring, &end, 10);
@@ -526,6 +529,81 @@ mill_status mill_recipe_resolve(mill_recipe *recipe, mill_error *err)
     recipe->mixture.seed = recipe->seed;
     recipe->mixture.enabled = recipe->mixture.target_tokens != 0;
     recipe->pack.keep_single = true; // the guide's lost single block is a bug nobody wants back
+    return MILL_OK;
+}
+
+// ---- canonical form --------------------------------------------------------------------------------------------------------
+
+// "0.85" for 8500 of 10000: shares have no one spelling as JSON numbers, and canonical JSON has no fractions.
+static cJSON *share_text(uint32_t units, int decimals)
+{
+    char text[16];
+    uint32_t scale = decimals == 3 ? 1000 : 10000;
+    int length = snprintf(text, sizeof text, "%u.%0*u", units / scale, decimals, units % scale);
+    while (length > 1 && text[length - 1] == '0')
+        text[--length] = '\0';
+    if (length > 1 && text[length - 1] == '.')
+        text[--length] = '\0';
+    return cJSON_CreateString(text);
+}
+
+static cJSON *canonical_shares(const cJSON *value, int decimals)
+{
+    cJSON *object = cJSON_CreateObject();
+    const cJSON *item;
+    cJSON_ArrayForEach(item, value) {
+        uint32_t units = 0;
+        (void)read_rate(item, decimals == 3 ? 1000 : 10000, &units);
+        cJSON *text = cJSON_IsNull(item) ? cJSON_CreateNull() : share_text(units, decimals);
+        if (text == NULL || !cJSON_AddItemToObject(object, item->string, text)) {
+            cJSON_Delete(object);
+            return NULL;
+        }
+    }
+    return object;
+}
+
+static cJSON *canonical_value(const mill_recipe_key *row, const cJSON *value)
+{
+    uint32_t units = 0;
+    uint64_t integer = 0;
+    switch (row->type) {
+    case MILL_KEY_PERMILLE: return read_rate(value, 1000, &units) ? share_text(units, 3) : NULL;
+    case MILL_KEY_PERMYRIAD: return read_rate(value, 10000, &units) ? share_text(units, 4) : NULL;
+    case MILL_KEY_SHARES: return canonical_shares(value, 4);
+    case MILL_KEY_LIMITS: return canonical_shares(value, 3);
+    case MILL_KEY_U64:
+    case MILL_KEY_U32:
+    case MILL_KEY_I64:
+        if (!read_integer(value, &integer))
+            return NULL;
+        if (integer > MILL_JSON_INTEGER_MAX) {
+            char text[24];
+            snprintf(text, sizeof text, "%llu", (unsigned long long)integer);
+            return cJSON_CreateString(text);
+        }
+        return cJSON_CreateNumber((double)integer);
+    case MILL_KEY_BOOL:
+    case MILL_KEY_ENUM:
+    case MILL_KEY_TEXT:
+    case MILL_KEY_LIST: break;
+    }
+    return cJSON_Duplicate(value, true);
+}
+
+mill_status mill_recipe_canonical(const mill_recipe *recipe, cJSON **out, mill_error *err)
+{
+    cJSON *json = cJSON_CreateObject();
+    mill_status status = json == NULL ? mill_fail_nomem(err, "the recipe") : MILL_OK;
+    for (size_t i = 0; status == MILL_OK && i < mill_recipe_key_count; i++) {
+        const mill_recipe_key *row = &mill_recipe_keys[i];
+        status = put_value(json, row->key, canonical_value(row, get_value(recipe->json, row->key)), err);
+    }
+    if (status != MILL_OK) {
+        cJSON_Delete(json);
+        return status;
+    }
+    *out = json;
     return MILL_OK;
 }
 

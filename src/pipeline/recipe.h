@@ -66,6 +66,9 @@ mill_status mill_recipe_set(mill_recipe *recipe, const char *key, const char *va
 // Fills the structs from the JSON values and checks what concerns several keys; call after the last set.
 mill_status mill_recipe_resolve(mill_recipe *recipe, mill_error *err) MILL_MUST_CHECK;
 
+// The values as canonical JSON takes them: shares as decimal text, large integers as text. Loads back to the same recipe.
+mill_status mill_recipe_canonical(const mill_recipe *recipe, cJSON **out, mill_error *err) MILL_MUST_CHECK;
+
 // A built-in recipe as pretty JSON with a "//key" comment before each key; with `recipe` non-NULL its values instead.
 mill_status mill_recipe_print(const char *builtin, const mill_recipe *recipe, mill_buf *out, mill_error *err) MILL_MUST_CHECK;
 

@@ -118,13 +118,16 @@ typedef struct mill_run_state {
 
     mill_timing timing[MILL_TIME_COUNT];
     mill_part_of_run part;
-    int64_t started_ns, shown_ns;
+    uint32_t stage;              // place in the stage table
+    int64_t started_ns;
+    _Atomic int64_t shown_ns;
     _Atomic uint64_t bytes_read, records_read;
     mill_run_summary summary;
 } mill_run_state;
 
 // ---- the passes and barriers, in the order of the stage table ------------------------------------------------------------------
 mill_status mill_pass_ingest(mill_run_state *run, mill_error *err) MILL_MUST_CHECK;   // read, normalise, filter -> segments
+mill_status mill_pass_read_rows(mill_run_state *run, mill_error *err) MILL_MUST_CHECK; // stage pack: rows of ids -> token units
 mill_status mill_barrier_group(mill_run_state *run, mill_error *err) MILL_MUST_CHECK; // who has the same content
 mill_status mill_pass_check(mill_run_state *run, mill_error *err) MILL_MUST_CHECK;    // syntax, signatures -> sketches
 mill_status mill_barrier_dedup(mill_run_state *run, mill_error *err) MILL_MUST_CHECK; // draws, exact, near -> verdicts, clusters

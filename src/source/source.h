@@ -63,6 +63,9 @@ mill_status mill_source_open(const mill_fs *fs, const char *const *arguments, si
 size_t mill_source_input_count(const mill_source *source);
 const mill_input_info *mill_source_input(const mill_source *source, size_t index);
 void mill_source_close(mill_source *source); // NULL is fine
+// A short proof of what input `index` holds (source_fingerprint.c); whole: by all of its content, whatever its size. Standard input has none.
+mill_status mill_source_fingerprint(const mill_source *source, size_t index, bool whole, mill_key *out, mill_error *err)
+    MILL_MUST_CHECK;
 
 // Raw records as cut from the inputs. Reused from call to call; zero-initialise, free with mill_block_free.
 typedef struct mill_block_piece {

@@ -1,0 +1,72 @@
+// plan.c: the stage table. Data moves down this table and nowhere else: a PASS maps units on all threads, a BARRIER takes small facts of all
+// documents (keys, counts, lengths) and returns a decision.
+#include "pipeline/plan.h"
+
+#include <stdio.h>
+
+enum { ALL = 1 << MILL_STAGES_ALL, FILTER = 1 << MILL_STAGES_FILTER, DEDUP = 1 << MILL_STAGES_DEDUP, TRAIN = 1 << MILL_STAGES_TRAIN,
+       ENCODE = 1 << MILL_STAGES_ENCODE, PACK = 1 << MILL_STAGES_PACK };
+#define EVERY (ALL | FILTER | DEDUP | TRAIN | ENCODE)
+
+typedef struct stage {
+    const char *name;
+    enum { PASS, BARRIER } kind;
+    mill_status (*run)(mill_run_state *run, mill_error *err);
+    int sets;     // bits of the stage sets it belongs to
+    double cost;  // relative time of a usual run, for progress
+    const char *what;
+} stage;
+
+static const stage stages[] = {
+    {"ingest",  PASS,    mill_pass_ingest,   EVERY,                 14, "read, normalise, filter -> segments"},
+    {"rows",    PASS,    mill_pass_read_rows, PACK,                 40, "read rows of token ids -> token units"},
+    {"group",   BARRIER, mill_barrier_group, EVERY,                 1,  "find records with the same content"},
+    {"check",   PASS,    mill_pass_check,    EVERY,                 40, "syntax check, MinHash signatures -> sketches"},
+    {"dedup",   BARRIER, mill_barrier_dedup, EVERY,                 3,  "draws, exact and near duplicates -> verdicts, clusters"},
+    {"records", PASS,    mill_pass_records,  FILTER | DEDUP,        10, "kept records -> records/"},
+    {"train",   PASS,    mill_pass_train,    ALL | TRAIN | ENCODE,  25, "count words, merge -> tokenizer/"},
+    {"encode",  PASS,    mill_pass_encode,   ALL | ENCODE,          12, "FIM, token ids -> token units"},
+    {"pack",    BARRIER, mill_barrier_pack,  ALL | ENCODE | PACK,   1,  "mixture, order, samples"},
+    {"rows",    PASS,    mill_pass_rows,     ENCODE,                5,  "rows of token ids -> rows/"},
+    {"shards",  PASS,    mill_pass_shards,   ALL | PACK,            6,  "samples -> shards/, docs/"},
+    {"finish",  BARRIER, mill_pass_finish,   EVERY | PACK,          1,  "accounting, metrics, sums, manifest"},
+};
+enum { STAGE_COUNT = sizeof stages / sizeof stages[0] };
+
+mill_status mill_plan_run(mill_run_state *run, mill_error *err)
+{
+    for (run->stage = 0; run->stage < STAGE_COUNT; run->stage++) {
+        const stage *s = &stages[run->stage];
+        if ((s->sets & 1 << run->stages) == 0)
+            continue;
+        if (run->options->stop != NULL && *run->options->stop != 0)
+            return mill_fail(err, MILL_STOPPED, "stopped on request before stage %s; run the same command again to go on", s->name);
+        MILL_TRY(s->run(run, err));
+    }
+    return MILL_OK;
+}
+
+double mill_plan_fraction(const mill_run_state *run, double within)
+{
+    double done = 0.0, whole = 0.0;
+    for (uint32_t i = 0; i < STAGE_COUNT; i++) {
+        if ((stages[i].sets & 1 << run->stages) == 0)
+            continue;
+        whole += stages[i].cost;
+        if (i < run->stage)
+            done += stages[i].cost;
+        else if (i == run->stage)
+            done += stages[i].cost * within;
+    }
+    return whole > 0.0 ? done / whole : 0.0;
+}
+
+mill_status mill_plan_describe(mill_stage_set set, mill_buf *out, mill_error *err)
+{
+    for (size_t i = 0; i < STAGE_COUNT; i++) {
+        if ((stages[i].sets & 1 << set) != 0)
+            MILL_TRY(mill_buf_printf(out, err, "  %-8s %-8s %s\n", stages[i].name, stages[i].kind == PASS ? "pass" : "barrier",
+                                     stages[i].what));
+    }
+    return MILL_OK;
+}

@@ -1,0 +1,100 @@
+// progress.c: what a run tells while it works, and where its time went.
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "core/clock.h"
+#include "pipeline/plan.h"
+#include "pipeline/run.h"
+
+#define SHOW_NS 100000000 // at most ten times a second
+
+static void show(mill_run_state *run)
+{
+    if (run->options->progress == NULL)
+        return;
+    mill_part_of_run *part = &run->part;
+    uint64_t done = atomic_load(&part->done), total = atomic_load(&part->total);
+    double within = total != 0 ? (double)(done < total ? done : total) / (double)total : 0.0;
+    double seconds = (double)(mill_clock_ns() - run->started_ns) * 1e-9;
+    double fraction = mill_plan_fraction(run, within);
+    const mill_progress progress = {.stage = part->stage,
+                                    .unit = part->unit,
+                                    .done = done,
+                                    .total = total,
+                                    .fraction = fraction,
+                                    .seconds = seconds,
+                                    .seconds_left = fraction > 0.02 && seconds > 1.0 ? seconds * (1.0 - fraction) / fraction : -1.0,
+                                    .bytes_read = atomic_load(&run->bytes_read),
+                                    .records_read = atomic_load(&run->records_read)};
+    run->options->progress(run->options->context, &progress);
+}
+
+void mill_run_part(mill_run_state *run, const char *stage, const char *unit, uint64_t total)
+{
+    run->part.stage = stage;
+    run->part.unit = unit;
+    atomic_store(&run->part.done, 0);
+    atomic_store(&run->part.total, total);
+    mill_log_line(&run->log, MILL_LOG_DEBUG, "%s: begins", stage);
+    show(run);
+}
+
+void mill_run_advance(mill_run_state *run, uint64_t done)
+{
+    atomic_fetch_add(&run->part.done, done);
+    // Whoever moves the mark shows: one thread at a time, without waiting.
+    int64_t now = mill_clock_ns(), shown = atomic_load(&run->shown_ns);
+    if (now - shown >= SHOW_NS && atomic_compare_exchange_strong(&run->shown_ns, &shown, INT64_MAX)) {
+        show(run);
+        atomic_store(&run->shown_ns, now);
+    }
+}
+
+uint64_t mill_time_begin(void)
+{
+    return (uint64_t)mill_clock_ns();
+}
+
+void mill_time_end(mill_run_state *run, mill_timing_name name, uint64_t begin, uint64_t bytes, uint64_t records)
+{
+    mill_timing *timing = &run->timing[name];
+    atomic_fetch_add(&timing->ns, (uint64_t)mill_clock_ns() - begin);
+    atomic_fetch_add(&timing->bytes, bytes);
+    atomic_fetch_add(&timing->records, records);
+}
+
+static const struct timing_row {
+    const char *name;
+    bool one_thread; // a barrier
+} timing_rows[MILL_TIME_COUNT] = {
+    [MILL_TIME_READ] = {"read", false},   [MILL_TIME_FILTER] = {"filter", false}, [MILL_TIME_SYNTAX] = {"syntax", false},
+    [MILL_TIME_SKETCH] = {"sketch", false}, [MILL_TIME_EXACT] = {"exact", true},  [MILL_TIME_DEDUP] = {"dedup", true},
+    [MILL_TIME_WORDS] = {"words", false}, [MILL_TIME_TRAIN] = {"train", true},    [MILL_TIME_FIM] = {"fim", true},
+    [MILL_TIME_ENCODE] = {"encode", false}, [MILL_TIME_PACK] = {"pack", true},    [MILL_TIME_WRITE] = {"write", false},
+};
+
+mill_status mill_run_write_timings(mill_run_state *run, mill_error *err)
+{
+    mill_buf out = {0};
+    mill_status status = mill_buf_append_text(&out, "{\"schema\":1,\"stages\":[", err);
+    for (size_t i = 0; status == MILL_OK && i < MILL_TIME_COUNT; i++) {
+        mill_timing *timing = &run->timing[i];
+        uint32_t threads = timing_rows[i].one_thread ? 1 : run->threads;
+        status = mill_buf_printf(&out, err,
+                                 "%s\n {\"name\":\"%s\",\"bytes\":%llu,\"records\":%llu,\"seconds\":%.6f,\"threads\":%u,\"bound\":\"%s\"}",
+                                 i != 0 ? "," : "", timing_rows[i].name, (unsigned long long)atomic_load(&timing->bytes),
+                                 (unsigned long long)atomic_load(&timing->records),
+                                 (double)atomic_load(&timing->ns) * 1e-9 / threads, threads,
+                                 timing_rows[i].one_thread ? "one thread" : "instructions");
+    }
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    if (status == MILL_OK)
+        status = mill_buf_printf(&out, err, "],\n\"wall_seconds\":%.6f,\"peak_rss_bytes\":%llu}\n",
+                                 (double)(mill_clock_ns() - run->started_ns) * 1e-9, (unsigned long long)usage.ru_maxrss * 1024);
+    if (status == MILL_OK)
+        status = mill_workdir_write_state(run->dir, "timings.json", out.data, out.bytes, err);
+    mill_buf_free(&out);
+    return status;
+}

@@ -1,0 +1,425 @@
+// run.c: from options to a finished directory.
+#include "pipeline/run.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/clock.h"
+#include "core/json.h"
+#include "pipeline/plan.h"
+#include "shard/manifest.h"
+
+#define BATCH_BYTES (UINT64_C(8) << 20)
+#define BATCH_BYTES_MAX (UINT64_C(64) << 20)
+#define TOKENIZER_MAX (UINT64_C(256) << 20)
+
+// ---- preparing -------------------------------------------------------------------------------------------------------------------
+
+static mill_status choose_formats(mill_run_state *run, const char *list, mill_error *err)
+{
+    char name[32];
+    while (*list != '\0') {
+        size_t bytes = strcspn(list, ",");
+        snprintf(name, sizeof name, "%.*s", (int)(bytes < 31 ? bytes : 31), list);
+        if (strcmp(name, "jsonl") == 0)
+            run->write_jsonl = true;
+        else if (strcmp(name, "jsonl.zst") == 0)
+            run->write_zst = true;
+        else
+            return mill_fail(err, MILL_USAGE, "--format %s: this build writes jsonl and jsonl.zst", name);
+        list += bytes + (list[bytes] == ',');
+    }
+    if (!run->write_jsonl && !run->write_zst)
+        return mill_fail(err, MILL_USAGE, "--format names no container; use jsonl.zst or jsonl");
+    return MILL_OK;
+}
+
+static mill_status choose_languages(mill_run_state *run, mill_error *err)
+{
+    const mill_run_options *options = run->options;
+    if (options->language_count == 0)
+        return MILL_OK;
+    run->wanted_languages = mill_alloc_zero(UINT16_MAX + 1u, sizeof *run->wanted_languages);
+    if (run->wanted_languages == NULL)
+        return mill_fail_nomem(err, "the languages");
+    for (size_t i = 0; i < options->language_count; i++) {
+        const char *name = options->languages[i];
+        if (mill_language_find(run->languages, name) < 0)
+            mill_log_line(&run->log, MILL_LOG_WARNING, "--languages: '%s' is not a name shardmill knows; taken as the data spells it", name);
+        run->wanted_languages[mill_language_intern(run->languages, name, strlen(name))] = true;
+    }
+    run->recipe.filter.languages = run->wanted_languages;
+    run->recipe.filter.languages_count = UINT16_MAX + 1u;
+    return MILL_OK;
+}
+
+// Stages that are off pass everything through.
+static mill_status switch_stages(mill_run_state *run, mill_error *err)
+{
+    mill_stage_set stages = run->stages;
+    if (stages != MILL_STAGES_ALL && stages != MILL_STAGES_FILTER) {
+        MILL_TRY(mill_recipe_set(&run->recipe, "filter.enabled", "false", err));
+        MILL_TRY(mill_recipe_set(&run->recipe, "filter.syntax", "off", err));
+    }
+    if (stages != MILL_STAGES_ALL && stages != MILL_STAGES_DEDUP) {
+        MILL_TRY(mill_recipe_set(&run->recipe, "dedup.exact", "false", err));
+        MILL_TRY(mill_recipe_set(&run->recipe, "dedup.near", "false", err));
+    }
+    return MILL_OK;
+}
+
+static mill_status prepare_recipe(mill_run_state *run, mill_error *err)
+{
+    const mill_run_options *options = run->options;
+    MILL_TRY(mill_recipe_load(run->fs, options->recipe, options->sets, options->set_count, &run->recipe, err));
+    MILL_TRY(switch_stages(run, err));
+    MILL_TRY(mill_recipe_resolve(&run->recipe, err));
+    const mill_dedup_options *dedup = &run->recipe.dedup;
+    run->bands = dedup->bands;
+    run->rows = dedup->rows;
+    if (dedup->near && run->bands == 0)
+        MILL_TRY(mill_lsh_optimal(dedup->threshold_permyriad, dedup->num_perm, &run->bands, &run->rows, err));
+    return mill_minhash_params_init(&run->minhash, (mill_minhash_scheme)dedup->scheme, dedup->num_perm, dedup->seed, err);
+}
+
+static mill_status parse_field(const char *text, mill_source_options *source, char *names[MILL_FIELD_COUNT], mill_error *err)
+{
+    const char *equals = strchr(text, '=');
+    for (size_t i = 0; equals != NULL && i < MILL_FIELD_COUNT; i++) {
+        size_t bytes = (size_t)(equals - text);
+        if (strlen(mill_field_names[i]) != bytes || memcmp(mill_field_names[i], text, bytes) != 0)
+            continue;
+        mill_free(names[i]);
+        names[i] = mill_strdup(equals + 1);
+        source->field[i] = names[i];
+        return names[i] == NULL ? mill_fail_nomem(err, "a field name") : MILL_OK;
+    }
+    return mill_fail(err, MILL_USAGE, "--field %s: expected FIELD=COLUMN, FIELD one of content, language, repo, path, stars, licence", text);
+}
+
+static mill_status parse_type(const char *text, mill_source_options *source, mill_error *err)
+{
+    if (text == NULL)
+        return MILL_OK;
+    for (int i = 0; i < MILL_TYPE_COUNT; i++) {
+        if (strcmp(text, mill_data_type_names[i]) == 0) {
+            source->type = (mill_data_type)i;
+            source->type_given = true;
+            return MILL_OK;
+        }
+    }
+    return mill_fail(err, MILL_USAGE, "--source-type %s: expected source, docs, qa, notebook or contest", text);
+}
+
+static mill_status open_source(mill_run_state *run, mill_error *err)
+{
+    const mill_run_options *options = run->options;
+    char *names[MILL_FIELD_COUNT] = {0};
+    mill_source_options source = {.format = options->input_format,
+                                  .preset = options->field_preset != NULL ? options->field_preset : "auto",
+                                  .strip_metadata_head = run->recipe.strip_metadata_head,
+                                  .bad_unicode = run->recipe.bad_unicode,
+                                  .record_bytes_max = run->recipe.record_bytes_max,
+                                  .block_bytes = run->batch_bytes};
+    mill_status status = parse_type(options->source_type, &source, err);
+    for (size_t i = 0; status == MILL_OK && i < options->field_count; i++)
+        status = parse_field(options->fields[i], &source, names, err);
+    if (status == MILL_OK)
+        status = mill_source_open(run->fs, options->inputs, options->input_count, &source, run->languages, &run->source, err);
+    for (size_t i = 0; i < MILL_FIELD_COUNT; i++)
+        mill_free(names[i]);
+    return status;
+}
+
+static mill_status list_inputs(mill_run_state *run, mill_error *err)
+{
+    run->input_count = mill_source_input_count(run->source);
+    run->inputs = mill_alloc_zero(run->input_count, sizeof *run->inputs);
+    if (run->inputs == NULL)
+        return mill_fail_nomem(err, "the list of inputs");
+    for (size_t i = 0; i < run->input_count; i++) {
+        const mill_input_info *info = mill_source_input(run->source, i);
+        run->inputs[i].name = mill_strdup(info->name);
+        run->inputs[i].file_bytes = info->file_bytes;
+        if (run->inputs[i].name == NULL)
+            return mill_fail_nomem(err, "the list of inputs");
+        MILL_TRY(mill_source_fingerprint(run->source, i, run->options->full_input_check, &run->inputs[i].fingerprint, err));
+    }
+    return MILL_OK;
+}
+
+static mill_status load_tokenizer(mill_run_state *run, mill_error *err)
+{
+    const char *path = run->options->tokenizer;
+    if (path == NULL)
+        return MILL_OK;
+    mill_status status = mill_fs_read_file(run->fs, MILL_FS_CWD, path, MILL_OPEN_READ, TOKENIZER_MAX, &run->tokenizer_given, err);
+    if (status != MILL_OK)
+        return mill_fail(err, MILL_INPUT, "--tokenizer %s: cannot be read", path);
+    MILL_TRY(mill_tokenizer_parse(run->tokenizer_given.data, run->tokenizer_given.bytes, path, &run->tokenizer, err));
+    void *sha256 = mill_sha256_create();
+    uint8_t digest[32];
+    if (sha256 == NULL)
+        return mill_fail_nomem(err, "the tokenizer");
+    mill_sha256_update(sha256, run->tokenizer_given.data, run->tokenizer_given.bytes);
+    mill_sha256_finish(sha256, digest);
+    mill_hex(digest, sizeof digest, run->tokenizer_sha256);
+    return MILL_OK;
+}
+
+static mill_status choose_backend(mill_run_state *run, mill_error *err)
+{
+    const mill_run_options *options = run->options;
+    const char *device = options->device != NULL ? options->device : "auto";
+    if (strncmp(device, "cuda", 4) == 0)
+        return mill_fail(err, MILL_RESOURCE, "--device %s: this build has no GPU library; use --device cpu or auto", device);
+    if (strcmp(device, "auto") != 0 && strcmp(device, "cpu") != 0)
+        return mill_fail(err, MILL_USAGE, "--device %s: expected auto, cpu or cuda[:LIST]", device);
+    run->backend = mill_backend_find(options->backend != NULL ? options->backend : "auto");
+    if (run->backend == NULL)
+        return mill_fail(err, MILL_USAGE, "there is no backend '%s'", options->backend);
+    return MILL_OK;
+}
+
+mill_status mill_run_prepare(mill_run_state *run, const mill_run_options *options, mill_error *err)
+{
+    *run = (mill_run_state){.options = options, .fs = options->fs != NULL ? options->fs : mill_fs_posix(), .stages = options->stages};
+    run->log = (mill_log){MILL_LOG_DEBUG, options->log, options->context};
+    run->started_ns = mill_clock_ns();
+    if (options->struct_size != sizeof *options)
+        return mill_fail(err, MILL_USAGE, "mill_run_options has another size than this library knows; use MILL_RUN_OPTIONS_INIT");
+    if (options->input_count == 0)
+        return mill_fail(err, MILL_USAGE, "no input; name files, directories or '-'");
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    run->threads = options->threads != 0 ? options->threads : (uint32_t)(cores > 0 ? cores : 1);
+    if (run->threads > 1024)
+        return mill_fail(err, MILL_USAGE, "-j %u: at most 1024 threads", run->threads);
+    run->batch_bytes = options->batch_bytes != 0 ? options->batch_bytes : BATCH_BYTES;
+    if (run->batch_bytes > BATCH_BYTES_MAX)
+        return mill_fail(err, MILL_USAGE, "--batch-size: at most 64 MiB");
+    MILL_TRY(choose_backend(run, err));
+    MILL_TRY(choose_formats(run, options->format, err));
+    MILL_TRY(mill_language_table_create(&run->languages, err));
+    MILL_TRY(prepare_recipe(run, err));
+    MILL_TRY(choose_languages(run, err));
+    MILL_TRY(load_tokenizer(run, err));
+    MILL_TRY(open_source(run, err));
+    return list_inputs(run, err);
+}
+
+void mill_run_release(mill_run_state *run)
+{
+    mill_run_unmap_tokens(run);
+    mill_source_close(run->source);
+    mill_tokenizer_close(run->tokenizer);
+    mill_buf_free(&run->tokenizer_given);
+    mill_minhash_params_free(&run->minhash);
+    mill_packing_free(&run->packing);
+    mill_recipe_free(&run->recipe);
+    mill_language_table_destroy(run->languages);
+    for (size_t i = 0; run->inputs != NULL && i < run->input_count; i++)
+        mill_free(run->inputs[i].name);
+    void *owned[] = {run->inputs, run->docs, run->unit_first, run->wanted_languages, run->cuts, run->packed, run->shares};
+    for (size_t i = 0; i < sizeof owned / sizeof owned[0]; i++)
+        mill_free(owned[i]);
+    mill_workdir_close(run->dir);
+}
+
+// ---- the plan --------------------------------------------------------------------------------------------------------------------
+
+static cJSON *strings_json(const char *const *items, size_t count)
+{
+    cJSON *list = cJSON_CreateArray();
+    for (size_t i = 0; list != NULL && i < count; i++) {
+        cJSON *item = cJSON_CreateString(items[i]);
+        if (item == NULL || !cJSON_AddItemToArray(list, item)) {
+            cJSON_Delete(list);
+            return NULL;
+        }
+    }
+    return list;
+}
+
+static cJSON *plan_inputs(mill_run_state *run)
+{
+    cJSON *list = cJSON_CreateArray();
+    for (size_t i = 0; list != NULL && i < run->input_count; i++) {
+        char fingerprint[40];
+        const mill_input_facts *facts = &run->inputs[i];
+        snprintf(fingerprint, sizeof fingerprint, "%016llx%016llx", (unsigned long long)facts->fingerprint.high,
+                 (unsigned long long)facts->fingerprint.low);
+        cJSON *input = cJSON_CreateObject();
+        if (!cJSON_AddItemToArray(list, input) || cJSON_AddStringToObject(input, "name", facts->name) == NULL ||
+            cJSON_AddNumberToObject(input, "bytes", (double)mill_source_input(run->source, i)->file_bytes) == NULL ||
+            cJSON_AddStringToObject(input, "fingerprint", fingerprint) == NULL) {
+            cJSON_Delete(list);
+            return NULL;
+        }
+    }
+    return list;
+}
+
+static bool add_item(cJSON *object, const char *name, cJSON *item)
+{
+    return item != NULL && cJSON_AddItemToObject(object, name, item);
+}
+
+static bool add_text(cJSON *object, const char *name, const char *text)
+{
+    return cJSON_AddStringToObject(object, name, text != NULL ? text : "") != NULL;
+}
+
+mill_status mill_run_plan_json(mill_run_state *run, cJSON **plan, mill_error *err)
+{
+    static const char *const sets[] = {"run", "filter", "dedup", "train", "encode", "pack"};
+    const mill_run_options *o = run->options;
+    cJSON *json = cJSON_CreateObject(), *recipe = NULL;
+    mill_status status = mill_recipe_canonical(&run->recipe, &recipe, err);
+    bool good = status == MILL_OK && add_item(json, "recipe", recipe) && add_text(json, "command", sets[run->stages]) &&
+                add_item(json, "languages", strings_json(o->languages, o->language_count)) && add_text(json, "format", o->format) &&
+                add_text(json, "tokenizer_sha256", run->tokenizer_sha256) && add_text(json, "input_format", o->input_format) &&
+                add_text(json, "source_type", o->source_type) && add_text(json, "field_preset", o->field_preset) &&
+                add_item(json, "fields", strings_json(o->fields, o->field_count)) &&
+                cJSON_AddNumberToObject(json, "output_version", MILL_OUTPUT_VERSION) != NULL &&
+                add_item(json, "inputs", plan_inputs(run));
+    if (!good) {
+        cJSON_Delete(json);
+        return status != MILL_OK ? status : mill_fail_nomem(err, "the plan");
+    }
+    *plan = json;
+    return MILL_OK;
+}
+
+// Standard input cannot be read twice, so a directory that was fed from it cannot be resumed.
+static mill_status refuse_second_stdin(mill_run_state *run, mill_error *err)
+{
+    for (size_t i = 0; i < run->input_count; i++) {
+        if (strcmp(run->inputs[i].name, "-") == 0 && mill_fs_exists(run->fs, mill_workdir_handle(run->dir), MILL_STATE "/plan.json"))
+            return mill_fail(err, MILL_PLAN, "%s holds a run that was fed from standard input, which cannot be read again; use --overwrite",
+                             run->options->output);
+    }
+    return MILL_OK;
+}
+
+static mill_status claim_directory(mill_run_state *run, mill_error *err)
+{
+    const mill_run_options *o = run->options;
+    const mill_workdir_options options = {o->output, o->overwrite, o->fast, o->recheck, o->log, o->context};
+    MILL_TRY(mill_workdir_open(run->fs, &options, &run->dir, err));
+    MILL_TRY(refuse_second_stdin(run, err));
+    cJSON *plan = NULL;
+    MILL_TRY(mill_run_plan_json(run, &plan, err));
+    mill_status status = mill_workdir_check_plan(run->dir, plan, err);
+    cJSON_Delete(plan);
+    return status;
+}
+
+// The size of batches never shows in the product, but units on disk have the size they were begun with.
+static mill_status keep_batch_size(mill_run_state *run, mill_error *err)
+{
+    uint64_t bytes = run->batch_bytes;
+    MILL_TRY(mill_workdir_keep_state(run->dir, "batch_bytes", &bytes, err));
+    if (bytes == run->batch_bytes)
+        return MILL_OK;
+    mill_log_line(&run->log, MILL_LOG_INFO, "going on with the batch size of the first attempt: %llu bytes", (unsigned long long)bytes);
+    run->batch_bytes = bytes;
+    mill_source_close(run->source);
+    run->source = NULL;
+    return open_source(run, err);
+}
+
+// ---- a run that has nothing left to do -------------------------------------------------------------------------------------------
+
+static uint64_t json_number(const cJSON *object, const char *name)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, name);
+    return cJSON_IsNumber(item) ? (uint64_t)item->valuedouble : 0;
+}
+
+static mill_status check_complete(mill_run_state *run, const cJSON *manifest, mill_error *err)
+{
+    const cJSON *file;
+    cJSON_ArrayForEach(file, cJSON_GetObjectItemCaseSensitive(manifest, "files")) {
+        const cJSON *path = cJSON_GetObjectItemCaseSensitive(file, "path");
+        mill_file_info info;
+        if (!cJSON_IsString(path) ||
+            run->fs->ops->info(run->fs->self, mill_workdir_handle(run->dir), path->valuestring, false, &info) != 0 ||
+            info.bytes != json_number(file, "bytes"))
+            return mill_fail(err, MILL_VERIFY, "%s: %s is missing or has another size; use --overwrite to make the run anew",
+                             run->options->output, cJSON_IsString(path) ? path->valuestring : "a file");
+    }
+    return MILL_OK;
+}
+
+static mill_status report_complete(mill_run_state *run, mill_error *err)
+{
+    mill_buf text = {0};
+    cJSON *manifest = NULL;
+    mill_status status = mill_workdir_read(run->dir, "manifest.json", &text, err);
+    if (status == MILL_OK)
+        status = mill_manifest_parse(text.data, text.bytes, "manifest.json", &manifest, err);
+    if (status == MILL_OK)
+        status = check_complete(run, manifest, err);
+    const cJSON *totals = cJSON_GetObjectItemCaseSensitive(manifest, "totals");
+    mill_account account;
+    if (status == MILL_OK && mill_account_from_json(cJSON_GetObjectItemCaseSensitive(totals, "records"), &account))
+        run->summary = (mill_run_summary){.read = account.read,
+                                          .kept = account.by_reason[MILL_KEPT],
+                                          .rejected = mill_account_rejected(&account),
+                                          .duplicate_exact = account.by_reason[MILL_REASON_EXACT],
+                                          .duplicate_near = account.by_reason[MILL_REASON_NEAR],
+                                          .unselected = account.by_reason[MILL_REASON_UNSELECTED],
+                                          .quarantined = account.quarantined,
+                                          .samples = json_number(totals, "samples"),
+                                          .tokens = json_number(totals, "tokens")};
+    run->summary.already_complete = true;
+    cJSON_Delete(manifest);
+    mill_buf_free(&text);
+    return status;
+}
+
+// ---- the run ---------------------------------------------------------------------------------------------------------------------
+
+mill_status mill_run_load_segment(mill_run_state *run, uint64_t unit, mill_buf *raw, mill_batch *batch, mill_error *err)
+{
+    char path[64];
+    snprintf(path, sizeof path, MILL_STATE "/stage/ingest/%06llu.seg", (unsigned long long)unit);
+    MILL_TRY(mill_workdir_read(run->dir, path, raw, err));
+    return mill_segment_decode(raw->data, raw->bytes, path, run->languages, batch, err);
+}
+
+static mill_status run_prepared(mill_run_state *run, mill_error *err)
+{
+    MILL_TRY(claim_directory(run, err));
+    if (mill_workdir_is_complete(run->dir))
+        return report_complete(run, err);
+    MILL_TRY(keep_batch_size(run, err));
+    mill_status status = mill_plan_run(run, err);
+    if (status != MILL_OK) {
+        // What is finished stays finished; the first error is the one to report.
+        (void)!mill_workdir_flush(run->dir, NULL);
+        return status;
+    }
+    return mill_run_write_timings(run, err);
+}
+
+mill_status mill_run(const mill_run_options *options, mill_run_summary *summary, mill_error *err)
+{
+    mill_run_state *run = mill_alloc_zero(1, sizeof *run);
+    if (run == NULL)
+        return mill_fail_nomem(err, "starting the run");
+    mill_status status = mill_run_prepare(run, options, err);
+    if (status == MILL_OK)
+        status = run_prepared(run, err);
+    run->summary.seconds = (double)(mill_clock_ns() - run->started_ns) * 1e-9;
+    if (status == MILL_OK && options->strict && run->summary.quarantined != 0)
+        status = mill_fail(err, MILL_INPUT, "%llu records are quarantined and --strict is on; see %s/quarantine.jsonl",
+                           (unsigned long long)run->summary.quarantined, options->output);
+    if (summary != NULL)
+        *summary = run->summary;
+    mill_run_release(run);
+    mill_free(run);
+    return status;
+}
