@@ -616,6 +616,56 @@ Test(filter, short_and_many_markers_are_found_too)
     compare_markers(autogen, test, 0, pieces, sizeof pieces / sizeof *pieces);
 }
 
+static mill_marker_hits find_both_ways(const mill_markers *markers, const uint8_t *text, size_t bytes)
+{
+    mill_buf scratch = {0};
+    mill_marker_hits hits[2];
+    for (int vector = 0; vector < 2; vector++)
+        cr_assert_eq(mill_markers_find(markers, text, bytes, true, vector, &scratch, &hits[vector], &err), MILL_OK);
+    mill_buf_free(&scratch);
+    cr_assert_eq(hits[0].autogen, hits[1].autogen);
+    cr_assert_eq(hits[0].test, hits[1].test);
+    return hits[0];
+}
+
+Test(filter, markers_are_found_at_every_place_of_every_short_text)
+{
+    static const char *const list[] = {"~", "~!", "~!@", "~!@%^"};
+    const char *const none[] = {NULL};
+    uint8_t *end = page_end();
+    for (size_t k = 0; k < 4; k++) {
+        const char *const one[] = {list[k], NULL};
+        size_t length = strlen(list[k]);
+        mill_markers markers;
+        cr_assert_eq(mill_markers_init(none, one, false, 0, &markers, &err), MILL_OK);
+        for (size_t bytes = length; bytes < 140; bytes++) {
+            uint8_t *text = end - bytes;
+            for (size_t at = 0; at + length <= bytes; at++) {
+                memset(text, 'x', bytes);
+                memcpy(text + at, list[k], length);
+                cr_assert(find_both_ways(&markers, text, bytes).test, "%s at %zu of %zu", list[k], at, bytes);
+                text[at + length - 1] = 'x';
+                cr_assert(!find_both_ways(&markers, text, bytes).test);
+            }
+        }
+        mill_markers_free(&markers);
+    }
+}
+
+Test(filter, autogen_window_takes_whole_markers_at_both_ends)
+{
+    const char *const one[] = {"gen", NULL}, *const none[] = {NULL};
+    mill_markers markers;
+    cr_assert_eq(mill_markers_init(one, none, false, 10, &markers, &err), MILL_OK);
+    for (size_t at = 0; at + 3 <= 60; at++) {
+        uint8_t text[60];
+        memset(text, 'x', sizeof text);
+        memcpy(text + at, "Gen", 3);
+        cr_assert_eq(find_both_ways(&markers, text, sizeof text).autogen, at <= 7 || at >= 50, "at %zu", at);
+    }
+    mill_markers_free(&markers);
+}
+
 static bool autogen_has(const char *marker, const char *text)
 {
     const char *const autogen[] = {marker, NULL}, *const none[] = {NULL};
