@@ -1,0 +1,201 @@
+// test_shard.c: shard lines byte for byte, the fast writer against the plain one, zstd frames, docs lines.
+#include "core/rng.h"
+#include "shard/docs.h"
+#include "shard/shard.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <zstd.h>
+
+static const uint32_t ids[] = {1, 2, 31999, 0, 65535};
+static const uint32_t bounds[] = {0, 2, 5};
+static const mill_sample sample = {.ids = ids, .count = 5, .cu_seqlens = bounds, .row_count = 2, .number = 77};
+
+static void check_line(mill_shard_options options, const mill_sample *s, const char *expected)
+{
+    mill_error err = {0};
+    mill_buf plain = {0}, fast = {0};
+    mill_shard_writer *writer;
+    cr_assert_eq(mill_shard_jsonl_append(&options, s, &plain, &err), MILL_OK, "%s", err.message);
+    cr_assert_eq(mill_shard_writer_open(&options, &writer, &err), MILL_OK);
+    cr_assert_eq(mill_shard_writer_append(writer, s, &fast, &err), MILL_OK, "%s", err.message);
+    cr_assert_eq(plain.bytes, strlen(expected));
+    cr_assert_arr_eq(plain.data, expected, plain.bytes);
+    cr_assert_eq(fast.bytes, plain.bytes);
+    cr_assert_arr_eq(fast.data, plain.data, plain.bytes);
+    mill_shard_writer_close(writer);
+    mill_buf_free(&plain);
+    mill_buf_free(&fast);
+}
+
+// The spaced lines are what CPython's json.dumps({"input_ids": ids, "length": len(ids)}) + "\n" gives.
+Test(shard, lines_have_the_documented_bytes)
+{
+    const mill_sample none = {.ids = ids, .count = 0, .cu_seqlens = bounds, .row_count = 0};
+    const mill_sample one = {.ids = ids, .count = 1};
+    mill_shard_options options = {.vocab_size = 65536};
+    check_line(options, &sample, "{\"input_ids\":[1,2,31999,0,65535],\"length\":5}\n");
+    check_line(options, &none, "{\"input_ids\":[],\"length\":0}\n");
+    options.boundaries = true;
+    check_line(options, &sample, "{\"input_ids\":[1,2,31999,0,65535],\"length\":5,\"cu_seqlens\":[0,2,5]}\n");
+    check_line(options, &none, "{\"input_ids\":[],\"length\":0,\"cu_seqlens\":[0]}\n");
+    options.python_spacing = true;
+    check_line(options, &sample, "{\"input_ids\": [1, 2, 31999, 0, 65535], \"length\": 5, \"cu_seqlens\": [0, 2, 5]}\n");
+    options.boundaries = false;
+    check_line(options, &sample, "{\"input_ids\": [1, 2, 31999, 0, 65535], \"length\": 5}\n");
+    check_line(options, &none, "{\"input_ids\": [], \"length\": 0}\n");
+    check_line(options, &one, "{\"input_ids\": [1], \"length\": 1}\n");
+}
+
+Test(shard, the_fast_writer_equals_the_plain_one_for_ids_of_every_width)
+{
+    const uint32_t vocabularies[] = {1, 10, 65536, 999999, 1000000, 1000001, UINT32_MAX};
+    for (size_t v = 0; v < sizeof vocabularies / sizeof vocabularies[0]; v++) {
+        for (int spacing = 0; spacing < 2; spacing++) {
+            mill_shard_options options = {.vocab_size = vocabularies[v], .python_spacing = spacing != 0};
+            mill_shard_writer *writer;
+            mill_error err = {0};
+            cr_assert_eq(mill_shard_writer_open(&options, &writer, &err), MILL_OK);
+            mill_buf plain = {0}, fast = {0};
+            for (uint32_t s = 0; s < 20; s++) {
+                uint32_t many[300];
+                for (uint32_t i = 0; i < 300; i++) {
+                    uint64_t bits = mill_draw(s, MILL_DRAW_INSPECT, (mill_key){i, 0}, 0);
+                    uint64_t top = (uint64_t)1 << (bits % 33); // every number of digits
+                    uint64_t below = top < vocabularies[v] ? top : vocabularies[v];
+                    many[i] = i < 2 ? vocabularies[v] - 1 : (uint32_t)mill_draw_below(bits, below);
+                }
+                mill_sample each = {.ids = many, .count = s * 15};
+                cr_assert_eq(mill_shard_jsonl_append(&options, &each, &plain, &err), MILL_OK, "%s", err.message);
+                cr_assert_eq(mill_shard_writer_append(writer, &each, &fast, &err), MILL_OK, "%s", err.message);
+            }
+            cr_assert_eq(plain.bytes, fast.bytes);
+            cr_assert_eq(memcmp(plain.data, fast.data, plain.bytes), 0);
+            mill_buf_free(&plain);
+            mill_buf_free(&fast);
+            mill_shard_writer_close(writer);
+        }
+    }
+}
+
+static void check_refused(mill_shard_options options, const mill_sample *s, const char *in_message)
+{
+    mill_shard_writer *writer;
+    mill_error err = {0};
+    mill_buf out = {0};
+    cr_assert_eq(mill_buf_append_text(&out, "before", &err), MILL_OK);
+    cr_assert_eq(mill_shard_jsonl_append(&options, s, &out, &err), MILL_INTERNAL);
+    cr_assert_not_null(strstr(err.message, in_message), "%s", err.message);
+    cr_assert_eq(mill_shard_writer_open(&options, &writer, &err), MILL_OK);
+    err.message[0] = '\0';
+    cr_assert_eq(mill_shard_writer_append(writer, s, &out, &err), MILL_INTERNAL);
+    cr_assert_not_null(strstr(err.message, in_message), "%s", err.message);
+    cr_assert_eq(out.bytes, 6, "a failure leaves the shard as it was");
+    mill_shard_writer_close(writer);
+    mill_buf_free(&out);
+}
+
+Test(shard, an_id_outside_the_vocabulary_is_an_error_that_names_sample_and_id)
+{
+    check_refused((mill_shard_options){.vocab_size = 65535}, &sample, "sample 77: token 4 is id 65535");
+    check_refused((mill_shard_options){.vocab_size = 31999, .python_spacing = true}, &sample, "sample 77: token 2 is id 31999");
+    check_refused((mill_shard_options){.vocab_size = 0}, &sample, "sample 77: token 0");
+}
+
+Test(shard, boundaries_that_do_not_cover_the_sample_are_refused)
+{
+    const uint32_t wrong[][3] = {{1, 2, 5}, {0, 2, 4}, {0, 6, 5}};
+    mill_shard_options options = {.vocab_size = 65536, .boundaries = true};
+    mill_sample bad = sample;
+    for (size_t i = 0; i < 3; i++) {
+        bad.cu_seqlens = wrong[i];
+        check_refused(options, &bad, "row boundaries");
+    }
+    bad.cu_seqlens = NULL;
+    check_refused(options, &bad, "row boundaries");
+}
+
+Test(shard, zstd_makes_one_frame_with_size_and_checksum_that_restores_the_bytes)
+{
+    mill_buf text = {0}, frame = {0}, again = {0};
+    mill_error err = {0};
+    mill_shard_options options = {.vocab_size = 65536};
+    for (int i = 0; i < 2000; i++)
+        cr_assert_eq(mill_shard_jsonl_append(&options, &sample, &text, &err), MILL_OK);
+    for (int level = 1; level <= 5; level += 2) {
+        mill_buf_clear(&frame);
+        mill_buf_clear(&again);
+        cr_assert_eq(mill_shard_zstd(text.data, text.bytes, level, &frame, &err), MILL_OK, "%s", err.message);
+        cr_assert_eq(ZSTD_findFrameCompressedSize(frame.data, frame.bytes), frame.bytes);
+        cr_assert_eq(ZSTD_getFrameContentSize(frame.data, frame.bytes), text.bytes);
+        cr_assert(frame.data[4] & 4, "the checksum flag of the frame header");
+        cr_assert_eq(mill_buf_reserve(&again, text.bytes, &err), MILL_OK);
+        cr_assert_eq(ZSTD_decompress(again.data, text.bytes, frame.data, frame.bytes), text.bytes);
+        cr_assert_eq(memcmp(again.data, text.data, text.bytes), 0);
+    }
+    cr_assert_eq(mill_shard_zstd(text.data, text.bytes, 99, &frame, &err), MILL_RECIPE);
+    mill_buf_free(&text);
+    mill_buf_free(&frame);
+    mill_buf_free(&again);
+}
+
+Test(shard, docs_lines_have_the_documented_bytes_and_escape_names)
+{
+    mill_buf out = {0};
+    mill_error err = {0};
+    mill_doc_line line = {.sample = 3, .begin = 4, .tokens = 5, .file = "in \"a\".jsonl", .file_bytes = 12, .record = 6, .repo = "o/r",
+                          .repo_bytes = 3, .path = "a\nb", .path_bytes = 3, .licence = "mitXX", .licence_bytes = 3, .language = "c",
+                          .language_bytes = 1, .piece = 7, .text_begin = 8, .text_end = UINT64_MAX, .mode = "psm", .cut_begin = 10,
+                          .cut_end = 11, .row_begin = 12, .last = true};
+    cr_assert_eq(mill_docs_append(&line, &out, &err), MILL_OK);
+    line.repo = NULL; // nothing known
+    line.repo_bytes = 0;
+    line.last = false;
+    cr_assert_eq(mill_docs_append(&line, &out, &err), MILL_OK);
+    cr_assert_eq(mill_buf_append(&out, "", 1, &err), MILL_OK);
+    cr_assert_str_eq((char *)out.data,
+                     "{\"sample\":3,\"begin\":4,\"tokens\":5,\"file\":\"in \\\"a\\\".jsonl\",\"record\":6,\"repo\":\"o/r\",\"path\":\"a\\nb\","
+                     "\"licence\":\"mit\",\"language\":\"c\",\"piece\":7,\"text_begin\":8,\"text_end\":18446744073709551615,"
+                     "\"mode\":\"psm\",\"cut_begin\":10,\"cut_end\":11,\"row_begin\":12,\"last\":true}\n"
+                     "{\"sample\":3,\"begin\":4,\"tokens\":5,\"file\":\"in \\\"a\\\".jsonl\",\"record\":6,\"repo\":\"\",\"path\":\"a\\nb\","
+                     "\"licence\":\"mit\",\"language\":\"c\",\"piece\":7,\"text_begin\":8,\"text_end\":18446744073709551615,"
+                     "\"mode\":\"psm\",\"cut_begin\":10,\"cut_end\":11,\"row_begin\":12,\"last\":false}\n");
+    mill_buf_free(&out);
+}
+
+// Prints a speed; the assertion only catches a collapse, because test machines differ.
+Test(shard, the_fast_writer_makes_text_at_a_useful_speed)
+{
+    enum { COUNT = 4096, SAMPLES = 5000 };
+    uint32_t *many = malloc(COUNT * sizeof *many);
+    for (uint32_t i = 0; i < COUNT; i++) // skewed towards small ids, as token frequencies are
+        many[i] = (uint32_t)mill_draw_below(mill_draw(1, MILL_DRAW_INSPECT, (mill_key){i, 0}, 0), (uint64_t)1 << (4 + i % 12));
+    mill_shard_options options = {.vocab_size = 32768};
+    mill_sample each = {.ids = many, .count = COUNT};
+    mill_shard_writer *writer;
+    mill_error err = {0};
+    mill_buf out = {0};
+    cr_assert_eq(mill_shard_writer_open(&options, &writer, &err), MILL_OK);
+    cr_assert_eq(mill_buf_reserve(&out, (size_t)64 << 20, &err), MILL_OK);
+    double seconds[2];
+    for (int fast = 0; fast < 2; fast++) {
+        clock_t start = clock();
+        for (int s = 0; s < SAMPLES; s++) {
+            if (s % 500 == 0)
+                mill_buf_clear(&out);
+            mill_status status = fast ? mill_shard_writer_append(writer, &each, &out, &err)
+                                      : mill_shard_jsonl_append(&options, &each, &out, &err);
+            cr_assert_eq(status, MILL_OK);
+        }
+        seconds[fast] = (double)(clock() - start) / CLOCKS_PER_SEC;
+    }
+    double tokens = (double)COUNT * SAMPLES / 1e6;
+    printf("jsonl: plain %.0f, fast %.0f million tokens a second\n", tokens / seconds[0], tokens / seconds[1]);
+    cr_assert_lt(seconds[1], 2.0);
+    mill_shard_writer_close(writer);
+    mill_buf_free(&out);
+    free(many);
+}
