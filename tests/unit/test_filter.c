@@ -689,6 +689,7 @@ Test(filter, kelvin_sign_and_dotted_i_lower_as_in_python)
                                      "EPT BY y"));
     cr_assert(autogen_has("do not check in", "DO NOT CHEC\xe2\x84\xaa IN"));
     cr_assert(autogen_has("wiki", "WI\xe2\x84\xaa\xc4\xb0")); // a final I with dot lowers to i U+0307
+    cr_assert(autogen_has("by an api", "BY AN AP\xc4\xb0 x"));
     cr_assert(!autogen_has("wiki", "W\xc4\xb0KI"));           // ... which stands between i and k here
     cr_assert(!autogen_has("do not edit", "do not ed\xc4\xb0t"));
     cr_assert(!autogen_has("do not edit", "do not ed\xc4\xb1t")); // dotless i stays
