@@ -1,7 +1,8 @@
-// minhash_math.h: the scalar arithmetic of MinHash, one definition for the host and for device code (C17 and C++17).
+// minhash_math.h: the scalar arithmetic of MinHash, one definition for host and device (C17 and C++17).
 //
-// datasketch has two families of permutations. affine32 (2.x): v = a * fmix32(h) + b modulo 2^32. legacy (1.x):
-// v = ((a * h + b) modulo 2^64) modulo 2^61 - 1, low 32 bits; the wrap modulo 2^64 before the prime is numpy's, and kept.
+// datasketch has two families of permutations. affine32 (2.x): v = a * fmix32(h) + b modulo 2^32. legacy
+// (1.x): v = ((a * h + b) modulo 2^64) modulo 2^61 - 1, low 32 bits; the wrap modulo 2^64 before the prime
+// is numpy's, and kept.
 #ifndef MILL_SHARED_MINHASH_MATH_H
 #define MILL_SHARED_MINHASH_MATH_H
 
@@ -15,8 +16,8 @@
 #endif
 #endif
 
-#define MILL_MINHASH_EMPTY UINT32_MAX               // value of every permutation before the first token
-#define MILL_MERSENNE61 ((UINT64_C(1) << 61) - 1)   // legacy's prime
+#define MILL_MINHASH_EMPTY UINT32_MAX             // value of every permutation before the first token
+#define MILL_MERSENNE61 ((UINT64_C(1) << 61) - 1) // legacy's prime
 
 // Finalizer of MurmurHash3 (32 bit): a bijection.
 MILL_HD uint32_t mill_fmix32(uint32_t h)

@@ -42,16 +42,19 @@ static mill_status cpu_open(mill_backend **out, mill_error *err)
     return MILL_OK;
 }
 
-static mill_status cpu_text_stats(mill_backend *base, const mill_text_view *in, uint32_t unicode, mill_text_stat *out,
-                                  mill_error *err)
+static mill_status cpu_text_stats(mill_backend *base, const mill_text_view *in, uint32_t unicode,
+                                  mill_text_stat *out, mill_error *err)
 {
     const cpu_backend *self = (const cpu_backend *)base;
-    mill_status status = self->avx2 ? mill_text_stats_avx2(in, unicode, out) : mill_text_stats_ref(in, unicode, out);
-    return status == MILL_OK ? status : mill_fail(err, status, "no character tables of Unicode version %u", unicode);
+    mill_status status =
+        self->avx2 ? mill_text_stats_avx2(in, unicode, out) : mill_text_stats_ref(in, unicode, out);
+    return status == MILL_OK
+               ? status
+               : mill_fail(err, status, "no character tables of Unicode version %u", unicode);
 }
 
-static mill_status cpu_minhash(mill_backend *base, const mill_text_view *in, const mill_minhash_params *params,
-                               uint32_t *out, mill_error *err)
+static mill_status cpu_minhash(mill_backend *base, const mill_text_view *in,
+                               const mill_minhash_params *params, uint32_t *out, mill_error *err)
 {
     const cpu_backend *self = (const cpu_backend *)base;
     (void)err;

@@ -11,16 +11,18 @@ static mill_status ref_open(mill_backend **out, mill_error *err)
     return MILL_OK;
 }
 
-static mill_status ref_text_stats(mill_backend *self, const mill_text_view *in, uint32_t unicode, mill_text_stat *out,
-                                  mill_error *err)
+static mill_status ref_text_stats(mill_backend *self, const mill_text_view *in, uint32_t unicode,
+                                  mill_text_stat *out, mill_error *err)
 {
     (void)self;
     mill_status status = mill_text_stats_ref(in, unicode, out);
-    return status == MILL_OK ? status : mill_fail(err, status, "no character tables of Unicode version %u", unicode);
+    return status == MILL_OK
+               ? status
+               : mill_fail(err, status, "no character tables of Unicode version %u", unicode);
 }
 
-static mill_status ref_minhash(mill_backend *self, const mill_text_view *in, const mill_minhash_params *params,
-                               uint32_t *out, mill_error *err)
+static mill_status ref_minhash(mill_backend *self, const mill_text_view *in,
+                               const mill_minhash_params *params, uint32_t *out, mill_error *err)
 {
     (void)self;
     (void)err;

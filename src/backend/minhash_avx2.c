@@ -1,12 +1,16 @@
 // minhash_avx2.c: MinHash signatures with AVX2 and the SHA extensions.
 //
-// Cost model (source code, one core): a text has a token every 10 bytes; half of them repeat an earlier token of the text,
-// nearly all repeat a token of an earlier text. So the work is (1) finding blanks, 64 bytes at a time as bit masks; (2) one
-// probe per token in a table that answers both "seen in this text?" and "what is its digest?": entries hold the token's
-// bytes, its digest word and the number of the last text that had it; (3) per distinct token of a text num_perm multiply-adds,
-// done for many tokens at a time so that parameters and minima stay in registers; (4) SHA-1 only for what the table lost.
-// The table compares all bytes of a token, so a hash collision costs time and never changes a result; it is of fixed size
-// and overwrites. Taking a token twice is harmless, because minima are idempotent.
+// Cost model (155 MB of source code, one core): a token every 10 bytes, of which a third is new to its text
+// and an eighth new to the corpus. So the work is
+// (1) finding blanks, 64 bytes at a time as bit masks;
+// (2) one probe per token in a table that answers both "seen in this text?" and "what is its digest?":
+//     entries hold the token's bytes, its digest word and the number of the last text that had it;
+// (3) per distinct token of a text num_perm multiply-adds, done for many tokens at a time so that parameters
+//     and minima stay in registers;
+// (4) SHA-1 for what the table does not hold.
+// The table compares all bytes of a token, so a hash collision costs time and never changes a result. It is
+// of fixed size and overwrites; 768 KiB were faster than twice and four times that, which miss less often
+// but leave the cache. Taking a token twice is harmless, because minima are idempotent.
 #include "backend/ops.h"
 
 #include "backend/sha1.h"
@@ -21,8 +25,8 @@
 
 #define SHORT_TOKEN_MAX 16 // longest token of the short table, bytes
 #define LONG_TOKEN_MAX 48  // longest token of the long table; longer ones are rare and always hashed
-#define SHORT_BITS 15      // log2 of its buckets of two
-#define LONG_BITS 13       // log2 of its entries
+#define SHORT_BITS 13      // log2 of its buckets of two
+#define LONG_BITS 12       // log2 of its entries
 #define PENDING_MAX 2048
 
 typedef struct short_entry { // 32 bytes, a bucket of two is a cache line
@@ -51,7 +55,8 @@ struct mill_minhash_scratch {
 
 bool mill_minhash_avx2_supported(void)
 {
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
+           __builtin_cpu_supports("bmi2");
 }
 
 mill_minhash_scratch *mill_minhash_scratch_create(void)
@@ -93,8 +98,8 @@ TARGET static inline void store8(void *to, __m256i value)
 }
 
 // Folds `count` mixed hashes into `4 * 8` minima, which stay in registers.
-TARGET static void fold_affine32_block(const uint32_t *mixed, uint32_t count, const uint32_t *a, const uint32_t *b,
-                                       uint32_t *minima)
+TARGET static void fold_affine32_block(const uint32_t *mixed, uint32_t count, const uint32_t *a,
+                                       const uint32_t *b, uint32_t *minima)
 {
     __m256i a0 = load8(a), a1 = load8(a + 8), a2 = load8(a + 16), a3 = load8(a + 24);
     __m256i b0 = load8(b), b1 = load8(b + 8), b2 = load8(b + 16), b3 = load8(b + 24);
@@ -128,30 +133,31 @@ TARGET static void fold_affine32(uint32_t *hashes, uint32_t count, const mill_mi
     }
 }
 
-// Low 32 bits of ((a * h + b) mod 2^64) mod 2^61 - 1 in the low half of each lane; the high halves are of no use. With
-// t = (x mod 2^61) + floor(x / 2^61) <= 2^61 + 6, subtracting the prime when t reaches it means adding 1 modulo 2^32.
-TARGET static inline __m256i step_legacy(__m256i h, __m256i a, __m256i a_high, __m256i b)
+// Low 32 bits of ((a * h + b) mod 2^64) mod 2^61 - 1 in the low half of each lane; the high halves are of
+// no use. With t = (x mod 2^61) + floor(x / 2^61) <= 2^61 + 6, subtracting the prime when t reaches it
+// means adding 1 modulo 2^32. h: the hash in the low halves, high: in the high halves.
+TARGET static inline __m256i step_legacy(__m256i h, __m256i high, __m256i a, __m256i b)
 {
     const __m256i prime = _mm256_set1_epi64x((int64_t)MILL_MERSENNE61);
-    __m256i x = _mm256_add_epi64(_mm256_mul_epu32(a, h), _mm256_slli_epi64(_mm256_mul_epu32(a_high, h), 32));
+    __m256i x = _mm256_add_epi64(_mm256_mul_epu32(a, h), _mm256_mullo_epi32(a, high));
     x = _mm256_add_epi64(x, b);
     __m256i t = _mm256_add_epi64(_mm256_and_si256(x, prime), _mm256_srli_epi64(x, 61));
     __m256i carry = _mm256_srli_epi64(_mm256_add_epi64(t, _mm256_set1_epi64x(1)), 61);
     return _mm256_add_epi64(t, carry);
 }
 
-TARGET static void fold_legacy_block(const uint32_t *hashes, uint32_t count, const uint64_t *a, const uint64_t *b,
-                                     uint32_t *minima)
+TARGET static void fold_legacy_block(const uint32_t *hashes, uint32_t count, const uint64_t *a,
+                                     const uint64_t *b, uint32_t *minima)
 {
     const __m256i even = _mm256_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6);
     __m256i a0 = load8(a), a1 = load8(a + 4), b0 = load8(b), b1 = load8(b + 4);
-    __m256i a0_high = _mm256_srli_epi64(a0, 32), a1_high = _mm256_srli_epi64(a1, 32);
     __m256i m0 = _mm256_cvtepu32_epi64(_mm_loadu_si128((const __m128i *)(const void *)minima));
     __m256i m1 = _mm256_cvtepu32_epi64(_mm_loadu_si128((const __m128i *)(const void *)(minima + 4)));
     for (uint32_t i = 0; i < count; i++) {
         __m256i h = _mm256_set1_epi64x(hashes[i]);
-        m0 = _mm256_min_epu32(m0, step_legacy(h, a0, a0_high, b0));
-        m1 = _mm256_min_epu32(m1, step_legacy(h, a1, a1_high, b1));
+        __m256i high = _mm256_slli_epi64(h, 32);
+        m0 = _mm256_min_epu32(m0, step_legacy(h, high, a0, b0));
+        m1 = _mm256_min_epu32(m1, step_legacy(h, high, a1, b1));
     }
     m0 = _mm256_permutevar8x32_epi32(m0, even);
     m1 = _mm256_permutevar8x32_epi32(m1, even);
@@ -172,7 +178,8 @@ TARGET static void fold_legacy(const uint32_t *hashes, uint32_t count, const mil
     }
 }
 
-TARGET static void fold(mill_minhash_scratch *scratch, const mill_minhash_params *params, uint32_t *signature)
+TARGET static void fold(mill_minhash_scratch *scratch, const mill_minhash_params *params,
+                        uint32_t *signature)
 {
     if (params->scheme == MILL_MINHASH_AFFINE32)
         fold_affine32(scratch->pending, scratch->pending_count, params, signature);
@@ -237,8 +244,9 @@ static void take_long(mill_minhash_scratch *scratch, const uint8_t *token, size_
 }
 
 // `end` is the end of the readable bytes. Keeps room in pending for at least one more.
-TARGET static inline void take_token(mill_minhash_scratch *scratch, const mill_minhash_params *params, const uint8_t *token,
-                                     size_t bytes, const uint8_t *end, uint32_t *signature)
+TARGET static inline void take_token(mill_minhash_scratch *scratch, const mill_minhash_params *params,
+                                     const uint8_t *token, size_t bytes, const uint8_t *end,
+                                     uint32_t *signature)
 {
     if (bytes <= SHORT_TOKEN_MAX)
         take_short(scratch, token, bytes, end);
@@ -267,7 +275,10 @@ static size_t wide_blank_bytes(const uint8_t *text, size_t bytes)
     if (text[0] != 0xe2)
         return 0;
     // U+2000-200A, U+2028, U+2029, U+202F, U+205F
-    return (rest >= 0x8080 && rest <= 0x808a) || rest == 0x80a8 || rest == 0x80a9 || rest == 0x80af || rest == 0x819f ? 3 : 0;
+    return (rest >= 0x8080 && rest <= 0x808a) || rest == 0x80a8 || rest == 0x80a9 || rest == 0x80af ||
+                   rest == 0x819f
+               ? 3
+               : 0;
 }
 
 // Bit i: byte i is an ASCII blank (U+0009-000D, U+001C-0020). *leads: bit i: byte i may start another blank.
@@ -289,9 +300,10 @@ TARGET static inline uint32_t ascii_blanks(const uint8_t *text, uint32_t *leads)
     return (uint32_t)_mm256_movemask_epi8(blank);
 }
 
-// Bit i: byte i of the block belongs to a blank. `bytes`: from the block to the end of the text. *carry: blank bytes at the
-// start of this block known from the one before; replaced by those of the next.
-TARGET static inline uint64_t blanks64(const uint8_t *block, const uint8_t *text, size_t bytes, uint64_t *carry)
+// Bit i: byte i of the block belongs to a blank. `bytes`: from the block to the end of the text. *carry:
+// blank bytes at the start of this block known from the one before; replaced by those of the next.
+TARGET static inline uint64_t blanks64(const uint8_t *block, const uint8_t *text, size_t bytes,
+                                       uint64_t *carry)
 {
     uint32_t leads_low, leads_high;
     uint64_t blank = ascii_blanks(block, &leads_low);
@@ -307,8 +319,8 @@ TARGET static inline uint64_t blanks64(const uint8_t *block, const uint8_t *text
     return blank;
 }
 
-TARGET static void sign_text(mill_minhash_scratch *scratch, const mill_minhash_params *params, const uint8_t *text,
-                             size_t bytes, const uint8_t *end, uint32_t *signature)
+TARGET static void sign_text(mill_minhash_scratch *scratch, const mill_minhash_params *params,
+                             const uint8_t *text, size_t bytes, const uint8_t *end, uint32_t *signature)
 {
     uint64_t before = 1, carry = 0; // before: was the last byte of the previous block a blank?
     const uint8_t *start = text;    // of the token being read, if !before
@@ -336,8 +348,8 @@ TARGET static void sign_text(mill_minhash_scratch *scratch, const mill_minhash_p
         take_token(scratch, params, start, (size_t)(text + bytes - start), end, signature);
 }
 
-void mill_minhash_avx2(mill_minhash_scratch *scratch, const mill_text_view *in, const mill_minhash_params *params,
-                       uint32_t *out)
+void mill_minhash_avx2(mill_minhash_scratch *scratch, const mill_text_view *in,
+                       const mill_minhash_params *params, uint32_t *out)
 {
     const uint8_t *end = in->bytes + in->offsets[in->count];
     for (uint32_t i = 0; i < in->count; i++) {
@@ -345,7 +357,8 @@ void mill_minhash_avx2(mill_minhash_scratch *scratch, const mill_text_view *in, 
         for (uint32_t k = 0; k < params->num_perm; k++)
             signature[k] = MILL_MINHASH_EMPTY;
         scratch->text++;
-        sign_text(scratch, params, in->bytes + in->offsets[i], in->offsets[i + 1] - in->offsets[i], end, signature);
+        sign_text(scratch, params, in->bytes + in->offsets[i], in->offsets[i + 1] - in->offsets[i], end,
+                  signature);
         fold(scratch, params, signature);
     }
 }
@@ -367,8 +380,8 @@ void mill_minhash_scratch_destroy(mill_minhash_scratch *scratch)
     mill_free(scratch);
 }
 
-void mill_minhash_avx2(mill_minhash_scratch *scratch, const mill_text_view *in, const mill_minhash_params *params,
-                       uint32_t *out)
+void mill_minhash_avx2(mill_minhash_scratch *scratch, const mill_text_view *in,
+                       const mill_minhash_params *params, uint32_t *out)
 {
     (void)scratch;
     mill_minhash_ref(in, params, out);

@@ -13,7 +13,8 @@ static size_t blank_bytes(const uint8_t *text, size_t bytes)
     return length != 0 && mill_unicode_is_space(mill_utf8_decode(text, &length)) ? length : 0;
 }
 
-static void take_token(const mill_minhash_params *params, const uint8_t *token, size_t bytes, uint32_t *signature)
+static void take_token(const mill_minhash_params *params, const uint8_t *token, size_t bytes,
+                       uint32_t *signature)
 {
     uint32_t digest[5];
     mill_sha1_portable(token, bytes, digest);
@@ -28,7 +29,8 @@ static void take_token(const mill_minhash_params *params, const uint8_t *token, 
     }
 }
 
-static void sign_text(const mill_minhash_params *params, const uint8_t *text, size_t bytes, uint32_t *signature)
+static void sign_text(const mill_minhash_params *params, const uint8_t *text, size_t bytes,
+                      uint32_t *signature)
 {
     for (uint32_t k = 0; k < params->num_perm; k++)
         signature[k] = MILL_MINHASH_EMPTY;

@@ -12,7 +12,7 @@ mill_status mill_text_stats_avx2(const mill_text_view *in, uint32_t unicode, mil
 // belong to tokens.
 void mill_minhash_ref(const mill_text_view *in, const mill_minhash_params *params, uint32_t *out);
 
-// The fast form remembers digests of tokens between calls in scratch of one handle (about 3 MiB); never in its results. It
+// The fast form remembers digests of tokens between calls in scratch of one handle (under 1 MiB); never in its results. It
 // may be called only where the processor has AVX2 and BMI2 (mill_minhash_avx2_supported).
 typedef struct mill_minhash_scratch mill_minhash_scratch;
 bool mill_minhash_avx2_supported(void); // false off x86-64

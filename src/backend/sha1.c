@@ -92,20 +92,21 @@ void mill_sha1_portable(const uint8_t *data, size_t bytes, uint32_t digest[5])
 
 #define TARGET_SHA __attribute__((target("sha,sse4.1,ssse3")))
 
-// Five steps of four rounds. The instruction wants the round function as a constant, hence a macro over the four phases.
-// w[g % 4] holds the words of step g; those of step g + 4 replace them as soon as they are used.
-#define PHASE(function)                                                                            \
-    _Pragma("GCC unroll 5") for (int i = 0; i < 5; i++)                                            \
-    {                                                                                              \
-        int g = 5 * (function) + i;                                                                \
-        __m128i before = abcd;                                                                     \
-        e = g == 0 ? _mm_add_epi32(e, w[0]) : _mm_sha1nexte_epu32(e, w[g % 4]);                    \
-        abcd = _mm_sha1rnds4_epu32(abcd, e, (function));                                           \
-        e = before;                                                                                \
-        if (g < 16) {                                                                              \
+// Five steps of four rounds. The instruction wants the round function as a constant, hence a macro over the
+// four phases. w[g % 4] holds the words of step g; those of step g + 4 replace them as soon as they are
+// used.
+#define PHASE(function) \
+    _Pragma("GCC unroll 5") for (int i = 0; i < 5; i++) \
+    { \
+        int g = 5 * (function) + i; \
+        __m128i before = abcd; \
+        e = g == 0 ? _mm_add_epi32(e, w[0]) : _mm_sha1nexte_epu32(e, w[g % 4]); \
+        abcd = _mm_sha1rnds4_epu32(abcd, e, (function)); \
+        e = before; \
+        if (g < 16) { \
             __m128i mixed = _mm_xor_si128(_mm_sha1msg1_epu32(w[g % 4], w[(g + 1) % 4]), w[(g + 2) % 4]); \
-            w[g % 4] = _mm_sha1msg2_epu32(mixed, w[(g + 3) % 4]);                                  \
-        }                                                                                          \
+            w[g % 4] = _mm_sha1msg2_epu32(mixed, w[(g + 3) % 4]); \
+        } \
     }
 
 TARGET_SHA static void compress_ni(uint32_t state[5], const uint8_t *blocks, size_t count)

@@ -1,12 +1,14 @@
-// sha1.h: SHA-1 of one short message, the token hash of MinHash. Not for security. Own code because general libraries spend
-// longer on set-up than on the single block of a token; libcrypto is the oracle of the test.
+// sha1.h: SHA-1 of one short message, the token hash of MinHash. Not for security. Own code because general
+// libraries spend longer on set-up than on the single block of a token; libcrypto is the oracle of the
+// test.
 #ifndef MILL_BACKEND_SHA1_H
 #define MILL_BACKEND_SHA1_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-// Writes the five words of the digest (FIPS 180-4: each is four digest bytes in big-endian order). Any length.
+// Writes the five words of the digest (FIPS 180-4: each is four digest bytes in big-endian order). Any
+// length.
 typedef void (*mill_sha1_fn)(const uint8_t *data, size_t bytes, uint32_t digest[5]);
 
 void mill_sha1_portable(const uint8_t *data, size_t bytes, uint32_t digest[5]);

@@ -1,7 +1,8 @@
 // dedup_group.c: grouping of records by a 128-bit key and a scope.
 //
-// The records are first dealt into partitions by the top bits of a hash of (key, scope), then each partition goes through a
-// hash table that fits into the cache: two linear passes over memory instead of a cache miss for every record.
+// The records are first dealt into partitions by the top bits of a hash of (key, scope), then each
+// partition goes through a hash table that fits into the cache: two linear passes over memory instead of a
+// cache miss for every record.
 #include "dedup/dedup_group.h"
 
 #include <string.h>
@@ -15,8 +16,8 @@ typedef struct entry {
     uint32_t record;
 } entry;
 
-// A slot holds 1 + the place of an entry in its partition, 0 if free. Once a second record of that key comes, the entry's
-// record number is needed for the group, and the group's number is kept beside the slot.
+// A slot holds 1 + the place of an entry in its partition, 0 if free. Once a second record of that key
+// comes, the entry's record number is needed for the group, and the group's number is kept beside the slot.
 #define NO_GROUP UINT32_MAX
 
 static uint64_t mix(mill_key key, uint32_t scope)
@@ -35,8 +36,8 @@ static unsigned partition_bits(uint64_t count)
 }
 
 // Deals the undecided records into entries; starts[p] .. starts[p + 1] is partition p, in record order.
-static void deal(const mill_dedup_view *view, const mill_key *keys, const uint64_t *kept_by, unsigned bits,
-                 entry *entries, uint32_t *starts)
+static void deal(const mill_dedup_view *view, const mill_key *keys, const uint64_t *kept_by,
+                 unsigned bits, entry *entries, uint32_t *starts)
 {
     size_t partitions = (size_t)1 << bits;
     memset(starts, 0, (partitions + 2) * sizeof *starts);
@@ -54,7 +55,8 @@ static void deal(const mill_dedup_view *view, const mill_key *keys, const uint64
     }
 }
 
-static mill_status add_member(mill_grouping *grouping, uint32_t record, uint32_t first, uint32_t group, mill_error *err)
+static mill_status add_member(mill_grouping *grouping, uint32_t record, uint32_t first, uint32_t group,
+                              mill_error *err)
 {
     if (grouping->count == grouping->members_capacity)
         MILL_TRY(MILL_GROW(grouping->members, grouping->members_capacity, grouping->count + 1, err));
@@ -63,8 +65,8 @@ static mill_status add_member(mill_grouping *grouping, uint32_t record, uint32_t
 }
 
 // slots: 2 << slot_bits values, pairs of (1 + place, group).
-static mill_status group_partition(mill_grouping *grouping, const entry *entries, uint32_t count, unsigned slot_bits,
-                                   mill_error *err)
+static mill_status group_partition(mill_grouping *grouping, const entry *entries, uint32_t count,
+                                   unsigned slot_bits, mill_error *err)
 {
     uint32_t *slots = grouping->slots;
     uint32_t mask = (uint32_t)(((uint64_t)1 << slot_bits) - 1);

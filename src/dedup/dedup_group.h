@@ -12,19 +12,19 @@ typedef struct mill_group_member {
     uint32_t group; // 0, 1, ...
 } mill_group_member;
 
-typedef struct mill_grouping { // zero-initialised is empty; holds the scratch of repeated calls
+typedef struct mill_grouping {  // zero-initialised is empty; holds the scratch of repeated calls
     mill_group_member *members; // result: each group's members in ascending order, groups interleaved
     size_t count, members_capacity;
     uint32_t group_count;
-    void *entries;  // scratch
+    void *entries; // scratch
     uint32_t *slots;
     size_t slots_capacity;
 } mill_grouping;
 
 #define MILL_DEDUP_RECORDS_MAX (UINT32_MAX - 1)
 
-// Groups the records of the view with kept_by[i] == MILL_DEDUP_NONE by keys[i] and scope[i]. view->count is at most
-// MILL_DEDUP_RECORDS_MAX (else MILL_RESOURCE). Linear time; 24 bytes of scratch a record.
+// Groups the records of the view with kept_by[i] == MILL_DEDUP_NONE by keys[i] and scope[i]. view->count is
+// at most MILL_DEDUP_RECORDS_MAX (else MILL_RESOURCE). Linear time; 24 bytes of scratch a record.
 mill_status mill_grouping_run(mill_grouping *grouping, const mill_dedup_view *view, const mill_key *keys,
                               const uint64_t *kept_by, mill_error *err) MILL_MUST_CHECK;
 void mill_grouping_free(mill_grouping *grouping);

@@ -1,9 +1,10 @@
-// dedup_lsh.c: near duplicates from band keys. A group is a set of at least two records that share one band's key and the
-// scope; most records are in none and stay without further work.
+// dedup_lsh.c: near duplicates from band keys. A group is a set of at least two records that share one
+// band's key and the scope; most records are in none and stay without further work.
 //
-// Policy first is by definition sequential: in order, a record is dropped if an earlier kept record shares a group, else it is
-// kept and "inserts" itself into its groups. A group therefore has at most one kept member, and one number a group replaces
-// the whole index: collect (record, group) for every band, sort by record, scan once.
+// Policy first is by definition sequential: in order, a record is dropped if an earlier kept record shares
+// a group, else it is kept and "inserts" itself into its groups. A group therefore has at most one kept
+// member, and one number a group replaces the whole index: collect (record, group) for every band, sort by
+// record, scan once.
 // Policy cluster is union-find over the groups of all bands, then one survivor a component.
 #include "dedup/dedup_group.h"
 
@@ -25,8 +26,9 @@ typedef struct pairs {
 typedef mill_status (*band_fn)(void *context, const mill_grouping *grouping, mill_error *err);
 
 // Calls visit with the groups of each band in turn; only one band's keys are in memory.
-static mill_status each_band(const mill_dedup_view *view, uint32_t bands, mill_dedup_keys_fn keys, void *keys_context,
-                             const uint64_t *kept_by, band_fn visit, void *visit_context, mill_error *err)
+static mill_status each_band(const mill_dedup_view *view, uint32_t bands, mill_dedup_keys_fn keys,
+                             void *keys_context, const uint64_t *kept_by, band_fn visit,
+                             void *visit_context, mill_error *err)
 {
     mill_grouping grouping = {0};
     mill_status status = MILL_OK;
@@ -50,7 +52,8 @@ static mill_status collect_pairs(void *context, const mill_grouping *grouping, m
 {
     pairs *all = context;
     if (all->groups + grouping->group_count > UINT32_MAX)
-        return mill_fail(err, MILL_RESOURCE, "near deduplication: more than %u groups; use fewer bands or inputs",
+        return mill_fail(err, MILL_RESOURCE,
+                         "near deduplication: more than %u groups; use fewer bands or inputs",
                          UINT32_MAX);
     uint32_t base = (uint32_t)all->groups;
     MILL_TRY(MILL_GROW(all->items, all->capacity, all->count + grouping->count, err));
@@ -60,9 +63,10 @@ static mill_status collect_pairs(void *context, const mill_grouping *grouping, m
     return MILL_OK;
 }
 
-// The scan. starts and groups: record i is in groups[starts[i] .. starts[i + 1]]; kept_in: kept member of each group.
-static void decide_first(uint64_t count, const uint64_t *starts, const uint32_t *groups, uint32_t *kept_in,
-                         uint64_t *kept_by)
+// The scan. starts and groups: record i is in groups[starts[i] .. starts[i + 1]]; kept_in: kept member of
+// each group.
+static void decide_first(uint64_t count, const uint64_t *starts, const uint32_t *groups,
+                         uint32_t *kept_in, uint64_t *kept_by)
 {
     for (uint64_t i = 0; i < count; i++) {
         uint32_t keeper = NOBODY;
@@ -92,7 +96,8 @@ static mill_status sort_and_decide(uint64_t count, const pairs *all, uint64_t *k
         starts[all->items[i].record + (size_t)2]++;
     for (uint64_t i = 2; i < count + 2; i++)
         starts[i] += starts[i - 1];
-    for (size_t i = 0; i < all->count; i++) // moves starts[record + 1] from the record's first place to its end
+    for (size_t i = 0; i < all->count;
+         i++) // moves starts[record + 1] from the record's first place to its end
         groups[starts[all->items[i].record + (size_t)1]++] = all->items[i].group;
     memset(kept_in, 0xff, all->groups * sizeof *kept_in); // NOBODY
     decide_first(count, starts, groups, kept_in, kept_by);
@@ -130,18 +135,16 @@ static mill_status join_groups(void *context, const mill_grouping *grouping, mil
 static bool survives(const mill_dedup_view *view, mill_dedup_survivor rule, uint64_t a, uint64_t b)
 {
     switch (rule) {
-    case MILL_SURVIVOR_STARS:
-        return view->stars[a] > view->stars[b];
-    case MILL_SURVIVOR_LENGTH:
-        return view->bytes[a] > view->bytes[b];
-    case MILL_SURVIVOR_FIRST:
-        break;
+    case MILL_SURVIVOR_STARS: return view->stars[a] > view->stars[b];
+    case MILL_SURVIVOR_LENGTH: return view->bytes[a] > view->bytes[b];
+    case MILL_SURVIVOR_FIRST: break;
     }
     return false;
 }
 
 static mill_status dedup_cluster(const mill_dedup_view *view, uint32_t bands, mill_dedup_survivor rule,
-                                 mill_dedup_keys_fn keys, void *context, uint64_t *kept_by, mill_error *err)
+                                 mill_dedup_keys_fn keys, void *context, uint64_t *kept_by,
+                                 mill_error *err)
 {
     mill_status status = MILL_OK;
     uint32_t count = (uint32_t)view->count;
@@ -171,8 +174,8 @@ cleanup:
 }
 
 mill_status mill_dedup_near(const mill_dedup_view *view, uint32_t bands, mill_dedup_policy policy,
-                            mill_dedup_survivor survivor, mill_dedup_keys_fn keys, void *context, uint64_t *kept_by,
-                            mill_error *err)
+                            mill_dedup_survivor survivor, mill_dedup_keys_fn keys, void *context,
+                            uint64_t *kept_by, mill_error *err)
 {
     if (view->count > MILL_DEDUP_RECORDS_MAX)
         return mill_fail(err, MILL_RESOURCE, "deduplication of %llu records: at most %u are possible",

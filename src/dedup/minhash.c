@@ -10,8 +10,8 @@
 #define HALF_NODES 12 // of the 24-point Gauss-Legendre rule, which is symmetric
 #define INTERVALS 8
 
-// Uniform in [0, range] as numpy's legacy generator draws it: take bits under the smallest covering mask until one fits.
-// Ranges above 32 bits take two outputs, the first one on top.
+// Uniform in [0, range] as numpy's legacy generator draws it: take bits under the smallest covering mask
+// until one fits. Ranges above 32 bits take two outputs, the first one on top.
 static uint64_t draw_masked(mill_mt19937 *mt, uint64_t range)
 {
     bool wide = range > UINT32_MAX;
@@ -42,13 +42,13 @@ static void draw_legacy(mill_mt19937 *mt, uint32_t num_perm, uint64_t *a, uint64
     }
 }
 
-mill_status mill_minhash_params_init(mill_minhash_params *params, mill_minhash_scheme scheme, uint32_t num_perm,
-                                     uint32_t seed, mill_error *err)
+mill_status mill_minhash_params_init(mill_minhash_params *params, mill_minhash_scheme scheme,
+                                     uint32_t num_perm, uint32_t seed, mill_error *err)
 {
     memset(params, 0, sizeof *params);
     if (num_perm < 2 || num_perm > MILL_MINHASH_PERM_MAX)
-        return mill_fail(err, MILL_RECIPE, "number of MinHash permutations is %u, must be 2 to %u", num_perm,
-                         MILL_MINHASH_PERM_MAX);
+        return mill_fail(err, MILL_RECIPE, "number of MinHash permutations is %u, must be 2 to %u",
+                         num_perm, MILL_MINHASH_PERM_MAX);
     size_t wide_bytes = num_perm * sizeof(uint64_t), narrow_bytes = num_perm * sizeof(uint32_t);
     uint64_t *a = mill_alloc(2 * wide_bytes + 2 * narrow_bytes); // one block: a, b, a32, b32
     if (a == NULL)
@@ -79,7 +79,8 @@ void mill_minhash_params_free(mill_minhash_params *params)
     memset(params, 0, sizeof *params);
 }
 
-// Positive roots of the Legendre polynomial of degree 24 and their weights, by Newton's method from the usual cosine guess.
+// Positive roots of the Legendre polynomial of degree 24 and their weights, by Newton's method from the
+// usual cosine guess.
 static void gauss_legendre(double node[HALF_NODES], double weight[HALF_NODES])
 {
     const int degree = 2 * HALF_NODES;
@@ -124,14 +125,15 @@ static double missed_area(double from, double to, uint32_t bands, uint32_t rows,
     return sum * half;
 }
 
-mill_status mill_lsh_optimal(uint32_t threshold_permyriad, uint32_t num_perm, uint32_t *bands, uint32_t *rows,
-                             mill_error *err)
+mill_status mill_lsh_optimal(uint32_t threshold_permyriad, uint32_t num_perm, uint32_t *bands,
+                             uint32_t *rows, mill_error *err)
 {
     if (threshold_permyriad > 10000)
-        return mill_fail(err, MILL_RECIPE, "similarity threshold %u/10000 is above 1", threshold_permyriad);
+        return mill_fail(err, MILL_RECIPE, "similarity threshold %u/10000 is above 1",
+                         threshold_permyriad);
     if (num_perm < 2 || num_perm > MILL_MINHASH_PERM_MAX)
-        return mill_fail(err, MILL_RECIPE, "number of MinHash permutations is %u, must be 2 to %u", num_perm,
-                         MILL_MINHASH_PERM_MAX);
+        return mill_fail(err, MILL_RECIPE, "number of MinHash permutations is %u, must be 2 to %u",
+                         num_perm, MILL_MINHASH_PERM_MAX);
     double node[HALF_NODES], weight[HALF_NODES], best = INFINITY;
     double threshold = threshold_permyriad / 10000.0;
     gauss_legendre(node, weight);
@@ -148,8 +150,11 @@ mill_status mill_lsh_optimal(uint32_t threshold_permyriad, uint32_t num_perm, ui
         }
     }
     if (*bands < 2)
-        return mill_fail(err, MILL_RECIPE, "similarity threshold %u/10000 is too high for %u permutations: one band is left; "
-                         "lower it or give bands and rows", threshold_permyriad, num_perm);
+        return mill_fail(
+            err, MILL_RECIPE,
+            "similarity threshold %u/10000 is too high for %u permutations: one band is left; "
+            "lower it or give bands and rows",
+            threshold_permyriad, num_perm);
     return MILL_OK;
 }
 

@@ -1,6 +1,7 @@
-// parity_minhash.c: the vector MinHash signatures equal the plain ones: both schemes, many permutation counts, random and
-// hostile text. The text ends at a page that may not be read and the output lies between guard rows.
-// --bench [FILE]: prints MB/s instead; FILE holds texts, each after its length as a little-endian u64.
+// parity_minhash.c: the vector MinHash signatures equal the plain ones: both schemes, many permutation
+// counts, random and hostile text. The text ends at a page that may not be read and the output lies between
+// guard rows.
+// --bench [FILE]: prints MB per second of processor time instead; FILE holds texts, each after its length as a little-endian u64.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,11 +28,13 @@ static uint64_t next(void) // SplitMix64
 }
 
 // The 29 code points of str.isspace and their neighbours, which are none.
-static const uint32_t blanks[] = {0x09, 0x0a, 0x0b, 0x0c, 0x0d, 0x1c, 0x1d, 0x1e, 0x1f, 0x20, 0x85, 0xa0, 0x1680, 0x2000, 0x2001,
-                                  0x2002, 0x2003, 0x2004, 0x2005, 0x2006, 0x2007, 0x2008, 0x2009, 0x200a, 0x2028, 0x2029,
-                                  0x202f, 0x205f, 0x3000};
-static const uint32_t near_blanks[] = {0x08, 0x0e, 0x1b, 0x21, 0x84, 0x86, 0x9f, 0xa1, 0x1681, 0x167f, 0x1fff, 0x200b, 0x2027,
-                                       0x202a, 0x202e, 0x2030, 0x205e, 0x2060, 0x3001, 0x2fff, 0xfeff, 0x10000};
+static const uint32_t blanks[] = {0x09,   0x0a,   0x0b,   0x0c,   0x0d,   0x1c,   0x1d,   0x1e,
+                                  0x1f,   0x20,   0x85,   0xa0,   0x1680, 0x2000, 0x2001, 0x2002,
+                                  0x2003, 0x2004, 0x2005, 0x2006, 0x2007, 0x2008, 0x2009, 0x200a,
+                                  0x2028, 0x2029, 0x202f, 0x205f, 0x3000};
+static const uint32_t near_blanks[] = {0x08,   0x0e,   0x1b,   0x21,   0x84,   0x86,   0x9f,   0xa1,
+                                       0x1681, 0x167f, 0x1fff, 0x200b, 0x2027, 0x202a, 0x202e, 0x2030,
+                                       0x205e, 0x2060, 0x3001, 0x2fff, 0xfeff, 0x10000};
 
 static uint32_t pick(const uint32_t *from, size_t count)
 {
@@ -60,7 +63,8 @@ static size_t draw_piece(uint8_t *out, int kind, const uint8_t *pool)
         out[0] = (uint8_t)next();
         return 1;
     case 5: { // starts of wide blanks, often cut
-        static const uint8_t starts[] = {0xc2, 0xe1, 0xe2, 0xe3, 0x80, 0x81, 0x85, 0x9a, 0x9f, 0xa0, 0xa8, 0xaf};
+        static const uint8_t starts[] = {0xc2, 0xe1, 0xe2, 0xe3, 0x80, 0x81,
+                                         0x85, 0x9a, 0x9f, 0xa0, 0xa8, 0xaf};
         out[0] = starts[next() % sizeof starts];
         return 1;
     }
@@ -82,8 +86,8 @@ static size_t draw_text(uint8_t *out, size_t bytes_max, int mixture, const uint8
     return bytes;
 }
 
-static int compare(mill_minhash_scratch *scratch, const mill_text_view *view, const mill_minhash_params *params,
-                   const char *what)
+static int compare(mill_minhash_scratch *scratch, const mill_text_view *view,
+                   const mill_minhash_params *params, const char *what)
 {
     size_t row = params->num_perm, values = view->count * row;
     uint32_t *a = malloc((values + 1) * sizeof *a), *b = malloc((values + 2 * row) * sizeof *b);
@@ -97,7 +101,8 @@ static int compare(mill_minhash_scratch *scratch, const mill_text_view *view, co
     for (size_t i = 0; i < row; i++)
         bad |= b[i] != GUARD || b[row + values + i] != GUARD;
     if (bad)
-        printf("minhash: %s, %u permutations, scheme %d: differ\n", what, params->num_perm, (int)params->scheme);
+        printf("minhash: %s, %u permutations, scheme %d: differ\n", what, params->num_perm,
+               (int)params->scheme);
     free(a);
     free(b);
     return bad;
@@ -107,7 +112,8 @@ static int run_parity(void)
 {
     static const uint32_t sizes[] = {128, 2, 7, 8, 33, 40, 129, 256};
     long page = sysconf(_SC_PAGESIZE);
-    uint8_t *area = mmap(NULL, TEXT_MAX + (size_t)page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    uint8_t *area =
+        mmap(NULL, TEXT_MAX + (size_t)page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     mill_minhash_scratch *scratch = mill_minhash_scratch_create();
     if (area == MAP_FAILED || scratch == NULL || mprotect(area + TEXT_MAX, (size_t)page, PROT_NONE) != 0)
         return 1;
@@ -126,13 +132,15 @@ static int run_parity(void)
         if (text_max > 10000)
             count = 2;
         for (uint32_t i = 0; i < count; i++)
-            offsets[i + 1] = offsets[i] + draw_text(staging + offsets[i], next() % (text_max + 1), (int)(next() % 7), pool);
+            offsets[i + 1] = offsets[i] + draw_text(staging + offsets[i], next() % (text_max + 1),
+                                                    (int)(next() % 7), pool);
         uint8_t *text = area + TEXT_MAX - offsets[count]; // the last byte is the last readable one
         memcpy(text, staging, offsets[count]);
         mill_text_view view = {text, offsets, count};
         for (int scheme = 0; scheme < 2; scheme++) {
             mill_minhash_params params;
-            if (mill_minhash_params_init(&params, (mill_minhash_scheme)scheme, sizes[round % 8], 1 + (uint32_t)round, NULL) != MILL_OK)
+            if (mill_minhash_params_init(&params, (mill_minhash_scheme)scheme, sizes[round % 8],
+                                         1 + (uint32_t)round, NULL) != MILL_OK)
                 return 1;
             char what[64];
             snprintf(what, sizeof what, "round %d", round);
@@ -140,7 +148,8 @@ static int run_parity(void)
             mill_minhash_params_free(&params);
         }
     }
-    // Legacy's borders: x mod 2^61 at and around the prime is not reached by chance, so the parameters bring it about.
+    // Legacy's borders: x mod 2^61 at and around the prime is not reached by chance, so the parameters
+    // bring it about.
     for (uint64_t step = 0; step < 16; step++) {
         uint64_t a[8], b[8];
         uint32_t a32[8] = {0}, b32[8] = {0};
@@ -162,10 +171,11 @@ static int run_parity(void)
 
 // ---- bench ----
 
+// Processor time: neighbours on a shared machine disturb it less.
 static double seconds(void)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
@@ -183,7 +193,8 @@ static mill_text_view load(const char *path)
     while (count + 2 < 1u << 20) {
         if (file == NULL)
             length = draw_text(text + offsets[count], 8192, 3, pool);
-        else if (fread(&length, 8, 1, file) != 1 || fread(text + offsets[count], 1, length, file) != length)
+        else if (fread(&length, 8, 1, file) != 1 ||
+                 fread(text + offsets[count], 1, length, file) != length)
             break;
         offsets[count + 1] = offsets[count] + length;
         count++;
@@ -218,7 +229,8 @@ static int run_bench(const char *path)
             best[run != 0] = took < best[run != 0] ? took : best[run != 0];
         }
         printf("minhash %s: %u texts, %.1f MB: ref %.1f MB/s, avx2 %.1f MB/s (best of 7)\n",
-               scheme == 0 ? "affine32" : "legacy", view.count, megabytes, megabytes / best[0], megabytes / best[1]);
+               scheme == 0 ? "affine32" : "legacy", view.count, megabytes, megabytes / best[0],
+               megabytes / best[1]);
         mill_minhash_params_free(&params);
     }
     return 0;

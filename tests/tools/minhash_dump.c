@@ -2,7 +2,7 @@
 //   minhash_dump perms SCHEME N SEED               a and b, one pair a line
 //   minhash_dump params N PERMYRIAD...             bands and rows, one pair a line
 //   minhash_dump sign BACKEND SCHEME N < texts     signatures, N little-endian u32 each
-//   minhash_dump dedup SCHEME PERMYRIAD < texts    one byte a text: 1 kept, 0 dropped by policy first (128 permutations);
+//   minhash_dump dedup SCHEME PERMYRIAD < texts    one byte a text: 1 kept, 0 dropped by policy first;
 //                                                  timings on stderr
 // texts: each after its length as a little-endian u64.
 #include <stdio.h>
@@ -14,12 +14,12 @@
 #include "dedup/dedup.h"
 #include "dedup/minhash.h"
 
-#define CHECK(expression)                                                                          \
-    do {                                                                                           \
-        if ((expression) != MILL_OK) {                                                             \
-            fprintf(stderr, "minhash_dump: %s\n", err.message);                                    \
-            exit(1);                                                                               \
-        }                                                                                          \
+#define CHECK(expression) \
+    do { \
+        if ((expression) != MILL_OK) { \
+            fprintf(stderr, "minhash_dump: %s\n", err.message); \
+            exit(1); \
+        } \
     } while (0)
 
 static mill_error err;
@@ -55,7 +55,8 @@ static mill_text_view read_texts(void)
     return (mill_text_view){text.data, offsets, count};
 }
 
-static uint32_t *sign(const char *backend_name, const mill_text_view *view, const mill_minhash_params *params)
+static uint32_t *sign(const char *backend_name, const mill_text_view *view,
+                      const mill_minhash_params *params)
 {
     const mill_backend_ops *ops = mill_backend_find(backend_name);
     mill_backend *backend;
@@ -101,25 +102,31 @@ static int dedup(mill_minhash_scheme scheme, uint32_t permyriad)
         return 1;
     for (uint32_t i = 0; i < texts.count; i++) {
         kept_by[i] = exact_by[i] = MILL_DEDUP_NONE;
-        content[i] = mill_hash128(texts.bytes + texts.offsets[i], texts.offsets[i + 1] - texts.offsets[i]);
+        content[i] =
+            mill_hash128(texts.bytes + texts.offsets[i], texts.offsets[i + 1] - texts.offsets[i]);
     }
     mill_dedup_view view = {texts.count, content, scope, NULL, NULL};
     double hashed_at = seconds();
     CHECK(mill_dedup_exact(&view, exact_by, &err));
     double exact_at = seconds();
-    // From the same start as the package, which knows no exact stage; a copy shares every band, so the result is equal.
-    CHECK(mill_dedup_near(&view, s.bands, MILL_DEDUP_FIRST, MILL_SURVIVOR_FIRST, give_keys, &s, kept_by, &err));
+    // From the same start as the package, which knows no exact stage; a copy shares every band, so the
+    // result is equal.
+    CHECK(mill_dedup_near(&view, s.bands, MILL_DEDUP_FIRST, MILL_SURVIVOR_FIRST, give_keys, &s, kept_by,
+                          &err));
     double near_at = seconds();
-    CHECK(mill_dedup_near(&view, s.bands, MILL_DEDUP_FIRST, MILL_SURVIVOR_FIRST, give_keys, &s, exact_by, &err));
+    CHECK(mill_dedup_near(&view, s.bands, MILL_DEDUP_FIRST, MILL_SURVIVOR_FIRST, give_keys, &s, exact_by,
+                          &err));
     uint64_t differences = 0;
     for (uint32_t i = 0; i < texts.count; i++) {
         differences += (kept_by[i] == MILL_DEDUP_NONE) != (exact_by[i] == MILL_DEDUP_NONE);
         putchar(kept_by[i] == MILL_DEDUP_NONE);
     }
     fprintf(stderr, "sign %.3f s (%.1f MB/s), exact %.4f s, near %.4f s\n", signed_at - start,
-            (double)texts.offsets[texts.count] / 1e6 / (signed_at - start), exact_at - hashed_at, near_at - exact_at);
+            (double)texts.offsets[texts.count] / 1e6 / (signed_at - start), exact_at - hashed_at,
+            near_at - exact_at);
     if (differences != 0)
-        fprintf(stderr, "minhash_dump: an exact stage before changes %llu verdicts\n", (unsigned long long)differences);
+        fprintf(stderr, "minhash_dump: an exact stage before changes %llu verdicts\n",
+                (unsigned long long)differences);
     return differences != 0;
 }
 
@@ -127,7 +134,8 @@ int main(int argc, char **argv)
 {
     mill_minhash_params params;
     if (argc >= 5 && strcmp(argv[1], "perms") == 0) {
-        CHECK(mill_minhash_params_init(&params, scheme_of(argv[2]), (uint32_t)atoi(argv[3]), (uint32_t)atoi(argv[4]), &err));
+        CHECK(mill_minhash_params_init(&params, scheme_of(argv[2]), (uint32_t)atoi(argv[3]),
+                                       (uint32_t)atoi(argv[4]), &err));
         for (uint32_t k = 0; k < params.num_perm; k++)
             printf("%llu %llu\n", (unsigned long long)params.a[k], (unsigned long long)params.b[k]);
         return 0;
@@ -135,7 +143,8 @@ int main(int argc, char **argv)
     if (argc >= 3 && strcmp(argv[1], "params") == 0) {
         for (int i = 3; i < argc; i++) {
             uint32_t bands, rows;
-            CHECK(mill_lsh_optimal((uint32_t)atoi(argv[i]), (uint32_t)atoi(argv[2]), &bands, &rows, &err));
+            CHECK(
+                mill_lsh_optimal((uint32_t)atoi(argv[i]), (uint32_t)atoi(argv[2]), &bands, &rows, &err));
             printf("%u %u\n", bands, rows);
         }
         return 0;

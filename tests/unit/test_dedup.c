@@ -1,4 +1,5 @@
-// test_dedup.c: SHA-1, permutation parameters, LSH parameters, and both policies against a brute-force sequential pass.
+// test_dedup.c: SHA-1, permutation parameters, LSH parameters, and both policies against a brute-force
+// sequential pass.
 #include "backend/sha1.h"
 #include "core/rng.h"
 #include "dedup/dedup.h"
@@ -40,7 +41,8 @@ Test(minhash_params, equal_datasketch_with_seed_1_and_128_permutations)
 {
     mill_minhash_params p;
     cr_assert_eq(mill_minhash_params_init(&p, MILL_MINHASH_AFFINE32, 128, 1, NULL), MILL_OK);
-    cr_assert(p.a32[0] == 3582191691u && p.a32[1] == 4270784983u && p.b32[0] == 214548472u && p.b32[1] == 3287733501u);
+    cr_assert(p.a32[0] == 3582191691u && p.a32[1] == 4270784983u && p.b32[0] == 214548472u &&
+              p.b32[1] == 3287733501u);
     cr_assert(p.a[0] == p.a32[0] && p.b[127] == p.b32[127]);
     mill_minhash_params_free(&p);
     cr_assert_eq(mill_minhash_params_init(&p, MILL_MINHASH_LEGACY, 128, 1, NULL), MILL_OK);
@@ -55,18 +57,21 @@ Test(minhash_params, refuse_a_number_of_permutations_out_of_range)
     mill_minhash_params p;
     mill_error err;
     cr_assert_eq(mill_minhash_params_init(&p, MILL_MINHASH_AFFINE32, 0, 1, &err), MILL_RECIPE);
-    cr_assert_eq(mill_minhash_params_init(&p, MILL_MINHASH_AFFINE32, MILL_MINHASH_PERM_MAX + 1, 1, &err), MILL_RECIPE);
+    cr_assert_eq(mill_minhash_params_init(&p, MILL_MINHASH_AFFINE32, MILL_MINHASH_PERM_MAX + 1, 1, &err),
+                 MILL_RECIPE);
     mill_minhash_params_free(&p);
 }
 
 Test(lsh_optimal, equals_datasketch_for_128_permutations)
 {
-    static const uint32_t rows_of[][3] = {{5000, 25, 5}, {5500, 21, 6},  {6000, 18, 7}, {6500, 16, 8}, {7000, 14, 9},
-                                          {7500, 11, 11}, {8000, 9, 13}, {8500, 8, 16}, {9000, 5, 25}, {9500, 3, 42}};
+    static const uint32_t rows_of[][3] = {{5000, 25, 5}, {5500, 21, 6},  {6000, 18, 7}, {6500, 16, 8},
+                                          {7000, 14, 9}, {7500, 11, 11}, {8000, 9, 13}, {8500, 8, 16},
+                                          {9000, 5, 25}, {9500, 3, 42}};
     for (size_t i = 0; i < sizeof rows_of / sizeof *rows_of; i++) {
         uint32_t bands = 0, rows = 0;
         cr_assert_eq(mill_lsh_optimal(rows_of[i][0], 128, &bands, &rows, NULL), MILL_OK);
-        cr_assert(bands == rows_of[i][1] && rows == rows_of[i][2], "%u: %u x %u", rows_of[i][0], bands, rows);
+        cr_assert(bands == rows_of[i][1] && rows == rows_of[i][2], "%u: %u x %u", rows_of[i][0], bands,
+                  rows);
     }
 }
 
@@ -157,7 +162,8 @@ static bool share_band(const instance *t, uint64_t i, uint64_t j)
 static void brute_first(const instance *t, uint64_t *kept_by)
 {
     for (uint64_t i = 0; i < t->view.count; i++) {
-        for (uint64_t j = 0; j < i && t->kept_by[i] == MILL_DEDUP_NONE && kept_by[i] == MILL_DEDUP_NONE; j++)
+        for (uint64_t j = 0; j < i && t->kept_by[i] == MILL_DEDUP_NONE && kept_by[i] == MILL_DEDUP_NONE;
+             j++)
             if (t->kept_by[j] == MILL_DEDUP_NONE && kept_by[j] == MILL_DEDUP_NONE && share_band(t, i, j))
                 kept_by[i] = j;
     }
@@ -172,8 +178,8 @@ static void brute_cluster(const instance *t, mill_dedup_survivor rule, uint64_t 
         changed = false;
         for (uint64_t i = 0; i < t->view.count; i++)
             for (uint64_t j = 0; j < i; j++)
-                if (t->kept_by[i] == MILL_DEDUP_NONE && t->kept_by[j] == MILL_DEDUP_NONE && label[i] != label[j] &&
-                    share_band(t, i, j)) {
+                if (t->kept_by[i] == MILL_DEDUP_NONE && t->kept_by[j] == MILL_DEDUP_NONE &&
+                    label[i] != label[j] && share_band(t, i, j)) {
                     label[i] = label[j] = label[i] < label[j] ? label[i] : label[j];
                     changed = true;
                 }
@@ -181,10 +187,15 @@ static void brute_cluster(const instance *t, mill_dedup_survivor rule, uint64_t 
     for (uint64_t i = 0; i < t->view.count; i++) {
         uint64_t best = i;
         for (uint64_t j = 0; j < t->view.count; j++) {
-            if (label[j] != label[i] || t->kept_by[j] != MILL_DEDUP_NONE || t->kept_by[i] != MILL_DEDUP_NONE)
+            if (label[j] != label[i] || t->kept_by[j] != MILL_DEDUP_NONE ||
+                t->kept_by[i] != MILL_DEDUP_NONE)
                 continue;
-            int64_t jv = rule == MILL_SURVIVOR_STARS ? t->stars[j] : rule == MILL_SURVIVOR_LENGTH ? (int64_t)t->bytes[j] : 0;
-            int64_t bv = rule == MILL_SURVIVOR_STARS ? t->stars[best] : rule == MILL_SURVIVOR_LENGTH ? (int64_t)t->bytes[best] : 0;
+            int64_t jv = rule == MILL_SURVIVOR_STARS    ? t->stars[j]
+                         : rule == MILL_SURVIVOR_LENGTH ? (int64_t)t->bytes[j]
+                                                        : 0;
+            int64_t bv = rule == MILL_SURVIVOR_STARS    ? t->stars[best]
+                         : rule == MILL_SURVIVOR_LENGTH ? (int64_t)t->bytes[best]
+                                                        : 0;
             if (jv > bv || (jv == bv && j < best))
                 best = j;
         }
@@ -193,7 +204,8 @@ static void brute_cluster(const instance *t, mill_dedup_survivor rule, uint64_t 
     }
 }
 
-static void compare(const instance *t, const uint64_t *expected, const uint64_t *got, const char *what, uint64_t seed)
+static void compare(const instance *t, const uint64_t *expected, const uint64_t *got, const char *what,
+                    uint64_t seed)
 {
     for (uint64_t i = 0; i < t->view.count; i++)
         cr_assert_eq(expected[i], got[i], "%s, instance %llu, record %llu: %llu, expected %llu", what,
@@ -210,7 +222,8 @@ Test(dedup, near_first_equals_the_sequential_pass)
         memcpy(expected, t.kept_by, sizeof expected);
         memcpy(got, t.kept_by, sizeof got);
         brute_first(&t, expected);
-        cr_assert_eq(mill_dedup_near(&t.view, t.bands, MILL_DEDUP_FIRST, MILL_SURVIVOR_FIRST, give_keys, &t, got, NULL),
+        cr_assert_eq(mill_dedup_near(&t.view, t.bands, MILL_DEDUP_FIRST, MILL_SURVIVOR_FIRST, give_keys,
+                                     &t, got, NULL),
                      MILL_OK);
         cr_assert_eq(t.bands_asked, t.bands);
         compare(&t, expected, got, "first", seed);
@@ -227,7 +240,9 @@ Test(dedup, near_cluster_equals_connected_components_with_every_survivor_rule)
         memcpy(expected, t.kept_by, sizeof expected);
         memcpy(got, t.kept_by, sizeof got);
         brute_cluster(&t, rule, expected);
-        cr_assert_eq(mill_dedup_near(&t.view, t.bands, MILL_DEDUP_CLUSTER, rule, give_keys, &t, got, NULL), MILL_OK);
+        cr_assert_eq(
+            mill_dedup_near(&t.view, t.bands, MILL_DEDUP_CLUSTER, rule, give_keys, &t, got, NULL),
+            MILL_OK);
         compare(&t, expected, got, "cluster", seed);
     }
 }
@@ -242,8 +257,8 @@ Test(dedup, exact_keeps_the_first_of_each_scope_and_ignores_records_already_out)
         memcpy(got, t.kept_by, sizeof got);
         for (uint64_t i = 0; i < t.view.count; i++)
             for (uint64_t j = 0; j < i && expected[i] == MILL_DEDUP_NONE; j++)
-                if (t.kept_by[j] == MILL_DEDUP_NONE && expected[j] == MILL_DEDUP_NONE && t.scope[i] == t.scope[j] &&
-                    mill_key_equal(t.content[i], t.content[j]))
+                if (t.kept_by[j] == MILL_DEDUP_NONE && expected[j] == MILL_DEDUP_NONE &&
+                    t.scope[i] == t.scope[j] && mill_key_equal(t.content[i], t.content[j]))
                     expected[i] = j;
         cr_assert_eq(mill_dedup_exact(&t.view, got, NULL), MILL_OK);
         compare(&t, expected, got, "exact", seed);
@@ -284,7 +299,8 @@ Test(dedup, failing_allocations_are_errors)
             mill_status status =
                 mill_dedup_near(&t.view, t.bands, policy, MILL_SURVIVOR_FIRST, give_keys, &t, got, NULL);
             mill_alloc_fail_after(UINT64_MAX);
-            cr_assert(status == MILL_NOMEM || (status == MILL_OK && n > 5), "allocation %llu", (unsigned long long)n);
+            cr_assert(status == MILL_NOMEM || (status == MILL_OK && n > 5), "allocation %llu",
+                      (unsigned long long)n);
             if (status == MILL_OK)
                 break;
             cr_assert_lt(n, 90);
