@@ -166,6 +166,44 @@ Test(stream, bytes_after_the_last_member_are_damage)
     }
 }
 
+Test(stream, a_member_behind_zero_padding_is_damage)
+{
+    mill_buf file = {0};
+    char message[100];
+    add_gzip(&file, text, 5000);
+    snprintf(message, sizeof message, "gzip: other bytes follow the last member at byte %zu of the file", file.bytes);
+    add_bytes(&file, "\0\0", 2);
+    add_gzip(&file, text + 5000, 5000);
+    expect(&file, text, 5000, message);
+    mill_buf_free(&file);
+}
+
+Test(stream, small_zstd_blocks_before_a_corrupt_one_are_delivered)
+{
+    enum { BLOCKS = 20, BLOCK = 1000 };
+    uint8_t raw[BLOCKS * BLOCK * 2];
+    ZSTD_CCtx *c = ZSTD_createCCtx();
+    ZSTD_outBuffer out = {raw, sizeof raw, 0};
+    size_t last = 0;
+    for (size_t i = 0; i < BLOCKS; i++) {
+        ZSTD_inBuffer in = {text + i * BLOCK, BLOCK, 0};
+        last = out.pos;
+        cr_assert_eq(ZSTD_compressStream2(c, &out, &in, i + 1 < BLOCKS ? ZSTD_e_flush : ZSTD_e_end), 0);
+    }
+    ZSTD_freeCCtx(c);
+    mill_buf file = {raw, out.pos, sizeof raw};
+    expect(&file, text, BLOCKS * BLOCK, "");
+    raw[last] |= 6; // the reserved block type
+    for (size_t step = 1; step < 40000; step = step * 7 + 1) {
+        reading r = read_all(raw, out.pos, step, step);
+        cr_assert_not_null(strstr(r.damage, "zstd: corrupt frame at byte 0 of the file"));
+        // The decoder reads a block's header together with the block before it and forgets that one too.
+        cr_assert_eq(r.plain.bytes, (BLOCKS - 2) * BLOCK);
+        cr_assert_arr_eq(r.plain.data, text, r.plain.bytes);
+        mill_buf_free(&r.plain);
+    }
+}
+
 // The file cut at each byte: whole members before the cut come whole, the damage names the cut one, nothing else is said.
 static void cut_everywhere(const mill_buf *file, size_t first_member, size_t first_bytes, const char *kind)
 {
