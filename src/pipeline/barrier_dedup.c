@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dedup/minhash.h"
 #include "pipeline/run.h"
 
 typedef struct judge {

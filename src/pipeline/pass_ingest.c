@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "pipeline/run.h"
+#include "record/segment.h"
 
 // Level of the segments' zstd: they live for minutes, so speed counts.
 #define SEGMENT_LEVEL 1

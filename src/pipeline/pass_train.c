@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/utf8.h"
 #include "pipeline/run.h"
 
 #define SPECIALS_MAX 4200

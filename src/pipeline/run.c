@@ -9,6 +9,8 @@
 #include "core/clock.h"
 #include "core/json.h"
 #include "pipeline/plan.h"
+#include "dedup/minhash.h"
+#include "record/segment.h"
 #include "shard/manifest.h"
 
 #define BATCH_BYTES (UINT64_C(8) << 20)

@@ -1,0 +1,99 @@
+// main.c: the command table.
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/commands.h"
+
+static const char records_note[] = "INPUT: JSON lines (plain, .gz, .zst), directories of them, source trees, or - for standard input.";
+
+const mill_command mill_commands[] = {
+    {"run", "INPUT... -o DIR [options]", "The whole pipeline: records in, training shards out", records_note,
+     "  shardmill run corpus.jsonl.zst -o out\n  shardmill run /usr/lib/python3 -o out --set tokenizer.vocab_size=8000",
+     mill_run_option_table, mill_cmd_run},
+    {"filter", "INPUT... -o DIR [options]", "Quality filters only: the records that pass go to DIR/records", records_note,
+     "  shardmill filter corpus.jsonl.zst -o filtered --set filter.syntax=off", mill_run_option_table, mill_cmd_stage},
+    {"dedup", "INPUT... -o DIR [options]", "Exact and near deduplication only: the survivors go to DIR/records", records_note,
+     "  shardmill dedup filtered/records -o unique --set dedup.threshold=0.8", mill_run_option_table, mill_cmd_stage},
+    {"train", "INPUT... -o DIR [options]", "Train a byte-level BPE tokenizer into DIR/tokenizer", records_note,
+     "  shardmill train unique/records -o tok --set tokenizer.vocab_size=16000", mill_run_option_table, mill_cmd_stage},
+    {"encode", "INPUT... -o DIR [options]", "FIM and encoding only: rows of token ids go to DIR/rows", records_note,
+     "  shardmill encode unique/records -o rows --tokenizer tok/tokenizer/tokenizer.json", mill_run_option_table, mill_cmd_stage},
+    {"pack", "INPUT... -o DIR [options]", "Pack rows of token ids into shards", "INPUT: JSON lines with \"input_ids\" (as encode writes them).",
+     "  shardmill pack rows/rows -o packed --tokenizer tok/tokenizer/tokenizer.json --set pack.seq_len=2048", mill_run_option_table,
+     mill_cmd_stage},
+    {"inspect", "DIR [-n N] [--seed S]", "Decode random packed samples, FIM parts and document ends marked", NULL,
+     "  shardmill inspect out -n 2 --seed 7", mill_inspect_options, mill_cmd_inspect},
+    {"explain", "FILE:LINE | -", "Every filter's measured value beside its limit for one record, and the verdict", NULL,
+     "  shardmill explain corpus.jsonl.zst:42 --recipe guide", mill_explain_options, mill_cmd_explain},
+    {"plan", "INPUT... [options]", "Estimates before a long run: documents, tokens, disk, memory, time", records_note,
+     "  shardmill plan corpus.jsonl.zst --target-tokens 10M", mill_run_option_table, mill_cmd_run},
+    {"stats", "DIR", "The metrics of a finished run", NULL, "  shardmill stats out --json", mill_stats_options, mill_cmd_stats},
+    {"verify", "DIR", "Re-read everything that was written; check sums, seal and accounting", NULL, "  shardmill verify out",
+     mill_verify_options, mill_cmd_verify},
+    {"recipe", "[NAME|FILE]", "Print a recipe (guide, default) as JSON, ready to edit", NULL,
+     "  shardmill recipe default > my.json && shardmill run corpus.jsonl.zst -o out --recipe my.json", mill_recipe_options, mill_cmd_recipe},
+    {"devices", "", "What can compute here: processor, GPUs, compiled-in options", NULL, "  shardmill devices", mill_devices_options,
+     mill_cmd_devices},
+    {NULL, NULL, NULL, NULL, NULL, NULL, NULL},
+};
+
+static void print_help(void)
+{
+    printf("shardmill %s: raw code corpora to training-ready shards\n\nusage: shardmill COMMAND ...\n\n", mill_version());
+    for (const mill_command *c = mill_commands; c->name != NULL; c++)
+        printf("  %-9s %s\n", c->name, c->summary);
+    printf("\nshardmill COMMAND --help tells more. Exit codes: 0 complete, 1 internal error, 2 usage or recipe, 3 input refused,\n"
+           "4 I/O, 5 resources, 6 locked, 7 the directory belongs to another plan, 8 verify failed.\n"
+           "\nexample:\n  shardmill run corpus.jsonl.zst -o out && shardmill verify out && shardmill inspect out\n");
+}
+
+static int fail_command(const char *name)
+{
+    const char *names[32];
+    size_t count = 0;
+    for (const mill_command *c = mill_commands; c->name != NULL && count < 31; c++)
+        names[count++] = c->name;
+    names[count] = NULL;
+    const char *nearest = mill_opts_nearest(name, names);
+    fprintf(stderr, "shardmill: error[E_USAGE]: unknown command '%s'%s%s%s; see shardmill --help\n", name,
+            nearest != NULL ? "; did you mean " : "", nearest != NULL ? nearest : "", nearest != NULL ? "?" : "");
+    return 2;
+}
+
+// A program that is started without descriptors 0-2 would give those numbers to its data files.
+static void fill_descriptors(void)
+{
+    int file;
+    do {
+        file = open("/dev/null", O_RDWR);
+    } while (file >= 0 && file <= 2);
+    if (file > 2)
+        close(file);
+}
+
+int main(int argc, char **argv)
+{
+    fill_descriptors();
+    if (argc < 2) {
+        print_help();
+        return 2;
+    }
+    int code = 0;
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+        print_help();
+    } else if (strcmp(argv[1], "--version") == 0) {
+        printf("shardmill %s\n", mill_version());
+    } else {
+        const mill_command *command = mill_commands;
+        while (command->name != NULL && strcmp(command->name, argv[1]) != 0)
+            command++;
+        code = command->name != NULL ? command->run(command, argc - 1, argv + 1) : fail_command(argv[1]);
+    }
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        fprintf(stderr, "shardmill: error[E_IO]: standard output could not be written\n");
+        return 4;
+    }
+    return code;
+}

@@ -1,0 +1,203 @@
+// pass_records.c: the products of single stages: kept records as JSON lines (filter, dedup), and rows of token ids (encode). Files hold a fixed
+// number of records, so they do not depend on how the work was cut.
+#include <stdio.h>
+#include <string.h>
+
+#include "pipeline/run.h"
+#include "shard/shard_out.h"
+
+#define RECORDS_PER_FILE 50000
+#define PIECE_BYTES (1u << 20)
+
+typedef struct out_pass {
+    mill_run_state *run;
+    uint64_t *kept;       // indexes of kept docs, in global order
+    uint64_t kept_count;
+    const char *unit_name, *path_format;
+    // Appends the lines of doc `index`; w->batch holds its segment where the pass needs one.
+    mill_status (*append)(struct out_pass *pass, void *worker, uint64_t index, mill_error *err);
+    bool needs_segments;
+} out_pass;
+
+typedef struct out_worker {
+    mill_batch batch;
+    mill_buf raw, text;
+    uint64_t loaded; // unit in batch
+    uint32_t *ids;
+    size_t id_capacity;
+} out_worker;
+
+static void close_worker(void *context, void *state)
+{
+    (void)context;
+    out_worker *w = state;
+    mill_batch_free(&w->batch);
+    mill_buf_free(&w->raw);
+    mill_buf_free(&w->text);
+    mill_free(w->ids);
+    mill_free(w);
+}
+
+static mill_status open_worker(void *context, uint32_t number, void **state, mill_error *err)
+{
+    (void)context;
+    (void)number;
+    out_worker *w = mill_alloc_zero(1, sizeof *w);
+    if (w == NULL)
+        return mill_fail_nomem(err, "starting a writer");
+    mill_batch_init(&w->batch);
+    w->loaded = UINT64_MAX;
+    *state = w;
+    return MILL_OK;
+}
+
+static mill_status append_member(mill_buf *out, const char *name, const void *text, size_t bytes, mill_error *err)
+{
+    MILL_TRY(mill_buf_printf(out, err, ",\"%s\":", name));
+    return mill_buf_append_json(out, text, bytes, err);
+}
+
+static mill_status append_record(out_pass *pass, void *worker, uint64_t index, mill_error *err)
+{
+    mill_run_state *run = pass->run;
+    out_worker *w = worker;
+    const mill_batch *b = &w->batch;
+    uint32_t i = run->docs[index].row;
+    uint64_t bytes;
+    const uint8_t *text = mill_batch_text(b, i, &bytes);
+    const char *language = mill_language_get(run->languages, b->language[i])->name;
+    MILL_TRY(mill_buf_append_text(&w->text, "{\"content\":", err));
+    MILL_TRY(mill_buf_append_json(&w->text, text, bytes, err));
+    MILL_TRY(append_member(&w->text, "language", language, strlen(language), err));
+    MILL_TRY(append_member(&w->text, "repo", mill_batch_meta(b, b->repo[i]), b->repo[i].bytes, err));
+    MILL_TRY(append_member(&w->text, "path", mill_batch_meta(b, b->path[i]), b->path[i].bytes, err));
+    if (b->licence[i].bytes != 0)
+        MILL_TRY(append_member(&w->text, "licence", mill_batch_meta(b, b->licence[i]), b->licence[i].bytes, err));
+    if (b->stars[i] != MILL_STARS_MISSING)
+        MILL_TRY(mill_buf_printf(&w->text, err, ",\"stars\":%lld", (long long)b->stars[i]));
+    return mill_buf_append_text(&w->text, "}\n", err);
+}
+
+static mill_status append_rows(out_pass *pass, void *worker, uint64_t index, mill_error *err)
+{
+    mill_run_state *run = pass->run;
+    out_worker *w = worker;
+    const mill_doc *doc = &run->docs[index];
+    const mill_token_unit *unit = &run->tokens[doc->unit];
+    const char *language = mill_language_get(run->languages, doc->language)->name;
+    // Rows stand in the order of their records: find the first by bisection.
+    uint64_t low = 0, high = unit->row_count;
+    while (low < high) {
+        uint64_t middle = (low + high) / 2;
+        if (unit->rows[middle].record < doc->row)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    for (; low < unit->row_count && unit->rows[low].record == doc->row; low++) {
+        const mill_row *row = &unit->rows[low];
+        MILL_TRY(mill_buf_append_text(&w->text, "{\"input_ids\":[", err));
+        for (uint32_t k = 0; k < row->tokens; k++) {
+            if (k != 0)
+                MILL_TRY(mill_buf_append(&w->text, ",", 1, err));
+            MILL_TRY(mill_buf_append_u64(&w->text, mill_token_id(unit, row->first_token + k), err));
+        }
+        MILL_TRY(mill_buf_printf(&w->text, err, "],\"length\":%u,\"language\":", row->tokens));
+        MILL_TRY(mill_buf_append_json(&w->text, language, strlen(language), err));
+        MILL_TRY(mill_buf_append_text(&w->text, "}\n", err));
+    }
+    return MILL_OK;
+}
+
+static mill_status write_docs(out_pass *pass, out_worker *w, mill_shard_out *out, uint64_t begin, uint64_t end, mill_error *err)
+{
+    for (uint64_t i = begin; i < end; i++) {
+        uint64_t index = pass->kept[i], unit = pass->run->docs[index].unit;
+        if (pass->needs_segments && w->loaded != unit) {
+            w->loaded = UINT64_MAX;
+            MILL_TRY(mill_run_load_segment(pass->run, unit, &w->raw, &w->batch, err));
+            w->loaded = unit;
+        }
+        MILL_TRY(pass->append(pass, w, index, err));
+        if (w->text.bytes >= PIECE_BYTES || i + 1 == end) {
+            MILL_TRY(mill_shard_out_append(out, w->text.data, w->text.bytes, err));
+            mill_buf_clear(&w->text);
+        }
+    }
+    return MILL_OK;
+}
+
+static mill_status write_file(void *context, void *state, uint64_t number, mill_error *err)
+{
+    out_pass *pass = context;
+    mill_run_state *run = pass->run;
+    out_worker *w = state;
+    uint64_t begin = number * RECORDS_PER_FILE, end = begin + RECORDS_PER_FILE;
+    end = end < pass->kept_count ? end : pass->kept_count;
+    mill_run_advance(run, end - begin);
+    if (mill_workdir_done(run->dir, pass->unit_name, number) != NULL)
+        return MILL_OK;
+    uint64_t started = mill_time_begin();
+    mill_unit unit;
+    mill_unit_file *file;
+    mill_shard_out out = {0};
+    char path[64], text_sha256[65];
+    mill_unit_init(&unit, pass->unit_name, number);
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+    snprintf(path, sizeof path, pass->path_format, (unsigned long long)number); // one of the two literals below
+#pragma GCC diagnostic pop
+    mill_buf_clear(&w->text);
+    mill_status status = MILL_OK;
+    MILL_TRY_GOTO(mill_unit_create(run->dir, &unit, path, &file, err));
+    MILL_TRY_GOTO(mill_shard_out_open(&out, &file->out, run->recipe.shard.zstd_level, err));
+    MILL_TRY_GOTO(write_docs(pass, w, &out, begin, end, err));
+    MILL_TRY_GOTO(mill_shard_out_finish(&out, text_sha256, err));
+    MILL_TRY_GOTO(mill_unit_commit(run->dir, &unit, err));
+    mill_time_end(run, MILL_TIME_WRITE, started, 0, end - begin);
+cleanup:
+    if (status != MILL_OK)
+        mill_unit_abort(run->dir, &unit);
+    mill_shard_out_close(&out);
+    return status;
+}
+
+static mill_status write_all(out_pass *pass, mill_error *err)
+{
+    mill_run_state *run = pass->run;
+    pass->kept = mill_alloc_zero(run->doc_count, sizeof *pass->kept);
+    if (pass->kept == NULL)
+        return mill_fail_nomem(err, "listing kept records");
+    for (uint64_t i = 0; i < run->doc_count; i++) {
+        if (run->docs[i].verdict == MILL_KEPT)
+            pass->kept[pass->kept_count++] = i;
+    }
+    mill_run_part(run, "write", "records", pass->kept_count);
+    const mill_map map = {.threads = run->threads,
+                          .units = (pass->kept_count + RECORDS_PER_FILE - 1) / RECORDS_PER_FILE,
+                          .stop = run->options->stop,
+                          .context = pass,
+                          .open = open_worker,
+                          .close = close_worker,
+                          .work = write_file};
+    mill_status status = mill_map_run(&map, err);
+    mill_free(pass->kept);
+    MILL_TRY(status);
+    return mill_workdir_flush(run->dir, err);
+}
+
+mill_status mill_pass_records(mill_run_state *run, mill_error *err)
+{
+    out_pass pass = {.run = run,
+                     .unit_name = "records",
+                     .path_format = "records/records_%05llu.jsonl.zst",
+                     .append = append_record,
+                     .needs_segments = true};
+    return write_all(&pass, err);
+}
+
+mill_status mill_pass_rows(mill_run_state *run, mill_error *err)
+{
+    out_pass pass = {.run = run, .unit_name = "rows", .path_format = "rows/rows_%05llu.jsonl.zst", .append = append_rows};
+    return write_all(&pass, err);
+}
