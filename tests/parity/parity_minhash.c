@@ -1,7 +1,8 @@
 // parity_minhash.c: the vector MinHash signatures equal the plain ones: both schemes, many permutation
 // counts, random and hostile text. The text ends at a page that may not be read and the output lies between
 // guard rows.
-// --bench [FILE]: prints MB per second of processor time instead; FILE holds texts, each after its length as a little-endian u64.
+// --bench [FILE]: prints MB per second of processor time instead; FILE holds texts, each after its length
+// as a little-endian u64.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
