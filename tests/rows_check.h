@@ -14,7 +14,7 @@ typedef struct rows_check {
     const mill_batch *batch;
     const mill_rows *rows;
     mill_buf text;
-    char message[200]; // what is wrong
+    char message[600]; // what is wrong
 } rows_check;
 
 static int rows_check_fail(rows_check *c, size_t row, const char *what)

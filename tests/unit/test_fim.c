@@ -112,7 +112,7 @@ Test(fim, every_cut_of_hostile_text_lies_on_code_points_in_order)
             uint8_t *exact = malloc(bytes + 1); // the sanitizer sees a read past the end
             memcpy(exact, text, bytes);
             exact = realloc(exact, bytes != 0 ? bytes : 1);
-            cr_assert_eq(mill_fim_plan_piece(fim, (mill_key){i, cut}, 0, language, exact, bytes, ends, tokens, &plan, &err),
+            cr_assert_eq(mill_fim_plan_piece(fim, (mill_key){i, (uint64_t)cut}, 0, language, exact, bytes, ends, tokens, &plan, &err),
                          MILL_OK);
             check_plan(&plan, exact, bytes);
             cr_assert(plan.mode == MILL_FIM_NONE || mill_utf8_count(exact, bytes) >= 2);
