@@ -385,6 +385,7 @@ mill_status mill_pass_finish(mill_run_state *run, mill_error *err)
     MILL_TRY_GOTO(mill_workdir_products(run->dir, &products, &count, err));
     MILL_TRY_GOTO(append_sums(products, count, &sums, err));
     MILL_TRY_GOTO(build_manifest(run, &t, products, count, &manifest, err));
+    MILL_TRY_GOTO(mill_run_write_timings(run, err));
     MILL_TRY_GOTO(mill_workdir_seal(run->dir, &sums, &manifest, run->options->keep_work, err));
     const mill_account *a = &t.account;
     run->summary = (mill_run_summary){.read = a->read,

@@ -402,9 +402,8 @@ static mill_status run_prepared(mill_run_state *run, mill_error *err)
     if (status != MILL_OK) {
         // What is finished stays finished; the first error is the one to report.
         (void)!mill_workdir_flush(run->dir, NULL);
-        return status;
     }
-    return mill_run_write_timings(run, err);
+    return status;
 }
 
 mill_status mill_run(const mill_run_options *options, mill_run_summary *summary, mill_error *err)
