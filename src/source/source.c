@@ -1,0 +1,209 @@
+// source.c: opening a source, pulling blocks from its inputs in order, and parsing them.
+#include "source/source.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "source/source_internal.h"
+
+static mill_status copy_options(mill_source *source, const mill_source_options *options, mill_error *err)
+{
+    source->options = *options;
+    for (size_t i = 0; i < MILL_FIELD_COUNT; i++) {
+        if (options->field[i] == NULL)
+            continue;
+        source->strings[i] = mill_strdup(options->field[i]);
+        if (source->strings[i] == NULL)
+            return mill_fail_nomem(err, "the options of a source");
+        source->options.field[i] = source->strings[i];
+    }
+    const char *format = options->format;
+    source->options.format = NULL;
+    static const char *const formats[] = {"auto", "jsonl", "tree"};
+    for (size_t i = 0; format != NULL && i < sizeof formats / sizeof formats[0]; i++)
+        if (strcmp(format, formats[i]) == 0)
+            source->options.format = formats[i];
+    if (format != NULL && source->options.format == NULL)
+        return mill_fail(err, MILL_USAGE, "unknown input format \"%s\": use auto, jsonl or tree", format);
+    if (options->block_bytes == 0 || options->record_bytes_max == 0 || options->block_bytes > UINT32_MAX ||
+        options->record_bytes_max > UINT32_MAX)
+        return mill_fail(err, MILL_USAGE, "block and record sizes must lie between 1 byte and 4 GiB");
+    if (options->type >= MILL_TYPE_COUNT)
+        return mill_fail(err, MILL_USAGE, "unknown data type");
+    mill_status status = mill_columns_resolve(&source->options, &source->columns, err);
+    source->options.preset = NULL; // resolved; the string is the caller's
+    return status;
+}
+
+mill_status mill_source_open(const mill_fs *fs, const char *const *arguments, size_t count,
+                             const mill_source_options *options, mill_language_table *languages, mill_source **out,
+                             mill_error *err)
+{
+    *out = NULL;
+    mill_source *source = mill_alloc_zero(1, sizeof *source);
+    if (source == NULL)
+        return mill_fail_nomem(err, "a source");
+    source->fs = fs;
+    source->languages = languages;
+    mill_status status = copy_options(source, options, err);
+    if (status == MILL_OK)
+        status = mill_source_resolve(source, arguments, count, err);
+    if (status != MILL_OK) {
+        mill_source_close(source);
+        return status;
+    }
+    *out = source;
+    return MILL_OK;
+}
+
+size_t mill_source_input_count(const mill_source *source)
+{
+    return source->count;
+}
+
+const mill_input_info *mill_source_input(const mill_source *source, size_t index)
+{
+    MILL_ASSERT(index < source->count);
+    return &source->entries[index].info;
+}
+
+void mill_source_close(mill_source *source)
+{
+    if (source == NULL)
+        return;
+    if (source->stream != NULL)
+        mill_stream_close(source->stream, NULL);
+    mill_sha256_destroy(source->tree_sha256);
+    mill_buf_free(&source->tail);
+    for (size_t i = 0; i < source->count; i++) {
+        mill_free(source->entries[i].name);
+        mill_free(source->entries[i].path);
+        mill_tree_free(source->entries[i].tree);
+    }
+    mill_free(source->entries);
+    for (size_t i = 0; i < MILL_FIELD_COUNT; i++)
+        mill_free(source->strings[i]);
+    mill_free(source);
+}
+
+// ---- blocks
+
+static void clear_block(mill_block *block)
+{
+    mill_buf_clear(&block->bytes);
+    mill_buf_clear(&block->paths);
+    block->piece_count = 0;
+    mill_quarantine_clear(&block->quarantine);
+}
+
+void mill_block_free(mill_block *block)
+{
+    mill_buf_free(&block->bytes);
+    mill_buf_free(&block->paths);
+    mill_free(block->pieces);
+    mill_quarantine_free(&block->quarantine);
+    *block = (mill_block){0};
+}
+
+mill_status mill_block_add_piece(mill_block *block, const mill_block_piece *piece, mill_error *err)
+{
+    MILL_TRY(MILL_GROW(block->pieces, block->piece_capacity, block->piece_count + 1, err));
+    block->pieces[block->piece_count++] = *piece;
+    return MILL_OK;
+}
+
+static mill_status open_input(mill_source *source, mill_source_entry *entry, mill_error *err)
+{
+    MILL_TRY(entry->tree != NULL ? mill_tree_open(source, entry, err) : mill_lines_open(source, entry, err));
+    source->is_open = true;
+    return MILL_OK;
+}
+
+static mill_status close_input(mill_source *source, mill_source_entry *entry, mill_error *err)
+{
+    source->is_open = false;
+    source->current++;
+    if (entry->tree != NULL)
+        mill_tree_close(source, entry);
+    else
+        MILL_TRY(mill_lines_close(source, entry, err));
+    entry->info.done = true;
+    return MILL_OK;
+}
+
+mill_status mill_source_next(mill_source *source, mill_block *block, bool *end, mill_error *err)
+{
+    clear_block(block);
+    source->block_records = 0;
+    while (source->current < source->count && block->bytes.bytes < source->options.block_bytes &&
+           source->block_records < MILL_BLOCK_RECORDS_MAX) {
+        mill_source_entry *entry = &source->entries[source->current];
+        if (!source->is_open)
+            MILL_TRY(open_input(source, entry, err));
+        bool ended = false;
+        MILL_TRY(entry->tree != NULL ? mill_tree_fill(source, entry, block, &ended, err)
+                                     : mill_lines_fill(source, entry, block, &ended, err));
+        if (!ended)
+            break;
+        MILL_TRY(close_input(source, entry, err));
+    }
+    *end = block->piece_count == 0 && block->quarantine.count == 0;
+    if (!*end)
+        block->unit = source->unit++;
+    return MILL_OK;
+}
+
+// ---- parsing
+
+mill_status mill_parser_open(const mill_source *source, mill_parser **out, mill_error *err)
+{
+    mill_parser *parser = mill_alloc_zero(1, sizeof *parser);
+    *out = parser;
+    if (parser == NULL)
+        return mill_fail_nomem(err, "a parser");
+    parser->source = source;
+    return MILL_OK;
+}
+
+void mill_parser_close(mill_parser *parser)
+{
+    if (parser == NULL)
+        return;
+    mill_free(parser->pool);
+    mill_buf_free(&parser->line);
+    mill_buf_free(&parser->licence);
+    mill_buf_free(&parser->path);
+    mill_free(parser);
+}
+
+static int compare_rows(const void *a, const void *b)
+{
+    const mill_quarantined *left = a, *right = b;
+    if (left->input != right->input)
+        return left->input < right->input ? -1 : 1;
+    return (left->record > right->record) - (left->record < right->record);
+}
+
+mill_status mill_source_parse(mill_parser *parser, const mill_block *block, mill_batch *batch, mill_quarantine *quarantine,
+                              mill_parse_counts *counts, mill_error *err)
+{
+    const mill_source *source = parser->source;
+    size_t first_row = quarantine->count;
+    MILL_TRY(mill_buf_reserve(&batch->text, block->bytes.bytes, err));
+    for (size_t i = 0; i < block->piece_count; i++) {
+        const mill_block_piece *piece = &block->pieces[i];
+        mill_parse_counts *own = &counts[piece->input];
+        bool is_tree = source->entries[piece->input].tree != NULL;
+        MILL_TRY(is_tree ? mill_tree_parse(parser, block, piece, batch, quarantine, own, err)
+                         : mill_lines_parse(parser, block, piece, batch, quarantine, own, err));
+    }
+    for (size_t i = 0; i < block->quarantine.count; i++) {
+        const mill_quarantined *row = &block->quarantine.rows[i];
+        counts[row->input].read++;
+        counts[row->input].quarantined++;
+        MILL_TRY(mill_quarantine_add(quarantine, row, row->path, err, "%s", row->detail));
+    }
+    if (quarantine->count > first_row) // no two rows have the same input and record
+        qsort(quarantine->rows + first_row, quarantine->count - first_row, sizeof *quarantine->rows, compare_rows);
+    return MILL_OK;
+}

@@ -1,0 +1,147 @@
+// source_internal.h: what the files of this room share.
+#ifndef MILL_SOURCE_SOURCE_INTERNAL_H
+#define MILL_SOURCE_SOURCE_INTERNAL_H
+
+#include <yyjson.h>
+
+#include "core/stream.h"
+#include "source/source.h"
+
+enum {
+    MILL_COLUMNS_MAX = 32,
+    MILL_FIELD_EXT = MILL_FIELD_COUNT, // a bare file extension: tells the language when nothing better does
+    MILL_FIELDS_ALL = MILL_FIELD_COUNT + 1,
+    MILL_BLOCK_RECORDS_MAX = 1 << 20, // records a block: bounds the columns that a block of tiny lines needs
+};
+
+// ---- columns: which JSON keys fill which field (source_fields.c)
+
+typedef struct mill_column {
+    const char *name;
+    uint32_t bytes; // of the name
+    uint8_t field;  // mill_field or MILL_FIELD_EXT
+} mill_column;
+
+typedef struct mill_column_map { // columns of one field stand in the order in which they are asked
+    mill_column columns[MILL_COLUMNS_MAX];
+    uint32_t count;
+} mill_column_map;
+
+mill_status mill_columns_resolve(const mill_source_options *options, mill_column_map *map, mill_error *err) MILL_MUST_CHECK;
+// The values of an object by field, NULL where no column of the field is there (a null counts as absent). The last of
+// duplicate keys wins, as in Python's json.
+void mill_columns_pick(const mill_column_map *map, yyjson_val *object, yyjson_val *fields[MILL_FIELDS_ALL]);
+// Stars as data spells them: 2, 2.0, "2", "2.0". MILL_STARS_MISSING for anything else; more than INT64_MAX is INT64_MAX.
+int64_t mill_stars_value(yyjson_val *value);
+// A licence as text: a string, a list of strings or of {"item": string}, or such a list under "list"; joined by ','. False if
+// it has another shape. out is cleared first.
+mill_status mill_licence_value(yyjson_val *value, mill_buf *out, bool *good, mill_error *err) MILL_MUST_CHECK;
+
+typedef struct mill_metadata_head { // what a StarCoderData head tells; empty parts have bytes 0
+    size_t bytes;                   // of the whole head with its '\n'; 0: there is none
+    const char *repo, *path;
+    size_t repo_bytes, path_bytes;
+} mill_metadata_head;
+mill_metadata_head mill_metadata_head_find(const uint8_t *text, size_t bytes);
+
+// ---- inputs (source_resolve.c)
+
+typedef struct mill_tree_file {
+    uint64_t path;  // offset of the NUL-terminated path below the root in names
+    uint64_t bytes; // when listed
+    bool is_link;
+} mill_tree_file;
+
+typedef struct mill_tree {
+    mill_buf names;
+    mill_tree_file *files; // in bytewise order of the paths
+    size_t count, capacity;
+    char *repo; // valid UTF-8
+} mill_tree;
+
+typedef struct mill_source_entry {
+    mill_input_info info; // name and path point to the strings below
+    char *name, *path;
+    mill_tree *tree; // NULL for files
+} mill_source_entry;
+
+static inline const char *mill_tree_path(const mill_tree *tree, size_t i)
+{
+    return (const char *)tree->names.data + tree->files[i].path;
+}
+
+mill_status mill_source_resolve(mill_source *source, const char *const *arguments, size_t count, mill_error *err) MILL_MUST_CHECK;
+void mill_tree_free(mill_tree *tree); // NULL is fine
+// owner/name of the remote "origin" in a git configuration, without host and credentials; "" if there is none.
+mill_status mill_git_origin(const char *config, size_t bytes, mill_buf *out, mill_error *err) MILL_MUST_CHECK;
+
+// ---- the source itself
+
+struct mill_source {
+    const mill_fs *fs;
+    mill_source_options options; // strings are owned by `strings`
+    char *strings[MILL_FIELD_COUNT];
+    mill_column_map columns;
+    mill_language_table *languages;
+    mill_source_entry *entries;
+    size_t count, capacity;
+    // the reader
+    uint64_t unit;
+    size_t current;         // input that is read next
+    bool is_open;
+    uint32_t block_records; // in the block being filled
+    // of a JSONL input
+    mill_stream *stream;
+    mill_buf tail;          // read, but not yet in a block
+    uint64_t line, offset;  // number and place of the first line of tail
+    bool has_bom, stream_ended;
+    // of a tree
+    size_t next_file;
+    void *tree_sha256;
+};
+
+struct mill_parser {
+    const mill_source *source;
+    uint8_t *pool; // yyjson's memory
+    size_t pool_bytes;
+    mill_buf line;    // a line with its lone surrogates replaced
+    mill_buf licence;
+    mill_buf path;    // a tree path with bad bytes replaced
+};
+
+mill_status mill_block_add_piece(mill_block *block, const mill_block_piece *piece, mill_error *err) MILL_MUST_CHECK;
+
+// Lines (source_lines.c) and their JSON (source_jsonl.c). fill: *ended when the input has nothing more; otherwise the block is full.
+mill_status mill_lines_open(mill_source *source, mill_source_entry *entry, mill_error *err) MILL_MUST_CHECK;
+mill_status mill_lines_fill(mill_source *source, mill_source_entry *entry, mill_block *block, bool *ended, mill_error *err)
+    MILL_MUST_CHECK;
+mill_status mill_lines_close(mill_source *source, mill_source_entry *entry, mill_error *err) MILL_MUST_CHECK;
+mill_status mill_lines_parse(mill_parser *parser, const mill_block *block, const mill_block_piece *piece, mill_batch *batch,
+                             mill_quarantine *quarantine, mill_parse_counts *counts, mill_error *err) MILL_MUST_CHECK;
+
+// Trees (source_tree.c).
+mill_status mill_tree_open(mill_source *source, mill_source_entry *entry, mill_error *err) MILL_MUST_CHECK;
+mill_status mill_tree_fill(mill_source *source, mill_source_entry *entry, mill_block *block, bool *ended, mill_error *err)
+    MILL_MUST_CHECK;
+void mill_tree_close(mill_source *source, mill_source_entry *entry);
+mill_status mill_tree_parse(mill_parser *parser, const mill_block *block, const mill_block_piece *piece, mill_batch *batch,
+                            mill_quarantine *quarantine, mill_parse_counts *counts, mill_error *err) MILL_MUST_CHECK;
+
+// A line of blanks is no record.
+static inline bool mill_line_is_blank(const uint8_t *line, size_t bytes)
+{
+    size_t i = 0;
+    while (i < bytes && (line[i] == ' ' || line[i] == '\t' || line[i] == '\r'))
+        i++;
+    return i == bytes;
+}
+
+// The data type of a record in this language.
+static inline uint8_t mill_record_type(const mill_source *source, mill_language_id language)
+{
+    uint8_t suggested = mill_language_get(source->languages, language)->data_type;
+    bool own = source->options.type_given || suggested == MILL_TYPE_SOURCE;
+    return own ? (uint8_t)source->options.type : suggested;
+}
+
+#endif

@@ -1,0 +1,476 @@
+// source_resolve.c: from command-line arguments to inputs: files, record directories, source trees.
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/utf8.h"
+#include "source/source_internal.h"
+
+enum { SNIFF_BYTES = 4096, GIT_CONFIG_BYTES_MAX = 1 << 20 };
+
+void mill_tree_free(mill_tree *tree)
+{
+    if (tree == NULL)
+        return;
+    mill_buf_free(&tree->names);
+    mill_free(tree->files);
+    mill_free(tree->repo);
+    mill_free(tree);
+}
+
+static bool ends_with(const char *text, size_t bytes, const char *end)
+{
+    size_t length = strlen(end);
+    return bytes >= length && memcmp(text + bytes - length, end, length) == 0;
+}
+
+static bool has_record_suffix(const char *path)
+{
+    static const char *const suffixes[] = {".jsonl", ".ndjson", ".json"};
+    size_t bytes = strlen(path);
+    if (ends_with(path, bytes, ".gz"))
+        bytes -= 3;
+    else if (ends_with(path, bytes, ".zst"))
+        bytes -= 4;
+    for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++)
+        if (ends_with(path, bytes, suffixes[i]))
+            return true;
+    return false;
+}
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash != NULL ? slash + 1 : path;
+}
+
+// first + separator + second as a new string.
+static char *join(const char *first, const char *separator, const char *second)
+{
+    size_t a = strlen(first), b = strlen(separator), c = strlen(second);
+    char *text = mill_alloc(a + b + c + 1);
+    if (text != NULL) {
+        memcpy(text, first, a);
+        memcpy(text + a, separator, b);
+        memcpy(text + a + b, second, c + 1);
+    }
+    return text;
+}
+
+// Names go into JSON and manifests: what is not UTF-8 in a file name becomes U+FFFD.
+static char *to_utf8(const char *text)
+{
+    size_t bytes = strlen(text);
+    char *out = mill_alloc(bytes * 3 + 1);
+    uint64_t replaced;
+    if (out != NULL)
+        out[mill_utf8_replace((const uint8_t *)text, bytes, (uint8_t *)out, &replaced)] = '\0';
+    return out;
+}
+
+// ---- listing a directory
+
+typedef struct walk {
+    const mill_fs *fs;
+    const char *root;
+    bool follow_links;
+    mill_tree *tree;
+    uint64_t bytes, skipped;
+    mill_buf pending;       // NUL-terminated directories below the root that are not listed yet, as a stack
+    size_t *pending_at;     // where each begins
+    size_t pending_count, pending_capacity;
+} walk;
+
+static mill_status push_directory(walk *w, const char *path, mill_error *err)
+{
+    MILL_TRY(MILL_GROW(w->pending_at, w->pending_capacity, w->pending_count + 1, err));
+    w->pending_at[w->pending_count++] = w->pending.bytes;
+    return mill_buf_append(&w->pending, path, strlen(path) + 1, err);
+}
+
+// Links: one that stays inside the tree names a file that is read anyway, one that leaves it is not wanted. So all are skipped
+// and counted, unless the user follows links; even then only links to files count, because links to directories can form loops.
+static mill_status visit(walk *w, const char *path, const char *name, mill_error *err)
+{
+    char *full = join(w->root, "/", path);
+    if (full == NULL)
+        return mill_fail_nomem(err, "listing a directory");
+    mill_file_info info = {.kind = MILL_FILE_OTHER};
+    bool found = w->fs->ops->info(w->fs->self, MILL_FS_CWD, full, false, &info) >= 0;
+    bool is_link = found && info.kind == MILL_FILE_LINK;
+    if (is_link && w->follow_links)
+        found = w->fs->ops->info(w->fs->self, MILL_FS_CWD, full, true, &info) >= 0;
+    mill_free(full);
+    if (found && info.kind == MILL_FILE_DIRECTORY && !is_link)
+        return *name == '.' ? MILL_OK : push_directory(w, path, err);
+    if (!found || info.kind != MILL_FILE_REGULAR) {
+        w->skipped++;
+        return MILL_OK;
+    }
+    mill_tree *tree = w->tree;
+    MILL_TRY(MILL_GROW(tree->files, tree->capacity, tree->count + 1, err));
+    tree->files[tree->count++] = (mill_tree_file){tree->names.bytes, info.bytes, is_link};
+    w->bytes += info.bytes;
+    return mill_buf_append(&tree->names, path, strlen(path) + 1, err);
+}
+
+static mill_status list_one(walk *w, const char *directory, mill_error *err)
+{
+    char *full = *directory == '\0' ? mill_strdup(w->root) : join(w->root, "/", directory);
+    if (full == NULL)
+        return mill_fail_nomem(err, "listing a directory");
+    char **names = NULL;
+    size_t count = 0;
+    mill_status status = mill_fs_list(w->fs, MILL_FS_CWD, full, &names, &count, err);
+    mill_free(full);
+    for (size_t i = 0; i < count && status == MILL_OK; i++) {
+        char *path = *directory == '\0' ? mill_strdup(names[i]) : join(directory, "/", names[i]);
+        status = path == NULL ? mill_fail_nomem(err, "listing a directory") : visit(w, path, names[i], err);
+        mill_free(path);
+    }
+    mill_fs_names_free(names, count);
+    return status;
+}
+
+static int compare_paths(const void *a, const void *b, void *names)
+{
+    const mill_tree_file *left = a, *right = b;
+    return strcmp((const char *)names + left->path, (const char *)names + right->path);
+}
+
+static mill_status list_tree(walk *w, mill_error *err)
+{
+    mill_status status = push_directory(w, "", err);
+    while (status == MILL_OK && w->pending_count != 0) {
+        size_t at = w->pending_at[--w->pending_count];
+        char *directory = mill_strdup((const char *)w->pending.data + at);
+        w->pending.bytes = at;
+        status = directory == NULL ? mill_fail_nomem(err, "listing a directory") : list_one(w, directory, err);
+        mill_free(directory);
+    }
+    mill_buf_free(&w->pending);
+    mill_free(w->pending_at);
+    if (status == MILL_OK && w->tree->count != 0)
+        qsort_r(w->tree->files, w->tree->count, sizeof *w->tree->files, compare_paths, w->tree->names.data);
+    return status;
+}
+
+// ---- the name of a tree's repository
+
+// The part of one configuration line after "key =", or NULL if the line sets another key.
+static const char *config_value(const char *line, size_t bytes, const char *key, size_t *length)
+{
+    size_t i = 0, n = strlen(key);
+    while (i < bytes && (line[i] == ' ' || line[i] == '\t'))
+        i++;
+    if (bytes - i < n || memcmp(line + i, key, n) != 0)
+        return NULL;
+    i += n;
+    while (i < bytes && (line[i] == ' ' || line[i] == '\t'))
+        i++;
+    if (i == bytes || line[i] != '=')
+        return NULL;
+    i++;
+    while (i < bytes && (line[i] == ' ' || line[i] == '\t' || line[i] == '"'))
+        i++;
+    while (bytes > i && strchr(" \t\r\"/", line[bytes - 1]) != NULL)
+        bytes--;
+    *length = bytes - i;
+    return line + i;
+}
+
+static const char *find_text(const char *text, size_t bytes, const char *wanted)
+{
+    return bytes == 0 ? NULL : memmem(text, bytes, wanted, strlen(wanted));
+}
+
+// https://user:token@host/owner/name.git, git@host:owner/name.git, /srv/name.git: keeps owner/name, or name for a local path.
+static mill_status append_repository(const char *url, size_t bytes, mill_buf *out, mill_error *err)
+{
+    if (ends_with(url, bytes, ".git"))
+        bytes -= 4;
+    const char *end = url + bytes, *scheme = find_text(url, bytes, "://");
+    const char *path = url;
+    bool hosted = true;
+    if (scheme != NULL) {
+        path = memchr(scheme + 3, '/', (size_t)(end - scheme - 3));
+        path = path != NULL ? path + 1 : end;
+        hosted = memcmp(url, "file", 4) != 0;
+    } else {
+        const char *colon = bytes != 0 ? memchr(url, ':', bytes) : NULL;
+        const char *slash = bytes != 0 ? memchr(url, '/', bytes) : NULL;
+        hosted = colon != NULL && (slash == NULL || colon < slash);
+        path = hosted ? colon + 1 : url;
+    }
+    const char *begin = end;
+    for (int parts = hosted ? 2 : 1; begin > path; begin--)
+        if (begin[-1] == '/' && --parts == 0)
+            break;
+    size_t length = (size_t)(end - begin), bad;
+    for (size_t i = 0; i < length; i++)
+        if ((uint8_t)begin[i] < 0x20 || begin[i] == 0x7f || begin[i] == '@')
+            return MILL_OK; // no name that we would print
+    if (!mill_utf8_valid((const uint8_t *)begin, length, &bad))
+        return MILL_OK;
+    return mill_buf_append(out, begin, length, err);
+}
+
+mill_status mill_git_origin(const char *config, size_t bytes, mill_buf *out, mill_error *err)
+{
+    mill_buf_clear(out);
+    bool inside = false;
+    for (size_t at = 0; at < bytes;) {
+        const char *line = config + at;
+        const char *newline = memchr(line, '\n', bytes - at);
+        size_t length = newline != NULL ? (size_t)(newline - line) : bytes - at;
+        at += length + 1;
+        size_t value_bytes;
+        const char *value = config_value(line, length, "url", &value_bytes);
+        if (length != 0 && *line == '[')
+            inside = find_text(line, length, "[remote \"origin\"]") == line;
+        else if (inside && value != NULL)
+            return append_repository(value, value_bytes, out, err);
+    }
+    return MILL_OK;
+}
+
+static mill_status find_repository(const mill_fs *fs, mill_tree *tree, const char *root, const char *name, mill_error *err)
+{
+    char *path = join(root, "/", ".git/config");
+    if (path == NULL)
+        return mill_fail_nomem(err, "the name of a repository");
+    mill_buf config = {0}, repo = {0};
+    mill_status status = MILL_OK;
+    // An unreadable configuration costs the name only.
+    if (mill_fs_exists(fs, MILL_FS_CWD, path) &&
+        mill_fs_read_file(fs, MILL_FS_CWD, path, MILL_OPEN_READ, GIT_CONFIG_BYTES_MAX, &config, NULL) == MILL_OK)
+        status = mill_git_origin((const char *)config.data, config.bytes, &repo, err);
+    if (status == MILL_OK) {
+        bool nameless = strcmp(name, ".") == 0 || strcmp(name, "..") == 0; // the working directory's own name must not show
+        tree->repo = repo.bytes != 0 ? mill_strndup((const char *)repo.data, repo.bytes) : mill_strdup(nameless ? "" : name);
+        if (tree->repo == NULL)
+            status = mill_fail_nomem(err, "the name of a repository");
+    }
+    mill_free(path);
+    mill_buf_free(&config);
+    mill_buf_free(&repo);
+    return status;
+}
+
+// ---- inputs
+
+// Takes name and path (freed on failure).
+static mill_status add_entry(mill_source *source, char *name, char *path, uint64_t file_bytes, mill_error *err)
+{
+    mill_status status = name == NULL || path == NULL
+                             ? mill_fail_nomem(err, "the list of inputs")
+                             : MILL_GROW(source->entries, source->capacity, source->count + 1, err);
+    if (status == MILL_OK && source->count >= UINT32_MAX)
+        status = mill_fail(err, MILL_INPUT, "more than %u inputs", UINT32_MAX);
+    if (status != MILL_OK) {
+        mill_free(name);
+        mill_free(path);
+        return status;
+    }
+    mill_source_entry *entry = &source->entries[source->count++];
+    *entry = (mill_source_entry){.name = name, .path = path};
+    entry->info.file_bytes = file_bytes;
+    entry->info.files = 1;
+    return MILL_OK;
+}
+
+// An argument that cannot be opened is a refused input, not a failing disk.
+static mill_status refuse(mill_status status, mill_error *err)
+{
+    if (status != MILL_IO)
+        return status;
+    if (err != NULL)
+        err->status = MILL_INPUT;
+    return MILL_INPUT;
+}
+
+// Files of unknown suffix are taken if they look like JSON lines.
+static mill_status sniff(const mill_fs *fs, const char *path, mill_error *err)
+{
+    mill_stream *stream;
+    MILL_TRY(refuse(mill_stream_open(fs, MILL_FS_CWD, path, &stream, err), err));
+    uint8_t head[SNIFF_BYTES];
+    size_t got = 0;
+    mill_status status = mill_stream_read(stream, head, sizeof head, &got, err);
+    mill_status closed = mill_stream_close(stream, status == MILL_OK ? err : NULL);
+    MILL_TRY(status);
+    MILL_TRY(closed);
+    size_t at = got >= 3 && memcmp(head, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+    while (at < got && strchr(" \t\r\n", head[at]) != NULL && head[at] != '\0')
+        at++;
+    if (at < got && head[at] != '{')
+        return mill_fail(err, MILL_INPUT,
+                         "%s: no JSON lines (they begin with '{'); give a .jsonl, .ndjson or .json file (.gz and .zst too) or a "
+                         "directory, or force it with --input-format jsonl",
+                         path);
+    return MILL_OK;
+}
+
+static mill_status add_file(mill_source *source, const char *argument, const mill_file_info *info, mill_error *err)
+{
+    const char *format = source->options.format;
+    if (format != NULL && strcmp(format, "tree") == 0)
+        return mill_fail(err, MILL_INPUT, "%s: --input-format tree wants a directory", argument);
+    bool regular = info->kind == MILL_FILE_REGULAR;
+    bool forced = format != NULL && strcmp(format, "jsonl") == 0;
+    if (regular && !forced && !has_record_suffix(argument)) {
+        MILL_TRY(sniff(source->fs, argument, err));
+    } else if (regular) { // found out now, not hours later
+        int file;
+        MILL_TRY(refuse(mill_fs_open(source->fs, MILL_FS_CWD, argument, MILL_OPEN_READ, &file, err), err));
+        MILL_TRY(mill_fs_close(source->fs, file, argument, err));
+    }
+    return add_entry(source, to_utf8(base_name(argument)), mill_strdup(argument), regular ? info->bytes : 0, err);
+}
+
+static bool is_hidden(const char *path)
+{
+    return *base_name(path) == '.';
+}
+
+static bool is_record_directory(const mill_tree *tree)
+{
+    size_t seen = 0;
+    for (size_t i = 0; i < tree->count; i++) {
+        if (is_hidden(mill_tree_path(tree, i)))
+            continue;
+        if (!has_record_suffix(mill_tree_path(tree, i)))
+            return false;
+        seen++;
+    }
+    return seen != 0;
+}
+
+static mill_status add_record_files(mill_source *source, const mill_tree *tree, const char *root, const char *name, mill_error *err)
+{
+    for (size_t i = 0; i < tree->count; i++) {
+        const char *path = mill_tree_path(tree, i);
+        if (is_hidden(path))
+            continue;
+        char *below = to_utf8(path);
+        char *full_name = below != NULL ? join(name, "/", below) : NULL;
+        mill_free(below);
+        MILL_TRY(add_entry(source, full_name, join(root, "/", path), tree->files[i].bytes, err));
+    }
+    return MILL_OK;
+}
+
+// Takes the tree when it becomes an input; otherwise it is freed here.
+static mill_status add_listed(mill_source *source, mill_tree *tree, const walk *w, const char *name, mill_error *err)
+{
+    const char *format = source->options.format;
+    bool automatic = format == NULL || strcmp(format, "auto") == 0;
+    if (automatic ? is_record_directory(tree) : strcmp(format, "jsonl") == 0) {
+        mill_status status = add_record_files(source, tree, w->root, name, err);
+        mill_tree_free(tree);
+        return status;
+    }
+    mill_status status = find_repository(source->fs, tree, w->root, name, err);
+    if (status == MILL_OK)
+        status = add_entry(source, mill_strdup(name), mill_strdup(w->root), w->bytes, err);
+    if (status != MILL_OK) {
+        mill_tree_free(tree);
+        return status;
+    }
+    mill_source_entry *entry = &source->entries[source->count - 1];
+    entry->tree = tree;
+    entry->info.is_tree = true;
+    entry->info.files = tree->count;
+    entry->info.skipped_other = w->skipped;
+    return MILL_OK;
+}
+
+static mill_status add_directory(mill_source *source, const char *root, mill_error *err)
+{
+    mill_tree *tree = mill_alloc_zero(1, sizeof *tree);
+    char *name = to_utf8(base_name(root));
+    mill_status status = tree != NULL && name != NULL ? MILL_OK : mill_fail_nomem(err, "the list of inputs");
+    walk w = {.fs = source->fs, .root = root, .follow_links = source->options.follow_links, .tree = tree};
+    if (status == MILL_OK)
+        status = refuse(list_tree(&w, err), err);
+    if (status == MILL_OK)
+        status = add_listed(source, tree, &w, *name != '\0' ? name : ".", err);
+    else
+        mill_tree_free(tree);
+    mill_free(name);
+    return status;
+}
+
+static mill_status add_argument(mill_source *source, const char *argument, mill_error *err)
+{
+    if (strcmp(argument, "-") == 0)
+        return add_entry(source, mill_strdup("-"), mill_strdup("-"), 0, err);
+    mill_file_info info;
+    int result = *argument == '\0' ? -ENOENT : source->fs->ops->info(source->fs->self, MILL_FS_CWD, argument, true, &info);
+    if (result < 0)
+        return mill_fail(err, MILL_INPUT, "%s: %s; check the input arguments", argument, strerror(-result));
+    if (info.kind != MILL_FILE_DIRECTORY)
+        return add_file(source, argument, &info, err);
+    size_t bytes = strlen(argument);
+    while (bytes > 1 && argument[bytes - 1] == '/')
+        bytes--;
+    char *root = mill_strndup(argument, bytes);
+    mill_status status = root != NULL ? add_directory(source, root, err) : mill_fail_nomem(err, "the list of inputs");
+    mill_free(root);
+    return status;
+}
+
+// ---- unique names
+
+static int compare_names(const void *a, const void *b, void *entries)
+{
+    const mill_source_entry *all = entries;
+    uint32_t left = *(const uint32_t *)a, right = *(const uint32_t *)b;
+    int order = strcmp(all[left].name, all[right].name);
+    return order != 0 ? order : (left > right) - (left < right);
+}
+
+// Later inputs of one name become NAME#2, NAME#3, ...; again until nothing is left to do, as a file may be called so already.
+static mill_status make_names_unique(mill_source *source, mill_error *err)
+{
+    uint32_t *order = mill_realloc_array(NULL, source->count + 1, sizeof *order);
+    if (order == NULL)
+        return mill_fail_nomem(err, "the list of inputs");
+    mill_status status = MILL_OK;
+    for (bool changed = true; changed && status == MILL_OK;) {
+        changed = false;
+        for (uint32_t i = 0; i < source->count; i++)
+            order[i] = i;
+        qsort_r(order, source->count, sizeof *order, compare_names, source->entries);
+        for (size_t i = 1, first = 0; i < source->count && status == MILL_OK; i++) {
+            mill_source_entry *entry = &source->entries[order[i]];
+            if (strcmp(entry->name, source->entries[order[first]].name) != 0) {
+                first = i;
+                continue;
+            }
+            mill_buf name = {0};
+            status = mill_buf_printf(&name, err, "%s#%zu", entry->name, i - first + 1);
+            if (status != MILL_OK) {
+                mill_buf_free(&name);
+                break;
+            }
+            mill_free(entry->name);
+            entry->name = (char *)name.data; // mill_buf_printf leaves a NUL behind it
+            changed = true;
+        }
+    }
+    mill_free(order);
+    return status;
+}
+
+mill_status mill_source_resolve(mill_source *source, const char *const *arguments, size_t count, mill_error *err)
+{
+    for (size_t i = 0; i < count; i++)
+        MILL_TRY(add_argument(source, arguments[i], err));
+    MILL_TRY(make_names_unique(source, err));
+    for (size_t i = 0; i < source->count; i++) {
+        source->entries[i].info.name = source->entries[i].name;
+        source->entries[i].info.path = source->entries[i].path;
+    }
+    return MILL_OK;
+}
