@@ -66,7 +66,8 @@ static mill_status blocks_by_grammar(mill_fim *fim, const char *language, const 
     mill_grammar_outcome outcome;
     if (in->bytes == 0 || !mill_grammar_known(language))
         return MILL_OK;
-    MILL_TRY(mill_grammar_parse(fim->grammar, language, in->text, in->bytes, mill_grammar_steps(in->bytes), &outcome, err));
+    MILL_TRY(mill_grammar_parse(fim->grammar, language, in->text, in->bytes, mill_grammar_work_max(in->bytes), &outcome,
+                                err));
     if (outcome != MILL_GRAMMAR_PARSED)
         return MILL_OK;
     const mill_grammar_span *spans;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/alloc.h"
+#include "core/grammar.h"
 #include "core/utf8.h"
 #include "fim/fim.h"
 
@@ -172,27 +173,34 @@ static void expect_block(mill_fim *fim, mill_language_id language, const char *t
     cr_assert_eq(seen, (1u << count) - 1, "a block is never drawn");
 }
 
+static mill_language_id find_language(const char *name, mill_block_style blocks)
+{
+    int id = mill_language_find(languages, name);
+    cr_assert_geq(id, 0);
+    cr_assert_eq(mill_language_get(languages, (mill_language_id)id)->blocks, blocks);
+    cr_assert_not(mill_grammar_known(name));
+    return (mill_language_id)id;
+}
+
 Test(fim, blocks_without_a_grammar_are_indented_bodies_and_matched_braces)
 {
-    // A language without a grammar in any build, so that only its habits count.
+    static const char *const bodies[] = {"    a\n\n    if b:\n        c\n        d", "        c\n        d", NULL};
+    static const char *const braces[] = {"{\n  s = \"}\"; // }\n  if (x) {\n    y();\n  }\n}", "{\n    y();\n  }", NULL};
     mill_fim *fim = open_fim(MILL_FIM_BLOCK, 1000, 500);
-    mill_language_id indent = MILL_LANGUAGE_OTHER, braces = MILL_LANGUAGE_OTHER;
-    for (uint32_t id = 0; id < mill_language_count(languages); id++) {
-        const mill_language *traits = mill_language_get(languages, (mill_language_id)id);
-        if (strcmp(traits->name, "nim") == 0 || strcmp(traits->name, "coffeescript") == 0)
-            indent = (mill_language_id)id;
-        if (strcmp(traits->name, "swift") == 0 || strcmp(traits->name, "dart") == 0)
-            braces = (mill_language_id)id;
-    }
-    if (indent != MILL_LANGUAGE_OTHER && mill_language_get(languages, indent)->blocks == MILL_BLOCKS_INDENT) {
-        static const char *const blocks[] = {"    a\n\n    if b:\n        c\n        d", "        c\n        d", NULL};
-        expect_block(fim, indent, "proc f:\n    a\n\n    if b:\n        c\n        d\n\nproc g:\n    one\n", blocks);
-    }
-    if (braces != MILL_LANGUAGE_OTHER && mill_language_get(languages, braces)->blocks == MILL_BLOCKS_BRACES) {
-        static const char *const blocks[] = {"{\n  s = \"}\"; // }\n  if (x) {\n    y();\n  }\n}", "{\n    y();\n  }", NULL};
-        expect_block(fim, braces, "} f() {\n  s = \"}\"; // }\n  if (x) {\n    y();\n  }\n}\ng() { one }\n", blocks);
-    }
-    cr_assert(indent != MILL_LANGUAGE_OTHER || braces != MILL_LANGUAGE_OTHER);
+    expect_block(fim, find_language("nim", MILL_BLOCKS_INDENT),
+                 "proc f:\n    a\n\n    if b:\n        c\n        d\n\nproc g:\n    one\n", bodies);
+    expect_block(fim, find_language("swift", MILL_BLOCKS_BRACES),
+                 "} f() {\n  s = \"}\"; // }\n  if (x) {\n    y();\n  }\n}\ng() { one }\n", braces);
+    mill_fim_close(fim);
+}
+
+Test(fim, blocks_of_a_grammar_are_its_nodes)
+{
+    if (!mill_grammar_known("python"))
+        return;
+    static const char *const blocks[] = {"def f():\n    a()\n    b()", "a()\n    b()", NULL};
+    mill_fim *fim = open_fim(MILL_FIM_BLOCK, 1000, 500);
+    expect_block(fim, python_id, "x = 1\ndef f():\n    a()\n    b()\ny = [\n    2,\n    3]\n", blocks);
     mill_fim_close(fim);
 }
 
@@ -202,6 +210,7 @@ Test(fim, blocks_of_hostile_lines_take_linear_time, .timeout = 20)
     static const char *const units[] = {"\\'", "\"", "{", "}{", "/*", "'{", "\n ", " \n", "//"};
     uint8_t *text = malloc(BYTES);
     mill_fim *fim = open_fim(MILL_FIM_BLOCK, 1000, 500);
+    const mill_language_id kinds[] = {find_language("swift", MILL_BLOCKS_BRACES), find_language("nim", MILL_BLOCKS_INDENT)};
     for (size_t u = 0; u < sizeof units / sizeof units[0]; u++) {
         const size_t period = strlen(units[u]);
         for (size_t i = 0; i < BYTES; i++)
@@ -209,7 +218,7 @@ Test(fim, blocks_of_hostile_lines_take_linear_time, .timeout = 20)
         for (int kind = 0; kind < 2; kind++) {
             mill_fim_plan plan;
             mill_error err;
-            cr_assert_eq(mill_fim_plan_piece(fim, (mill_key){u, 1}, 0, kind ? python_id : c_id, text, BYTES, NULL, 0, &plan, &err),
+            cr_assert_eq(mill_fim_plan_piece(fim, (mill_key){u, 1}, 0, kinds[kind], text, BYTES, NULL, 0, &plan, &err),
                          MILL_OK);
             check_plan(&plan, text, BYTES);
         }
