@@ -1,6 +1,10 @@
 // grammar.c: the tree-sitter grammars behind grammar.h.
-// A tree may be as deep as its text is long, so walks use a cursor, never recursion. tree-sitter allocates by itself and
-// ends the process when memory is out; MILL_GRAMMAR_BYTES_MAX bounds what one text can ask for.
+// A tree may be as deep as its text is long, so walks use a cursor, never recursion.
+//
+// tree-sitter's error recovery is far from linear: 40 KB of "a => " took the java grammar minutes. Its own operation count hardly
+// shows that, but its allocations do: whatever it tries, it builds nodes and stacks for it. So work is counted in the allocator
+// and looked at in the parser's progress callback. The count is a function of text and grammar alone, because each text gets a
+// new parser: an old one keeps pools whose contents depend on the texts before.
 #include "core/grammar.h"
 
 #include <stdlib.h>
@@ -8,6 +12,7 @@
 
 #ifdef MILL_HAVE_TREE_SITTER
 
+#include <pthread.h>
 #include <tree_sitter/api.h>
 
 #define GRAMMAR_MAP(X)                                                                             \
@@ -42,14 +47,13 @@ static const struct grammar {
 enum { GRAMMAR_COUNT = sizeof grammars / sizeof grammars[0] };
 
 struct mill_grammar {
-    TSParser *parser;
     TSTree *tree;
     uint64_t bytes; // of the latest text
-    uint64_t steps;
+    uint64_t work;  // of the latest parse
     uint8_t *is_block[GRAMMAR_COUNT]; // by symbol of the grammar; made when first needed
     int current;                      // grammar of the tree
     const uint8_t *text;              // borrowed
-    uint64_t steps_max;
+    uint64_t work_max;
     mill_grammar_span *blocks;
     size_t block_count, block_capacity;
 };
@@ -75,17 +79,46 @@ const char *mill_grammar_description(void)
 }
 #undef GRAMMAR_NAME
 
+// ---- counting work ---------------------------------------------------------------------------------------------------------
+
+static _Thread_local uint64_t work_done; // of the parse that this thread does
+
+static void *counted(void *pointer, size_t bytes)
+{
+    work_done += 1 + bytes / 256;
+    MILL_ASSERT(pointer != NULL); // tree-sitter cannot report it
+    return pointer;
+}
+
+static void *count_malloc(size_t bytes)
+{
+    return counted(malloc(bytes > 0 ? bytes : 1), bytes);
+}
+
+static void *count_calloc(size_t count, size_t size)
+{
+    return counted(calloc(count > 0 ? count : 1, size > 0 ? size : 1), count * size);
+}
+
+static void *count_realloc(void *pointer, size_t bytes)
+{
+    return counted(realloc(pointer, bytes > 0 ? bytes : 1), bytes);
+}
+
+static void count_allocations(void)
+{
+    ts_set_allocator(count_malloc, count_calloc, count_realloc, free);
+}
+
 mill_status mill_grammar_open(mill_grammar **out, mill_error *err)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     *out = NULL;
+    if (pthread_once(&once, count_allocations) != 0)
+        return mill_fail(err, MILL_RESOURCE, "cannot set up the parser");
     mill_grammar *self = mill_alloc_zero(1, sizeof *self);
     if (self == NULL)
         return mill_fail_nomem(err, "opening a parser");
-    self->parser = ts_parser_new();
-    if (self->parser == NULL) {
-        mill_free(self);
-        return mill_fail_nomem(err, "opening a parser");
-    }
     *out = self;
     return MILL_OK;
 }
@@ -103,7 +136,6 @@ void mill_grammar_close(mill_grammar *self)
     if (self == NULL)
         return;
     drop_tree(self);
-    ts_parser_delete(self->parser);
     for (int i = 0; i < GRAMMAR_COUNT; i++)
         mill_free(self->is_block[i]);
     mill_free(self->blocks);
@@ -120,25 +152,28 @@ static const char *read_text(void *payload, uint32_t at, TSPoint point, uint32_t
     return *bytes_read > 0 ? (const char *)self->text + at : "";
 }
 
-// Called by the parser after every 100 operations; true stops it.
-static bool count_step(TSParseState *state)
+// Called by the parser now and then; true stops it.
+static bool out_of_work(TSParseState *state)
 {
-    mill_grammar *self = state->payload;
-    self->steps++;
-    return self->steps > self->steps_max;
+    const mill_grammar *self = state->payload;
+    return work_done > self->work_max;
 }
 
 // The tree of text in one grammar; NULL: gave up.
 static mill_status parse_as(mill_grammar *self, int grammar, TSTree **out, mill_error *err)
 {
     *out = NULL;
-    // Also forgets what a stopped parse left behind.
-    if (!ts_parser_set_language(self->parser, grammars[grammar].language()))
+    work_done = 0;
+    TSParser *parser = ts_parser_new();
+    if (!ts_parser_set_language(parser, grammars[grammar].language())) {
+        ts_parser_delete(parser);
         return mill_fail(err, MILL_INTERNAL, "the %s grammar does not fit tree-sitter " MILL_TREE_SITTER_VERSION, grammars[grammar].name);
+    }
     const TSInput input = {.payload = self, .read = read_text, .encoding = TSInputEncodingUTF8};
-    const TSParseOptions options = {.payload = self, .progress_callback = count_step};
-    *out = ts_parser_parse_with_options(self->parser, NULL, input, options);
-    ts_parser_reset(self->parser);
+    const TSParseOptions options = {.payload = self, .progress_callback = out_of_work};
+    *out = ts_parser_parse_with_options(parser, NULL, input, options);
+    self->work = work_done;
+    ts_parser_delete(parser);
     return MILL_OK;
 }
 
@@ -171,12 +206,28 @@ static uint64_t tree_error_bytes(const TSTree *tree, uint64_t bytes)
     return sum < bytes ? sum : bytes;
 }
 
+// Names that stand for two grammars: <T>x is a cast in typescript and a tag in tsx; a .h file may be C++. The other one is tried
+// when more than permille of the text is in error.
+static const struct dialect {
+    const char *name, *other;
+    uint64_t permille;
+} dialects[] = {{"typescript", "tsx", 0}, {"c", "cpp", 10}};
+
+static const struct dialect *find_dialect(const char *language)
+{
+    for (size_t i = 0; i < sizeof dialects / sizeof dialects[0]; i++) {
+        if (strcmp(dialects[i].name, language) == 0)
+            return &dialects[i];
+    }
+    return NULL;
+}
+
 mill_status mill_grammar_parse(mill_grammar *self, const char *language, const uint8_t *text, uint64_t bytes,
-                               uint64_t steps_max, mill_grammar_outcome *out, mill_error *err)
+                               uint64_t work_max, mill_grammar_outcome *out, mill_error *err)
 {
     drop_tree(self);
-    self->steps = 0;
-    self->steps_max = steps_max;
+    self->work = 0;
+    self->work_max = work_max;
     const int first = grammar_index(language);
     *out = first < 0 ? MILL_GRAMMAR_NONE : MILL_GRAMMAR_GAVE_UP;
     if (first < 0 || bytes > MILL_GRAMMAR_BYTES_MAX)
@@ -188,15 +239,15 @@ mill_status mill_grammar_parse(mill_grammar *self, const char *language, const u
     if (self->tree == NULL)
         return MILL_OK;
     *out = MILL_GRAMMAR_PARSED;
-    if (strcmp(language, "typescript") != 0 || !ts_node_has_error(ts_tree_root_node(self->tree)))
+    const struct dialect *dialect = find_dialect(language);
+    const uint64_t errors = dialect == NULL ? 0 : tree_error_bytes(self->tree, bytes);
+    if (errors == 0 || errors * 1000 <= dialect->permille * bytes)
         return MILL_OK;
 
-    // The dialect is not in the name: <T>x is a cast in one grammar and a tag in the other.
-    const int second = grammar_index("tsx");
+    const int second = grammar_index(dialect->other);
     TSTree *other = NULL;
-    self->steps = 0;
     MILL_TRY(parse_as(self, second, &other, err));
-    if (other != NULL && tree_error_bytes(other, bytes) < tree_error_bytes(self->tree, bytes)) {
+    if (other != NULL && tree_error_bytes(other, bytes) < errors) {
         TSTree *worse = self->tree;
         self->tree = other;
         self->current = second;
@@ -212,9 +263,9 @@ uint64_t mill_grammar_error_bytes(const mill_grammar *self)
     return self->tree == NULL ? 0 : tree_error_bytes(self->tree, self->bytes);
 }
 
-uint64_t mill_grammar_steps_taken(const mill_grammar *self)
+uint64_t mill_grammar_work(const mill_grammar *self)
 {
-    return self->steps;
+    return self->work;
 }
 
 // ---- blocks ------------------------------------------------------------------------------------------------------------------
@@ -390,10 +441,10 @@ void mill_grammar_close(mill_grammar *grammar)
     mill_free(grammar);
 }
 
-mill_status mill_grammar_parse(mill_grammar *grammar, const char *language, const uint8_t *text, uint64_t bytes, uint64_t steps_max,
+mill_status mill_grammar_parse(mill_grammar *grammar, const char *language, const uint8_t *text, uint64_t bytes, uint64_t work_max,
                                mill_grammar_outcome *out, mill_error *err)
 {
-    (void)grammar, (void)language, (void)text, (void)bytes, (void)steps_max, (void)err;
+    (void)grammar, (void)language, (void)text, (void)bytes, (void)work_max, (void)err;
     *out = MILL_GRAMMAR_NONE;
     return MILL_OK;
 }
@@ -404,7 +455,7 @@ uint64_t mill_grammar_error_bytes(const mill_grammar *grammar)
     return 0;
 }
 
-uint64_t mill_grammar_steps_taken(const mill_grammar *grammar)
+uint64_t mill_grammar_work(const mill_grammar *grammar)
 {
     (void)grammar;
     return 0;

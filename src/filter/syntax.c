@@ -1,5 +1,5 @@
-// syntax.c: the verdict behind syntax.h. A parse that takes too long is stopped after a number of parser operations that grows
-// with the text (mill_grammar_steps), so that the verdict does not depend on the machine. Only an interpreter that does not
+// syntax.c: the verdict behind syntax.h. A parse that takes too long is stopped after an amount of work that grows with the text
+// (mill_grammar_work_max), so that the verdict does not depend on the machine. Only an interpreter that does not
 // answer is given up by the clock, after a time that no text is known to need.
 #include "filter/syntax.h"
 
@@ -86,7 +86,7 @@ static mill_status check_grammar(mill_syntax *self, mill_language_id language, c
         return MILL_OK;
     mill_grammar_outcome outcome;
     MILL_TRY(mill_grammar_parse(self->grammar, mill_language_get(self->languages, language)->name, text, bytes,
-                                mill_grammar_steps(bytes), &outcome, err));
+                                mill_grammar_work_max(bytes), &outcome, err));
     if (outcome != MILL_GRAMMAR_PARSED)
         return MILL_OK;
     out->judged = true;

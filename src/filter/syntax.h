@@ -16,7 +16,7 @@ typedef struct mill_syntax_options {
     } limits[48];
     size_t limit_count;
     uint64_t timeout_ms; // cpython: no verdict (pass, counted) for a text whose answer takes longer; 0 = 60000. tree-sitter is
-                         // bounded by parser operations instead (core/grammar.h), so that no clock decides
+                         // bounded by counted work instead (core/grammar.h), so that no clock decides
     const char *python;  // cpython: interpreter, NULL = "python3"
 } mill_syntax_options;
 
