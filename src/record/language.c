@@ -1,4 +1,5 @@
-// language.c: names, aliases, file names and extensions of languages, looked up by hash; names met in the data are added.
+// language.c: names, aliases, file names and extensions of languages, looked up by hash; names met in the
+// data are added.
 #include "record/language.h"
 
 #include <pthread.h>
@@ -10,7 +11,7 @@
 #include "record/language_table.h"
 
 enum {
-    NAMES_MAX = 4096,      // canonical names, the built-in ones included
+    NAMES_MAX = 4096, // canonical names, the built-in ones included
     NAME_BYTES_MAX = 32,
     SUFFIX_BYTES_MAX = 24, // no known extension is longer; bounds the work on a path of dots
     NAME_SLOTS = 16384,    // names + aliases stay below half of it
@@ -74,8 +75,8 @@ mill_status mill_language_table_create(mill_language_table **out, mill_error *er
 {
     *out = NULL;
     mill_language_table *table = mill_alloc_zero(1, sizeof *table);
-    if (table == NULL || !map_create(&table->names, NAME_SLOTS) || !map_create(&table->extensions, FILE_SLOTS) ||
-        !map_create(&table->filenames, FILE_SLOTS)) {
+    if (table == NULL || !map_create(&table->names, NAME_SLOTS) ||
+        !map_create(&table->extensions, FILE_SLOTS) || !map_create(&table->filenames, FILE_SLOTS)) {
         if (table != NULL) {
             mill_free(table->names.slots);
             mill_free(table->extensions.slots);
@@ -118,8 +119,9 @@ static bool is_blank(char c)
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-// Trims, lowers, and turns runs of blanks into one '-'. Returns the length, or 0 if the result is no well-formed name. The
-// pattern keeps names fit for file names and special tokens, so no "..", no slash, no control byte.
+// Trims, lowers, and turns runs of blanks into one '-'. Returns the length, or 0 if the result is no
+// well-formed name. The pattern keeps names fit for file names and special tokens, so no "..", no slash, no
+// control byte.
 static size_t normalise(const char *name, size_t bytes, char out[NAME_BYTES_MAX])
 {
     while (bytes != 0 && is_blank(name[bytes - 1]))
@@ -157,8 +159,8 @@ static bool is_well_formed(const char *name, size_t bytes)
     return bytes != 0;
 }
 
-// Adds a neutral entry; the caller holds the lock for writing. Out of memory counts as "other": it would be the same loss of
-// a name as a full table, and must not fail a record.
+// Adds a neutral entry; the caller holds the lock for writing. Out of memory counts as "other": it would be
+// the same loss of a name as a full table, and must not fail a record.
 static mill_language_id add_name(mill_language_table *table, slot *at, const char *name, size_t bytes)
 {
     if (table->count == NAMES_MAX)
@@ -223,7 +225,8 @@ mill_language_id mill_language_from_path(const mill_language_table *table, const
     if (length == 0)
         return MILL_LANGUAGE_OTHER;
     int id = find_exact(&table->filenames, name, length);
-    size_t from = length > SUFFIX_BYTES_MAX + 1 ? length - SUFFIX_BYTES_MAX - 1 : 1; // a leading dot hides, it starts no extension
+    size_t from = length > SUFFIX_BYTES_MAX + 1 ? length - SUFFIX_BYTES_MAX - 1
+                                                : 1; // a leading dot hides, it starts no extension
     for (size_t i = from; id < 0 && i + 1 < length; i++)
         if (name[i] == '.')
             id = find_extension(&table->extensions, name + i + 1, length - i - 1);
@@ -234,7 +237,8 @@ const mill_language *mill_language_get(const mill_language_table *table, mill_la
 {
     if (id < mill_language_builtin_count) // never change, so they need no lock
         return &mill_language_builtin[id];
-    pthread_rwlock_t *lock = (pthread_rwlock_t *)(uintptr_t)&table->lock; // const for the caller: nothing he sees changes
+    pthread_rwlock_t *lock =
+        (pthread_rwlock_t *)(uintptr_t)&table->lock; // const for the caller: nothing he sees changes
     MILL_ASSERT(pthread_rwlock_rdlock(lock) == 0);
     MILL_ASSERT(id < table->count);
     const mill_language *language = table->languages[id];

@@ -17,8 +17,8 @@ const char *mill_quarantine_name(mill_quarantine_reason reason)
     return (size_t)reason < MILL_QUARANTINE_COUNT ? names[reason] : "unknown";
 }
 
-// What was seen goes to terminals and reports: controls and bytes that are not UTF-8 become \xNN, and the cut at the end
-// leaves whole characters.
+// What was seen goes to terminals and reports: controls and bytes that are not UTF-8 become \xNN, and the cut
+// at the end leaves whole characters.
 static void escape_detail(const char *text, char *out, size_t room)
 {
     static const char hex[] = "0123456789abcdef";
@@ -42,8 +42,8 @@ static void escape_detail(const char *text, char *out, size_t room)
     out[used] = '\0';
 }
 
-mill_status mill_quarantine_add(mill_quarantine *list, const mill_quarantined *row, const char *path, mill_error *err,
-                                const char *format, ...)
+mill_status mill_quarantine_add(mill_quarantine *list, const mill_quarantined *row, const char *path,
+                                mill_error *err, const char *format, ...)
 {
     MILL_TRY(MILL_GROW(list->rows, list->capacity, list->count + 1, err));
     mill_quarantined *added = &list->rows[list->count];

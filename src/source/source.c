@@ -36,8 +36,8 @@ static mill_status copy_options(mill_source *source, const mill_source_options *
 }
 
 mill_status mill_source_open(const mill_fs *fs, const char *const *arguments, size_t count,
-                             const mill_source_options *options, mill_language_table *languages, mill_source **out,
-                             mill_error *err)
+                             const mill_source_options *options, mill_language_table *languages,
+                             mill_source **out, mill_error *err)
 {
     *out = NULL;
     mill_source *source = mill_alloc_zero(1, sizeof *source);
@@ -184,8 +184,8 @@ static int compare_rows(const void *a, const void *b)
     return (left->record > right->record) - (left->record < right->record);
 }
 
-mill_status mill_source_parse(mill_parser *parser, const mill_block *block, mill_batch *batch, mill_quarantine *quarantine,
-                              mill_parse_counts *counts, mill_error *err)
+mill_status mill_source_parse(mill_parser *parser, const mill_block *block, mill_batch *batch,
+                              mill_quarantine *quarantine, mill_parse_counts *counts, mill_error *err)
 {
     const mill_source *source = parser->source;
     size_t first_row = quarantine->count;
@@ -204,6 +204,7 @@ mill_status mill_source_parse(mill_parser *parser, const mill_block *block, mill
         MILL_TRY(mill_quarantine_add(quarantine, row, row->path, err, "%s", row->detail));
     }
     if (quarantine->count > first_row) // no two rows have the same input and record
-        qsort(quarantine->rows + first_row, quarantine->count - first_row, sizeof *quarantine->rows, compare_rows);
+        qsort(quarantine->rows + first_row, quarantine->count - first_row, sizeof *quarantine->rows,
+              compare_rows);
     return MILL_OK;
 }

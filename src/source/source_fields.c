@@ -3,18 +3,23 @@
 
 #include "source/source_internal.h"
 
-const char *const mill_field_names[MILL_FIELD_COUNT] = {"content", "language", "repo", "path", "stars", "licence"};
+const char *const mill_field_names[MILL_FIELD_COUNT] = {"content", "language", "repo",
+                                                        "path",    "stars",    "licence"};
 
 enum { GUIDE = 1, STACK = 2, GITHUB_CODE = 4, STARCODER = 8, BIGQUERY = 16, EVERY = 31 };
 
 static const struct {
     const char *name;
     uint32_t bit;
-} presets[] = {{"auto", EVERY},           {"guide", GUIDE},           {"the-stack", STACK},
-               {"github-code", GITHUB_CODE}, {"starcoderdata", STARCODER}, {"bigquery", BIGQUERY}};
+} presets[] = {{"auto", EVERY},
+               {"guide", GUIDE},
+               {"the-stack", STACK},
+               {"github-code", GITHUB_CODE},
+               {"starcoderdata", STARCODER},
+               {"bigquery", BIGQUERY}};
 
-// For each field in the order in which columns are asked. repository_name is what the guide's collector reads; the detected_
-// and star_events_ columns are those of The Stack v2.
+// For each field in the order in which columns are asked. repository_name is what the guide's collector
+// reads; the detected_ and star_events_ columns are those of The Stack v2.
 static const struct {
     const char *name;
     uint8_t field;
@@ -50,21 +55,24 @@ mill_status mill_columns_resolve(const mill_source_options *options, mill_column
         if (strcmp(preset, presets[i].name) == 0)
             bit = presets[i].bit;
     if (bit == 0)
-        return mill_fail(err, MILL_USAGE,
-                         "unknown field preset \"%s\": use auto, guide, the-stack, github-code, starcoderdata or bigquery",
-                         preset);
+        return mill_fail(
+            err, MILL_USAGE,
+            "unknown field preset \"%s\": use auto, guide, the-stack, github-code, starcoderdata or bigquery",
+            preset);
     map->count = 0;
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         bool overruled = known[i].field < MILL_FIELD_COUNT && options->field[known[i].field] != NULL;
         if ((known[i].presets & bit) != 0 && !overruled)
-            map->columns[map->count++] = (mill_column){known[i].name, (uint32_t)strlen(known[i].name), known[i].field};
+            map->columns[map->count++] =
+                (mill_column){known[i].name, (uint32_t)strlen(known[i].name), known[i].field};
     }
     for (uint8_t field = 0; field < MILL_FIELD_COUNT; field++) {
         const char *name = options->field[field];
         if (name == NULL)
             continue;
         if (*name == '\0' || strlen(name) > 1024)
-            return mill_fail(err, MILL_USAGE, "the column name for %s is empty or too long", mill_field_names[field]);
+            return mill_fail(err, MILL_USAGE, "the column name for %s is empty or too long",
+                             mill_field_names[field]);
         map->columns[map->count++] = (mill_column){name, (uint32_t)strlen(name), field};
     }
     return MILL_OK;
@@ -102,7 +110,8 @@ static int64_t stars_from_text(const char *text, size_t bytes)
     int64_t value = 0;
     bool full = false;
     for (; i < bytes && text[i] >= '0' && text[i] <= '9'; i++)
-        full = full || __builtin_mul_overflow(value, 10, &value) || __builtin_add_overflow(value, text[i] - '0', &value);
+        full = full || __builtin_mul_overflow(value, 10, &value) ||
+               __builtin_add_overflow(value, text[i] - '0', &value);
     bool good = i > first;
     if (i < bytes && text[i] == '.')
         for (i++; i < bytes && text[i] == '0'; i++)
@@ -122,7 +131,8 @@ int64_t mill_stars_value(yyjson_val *value)
         double stars = yyjson_get_real(value);
         if (!(stars >= 0.0)) // not a number, too
             return MILL_STARS_MISSING;
-        return stars < 0x1p63 ? (int64_t)stars : (stars <= 0x1.fffffffffffffp1023 ? INT64_MAX : MILL_STARS_MISSING);
+        return stars < 0x1p63 ? (int64_t)stars
+                              : (stars <= 0x1.fffffffffffffp1023 ? INT64_MAX : MILL_STARS_MISSING);
     }
     if (yyjson_is_raw(value)) // a number that fits no machine word
         return stars_from_text(yyjson_get_raw(value), yyjson_get_len(value));
@@ -200,7 +210,8 @@ mill_metadata_head mill_metadata_head_find(const uint8_t *text, size_t bytes)
         at += skip;
         found++;
     }
-    if (found == 0 || at >= bytes || text[at] != '\n') // <filename>x</filename> is content of an XML file, not a head
+    if (found == 0 || at >= bytes ||
+        text[at] != '\n') // <filename>x</filename> is content of an XML file, not a head
         return (mill_metadata_head){0};
     head.bytes = at + 1;
     return head;

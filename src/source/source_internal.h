@@ -27,14 +27,16 @@ typedef struct mill_column_map { // columns of one field stand in the order in w
     uint32_t count;
 } mill_column_map;
 
-mill_status mill_columns_resolve(const mill_source_options *options, mill_column_map *map, mill_error *err) MILL_MUST_CHECK;
-// The values of an object by field, NULL where no column of the field is there (a null counts as absent). The last of
-// duplicate keys wins, as in Python's json.
+mill_status mill_columns_resolve(const mill_source_options *options, mill_column_map *map,
+                                 mill_error *err) MILL_MUST_CHECK;
+// The values of an object by field, NULL where no column of the field is there (a null counts as absent). The
+// last of duplicate keys wins, as in Python's json.
 void mill_columns_pick(const mill_column_map *map, yyjson_val *object, yyjson_val *fields[MILL_FIELDS_ALL]);
-// Stars as data spells them: 2, 2.0, "2", "2.0". MILL_STARS_MISSING for anything else; more than INT64_MAX is INT64_MAX.
+// Stars as data spells them: 2, 2.0, "2", "2.0". MILL_STARS_MISSING for anything else; more than INT64_MAX is
+// INT64_MAX.
 int64_t mill_stars_value(yyjson_val *value);
-// A licence as text: a string, a list of strings or of {"item": string}, or such a list under "list"; joined by ','. False if
-// it has another shape. out is cleared first.
+// A licence as text: a string, a list of strings or of {"item": string}, or such a list under "list"; joined
+// by ','. False if it has another shape. out is cleared first.
 mill_status mill_licence_value(yyjson_val *value, mill_buf *out, bool *good, mill_error *err) MILL_MUST_CHECK;
 
 typedef struct mill_metadata_head { // what a StarCoderData head tells; empty parts have bytes 0
@@ -70,9 +72,11 @@ static inline const char *mill_tree_path(const mill_tree *tree, size_t i)
     return (const char *)tree->names.data + tree->files[i].path;
 }
 
-mill_status mill_source_resolve(mill_source *source, const char *const *arguments, size_t count, mill_error *err) MILL_MUST_CHECK;
+mill_status mill_source_resolve(mill_source *source, const char *const *arguments, size_t count,
+                                mill_error *err) MILL_MUST_CHECK;
 void mill_tree_free(mill_tree *tree); // NULL is fine
-// owner/name of the remote "origin" in a git configuration, without host and credentials; "" if there is none.
+// owner/name of the remote "origin" in a git configuration, without host and credentials; "" if there is
+// none.
 mill_status mill_git_origin(const char *config, size_t bytes, mill_buf *out, mill_error *err) MILL_MUST_CHECK;
 
 // ---- the source itself
@@ -87,13 +91,13 @@ struct mill_source {
     size_t count, capacity;
     // the reader
     uint64_t unit;
-    size_t current;         // input that is read next
+    size_t current; // input that is read next
     bool is_open;
     uint32_t block_records; // in the block being filled
     // of a JSONL input
     mill_stream *stream;
-    mill_buf tail;          // read, but not yet in a block
-    uint64_t line, offset;  // number and place of the first line of tail
+    mill_buf tail;         // read, but not yet in a block
+    uint64_t line, offset; // number and place of the first line of tail
     bool has_bom, stream_ended;
     // of a tree
     size_t next_file;
@@ -104,28 +108,32 @@ struct mill_parser {
     const mill_source *source;
     uint8_t *pool; // yyjson's memory
     size_t pool_bytes;
-    mill_buf line;    // a line with its lone surrogates replaced
+    mill_buf line; // a line with its lone surrogates replaced
     mill_buf licence;
-    mill_buf path;    // a tree path with bad bytes replaced
+    mill_buf path; // a tree path with bad bytes replaced
 };
 
-mill_status mill_block_add_piece(mill_block *block, const mill_block_piece *piece, mill_error *err) MILL_MUST_CHECK;
+mill_status mill_block_add_piece(mill_block *block, const mill_block_piece *piece,
+                                 mill_error *err) MILL_MUST_CHECK;
 
-// Lines (source_lines.c) and their JSON (source_jsonl.c). fill: *ended when the input has nothing more; otherwise the block is full.
+// Lines (source_lines.c) and their JSON (source_jsonl.c). fill: *ended when the input has nothing more;
+// otherwise the block is full.
 mill_status mill_lines_open(mill_source *source, mill_source_entry *entry, mill_error *err) MILL_MUST_CHECK;
-mill_status mill_lines_fill(mill_source *source, mill_source_entry *entry, mill_block *block, bool *ended, mill_error *err)
-    MILL_MUST_CHECK;
+mill_status mill_lines_fill(mill_source *source, mill_source_entry *entry, mill_block *block, bool *ended,
+                            mill_error *err) MILL_MUST_CHECK;
 mill_status mill_lines_close(mill_source *source, mill_source_entry *entry, mill_error *err) MILL_MUST_CHECK;
-mill_status mill_lines_parse(mill_parser *parser, const mill_block *block, const mill_block_piece *piece, mill_batch *batch,
-                             mill_quarantine *quarantine, mill_parse_counts *counts, mill_error *err) MILL_MUST_CHECK;
+mill_status mill_lines_parse(mill_parser *parser, const mill_block *block, const mill_block_piece *piece,
+                             mill_batch *batch, mill_quarantine *quarantine, mill_parse_counts *counts,
+                             mill_error *err) MILL_MUST_CHECK;
 
 // Trees (source_tree.c).
 mill_status mill_tree_open(mill_source *source, mill_source_entry *entry, mill_error *err) MILL_MUST_CHECK;
-mill_status mill_tree_fill(mill_source *source, mill_source_entry *entry, mill_block *block, bool *ended, mill_error *err)
-    MILL_MUST_CHECK;
+mill_status mill_tree_fill(mill_source *source, mill_source_entry *entry, mill_block *block, bool *ended,
+                           mill_error *err) MILL_MUST_CHECK;
 void mill_tree_close(mill_source *source, mill_source_entry *entry);
-mill_status mill_tree_parse(mill_parser *parser, const mill_block *block, const mill_block_piece *piece, mill_batch *batch,
-                            mill_quarantine *quarantine, mill_parse_counts *counts, mill_error *err) MILL_MUST_CHECK;
+mill_status mill_tree_parse(mill_parser *parser, const mill_block *block, const mill_block_piece *piece,
+                            mill_batch *batch, mill_quarantine *quarantine, mill_parse_counts *counts,
+                            mill_error *err) MILL_MUST_CHECK;
 
 // A line of blanks is no record.
 static inline bool mill_line_is_blank(const uint8_t *line, size_t bytes)

@@ -1,7 +1,9 @@
-// source_jsonl.c: one JSON object a line -> one record. Reads what Python's json reads, and tells why where it cannot.
+// source_jsonl.c: one JSON object a line -> one record. Reads what Python's json reads, and tells why where
+// it cannot.
 //
-// The fast path is one yyjson parse. Only a line that it refuses is looked at again: for bytes that are no UTF-8, for nesting,
-// for lone surrogate escapes (valid for Python, not for yyjson), and only then it is bad JSON.
+// The fast path is one yyjson parse. Only a line that it refuses is looked at again: for bytes that are no
+// UTF-8, for nesting, for lone surrogate escapes (valid for Python, not for yyjson), and only then it is bad
+// JSON.
 #include <string.h>
 
 #include "core/utf8.h"
@@ -18,11 +20,12 @@ typedef struct line_sink { // where the records of one piece go
     mill_error *err;
 } line_sink;
 
-#define QUARANTINE(sink, why, ...)                                                                                             \
-    ((sink)->counts->read++, (sink)->counts->quarantined++, (sink)->row.reason = (why),                                        \
+#define QUARANTINE(sink, why, ...) \
+    ((sink)->counts->read++, (sink)->counts->quarantined++, (sink)->row.reason = (why), \
      mill_quarantine_add((sink)->quarantine, &(sink)->row, NULL, (sink)->err, __VA_ARGS__))
 
-// yyjson asks for a copy of the text and one value of 16 bytes for each 6 bytes of it, whatever it then needs.
+// yyjson asks for a copy of the text and one value of 16 bytes for each 6 bytes of it, whatever it then
+// needs.
 static size_t pool_bytes_for(uint64_t line_bytes)
 {
     return (size_t)(line_bytes + (line_bytes / 6 + 64) * 16 + 4096);
@@ -43,9 +46,10 @@ static mill_status ensure_pool(mill_parser *parser, size_t bytes, mill_error *er
     return MILL_OK;
 }
 
-// *doc stays valid until the parser's next line; it needs no free, its memory is the pool. NULL with *why otherwise.
-static mill_status parse_json(mill_parser *parser, const uint8_t *text, size_t bytes, yyjson_doc **doc, yyjson_read_err *why,
-                              mill_error *err)
+// *doc stays valid until the parser's next line; it needs no free, its memory is the pool. NULL with *why
+// otherwise.
+static mill_status parse_json(mill_parser *parser, const uint8_t *text, size_t bytes, yyjson_doc **doc,
+                              yyjson_read_err *why, mill_error *err)
 {
     const yyjson_read_flag flags = YYJSON_READ_ALLOW_INF_AND_NAN | YYJSON_READ_BIGNUM_AS_RAW;
     char *in = (char *)(uintptr_t)text; // only read: YYJSON_READ_INSITU is not set
@@ -57,7 +61,8 @@ static mill_status parse_json(mill_parser *parser, const uint8_t *text, size_t b
         *doc = yyjson_read_opts(in, bytes, flags, &alc, why);
         if (*doc != NULL || why->code != YYJSON_READ_ERROR_MEMORY_ALLOCATION || round == 1)
             return MILL_OK;
-        // Many small values: once more with all that yyjson could ask for, up to what the longest record may take.
+        // Many small values: once more with all that yyjson could ask for, up to what the longest record may
+        // take.
         size_t most = pool_bytes_for(parser->source->options.record_bytes_max);
         need = yyjson_read_max_memory_usage(bytes, flags);
         need = need > most ? most : need;
@@ -66,7 +71,8 @@ static mill_status parse_json(mill_parser *parser, const uint8_t *text, size_t b
     }
 }
 
-// True if arrays and objects are nested deeper than DEPTH_MAX. Any bytes may come; brackets in strings do not count.
+// True if arrays and objects are nested deeper than DEPTH_MAX. Any bytes may come; brackets in strings do not
+// count.
 static bool is_too_deep(const uint8_t *text, size_t bytes)
 {
     int64_t depth = 0;
@@ -108,7 +114,8 @@ static int32_t escape_value(const uint8_t *text, size_t bytes)
     return value;
 }
 
-// Writes \ufffd over each surrogate escape that is no half of a pair; returns how many. The text keeps its length.
+// Writes \ufffd over each surrogate escape that is no half of a pair; returns how many. The text keeps its
+// length.
 static uint64_t replace_surrogates(uint8_t *text, size_t bytes)
 {
     uint64_t replaced = 0;
@@ -135,12 +142,14 @@ static uint64_t replace_surrogates(uint8_t *text, size_t bytes)
 }
 
 // A line that yyjson refused. *doc is set if it can be read after all.
-static mill_status parse_again(line_sink *sink, const uint8_t *text, size_t bytes, yyjson_read_err why, yyjson_doc **doc)
+static mill_status parse_again(line_sink *sink, const uint8_t *text, size_t bytes, yyjson_read_err why,
+                               yyjson_doc **doc)
 {
     mill_parser *parser = sink->parser;
     size_t bad = 0;
     if (!mill_utf8_valid(text, bytes, &bad))
-        return QUARANTINE(sink, MILL_QUARANTINE_BAD_UTF8, "byte 0x%02x at byte %zu of the line", text[bad], bad);
+        return QUARANTINE(sink, MILL_QUARANTINE_BAD_UTF8, "byte 0x%02x at byte %zu of the line", text[bad],
+                          bad);
     if (is_too_deep(text, bytes))
         return QUARANTINE(sink, MILL_QUARANTINE_TOO_DEEP, "nested deeper than %d", DEPTH_MAX);
     uint64_t replaced = 0;
@@ -156,11 +165,13 @@ static mill_status parse_again(line_sink *sink, const uint8_t *text, size_t byte
     const mill_source *source = parser->source;
     if (source->options.bad_unicode == MILL_UNICODE_ERROR)
         return mill_fail(sink->err, MILL_INPUT,
-                         "%s: record %llu holds a lone surrogate escape; repair it, or have such escapes replaced or dropped",
+                         "%s: record %llu holds a lone surrogate escape; repair it, or have such escapes "
+                         "replaced or dropped",
                          source->entries[sink->row.input].name, (unsigned long long)sink->row.record);
     if (source->options.bad_unicode == MILL_UNICODE_DROP) {
         *doc = NULL;
-        return QUARANTINE(sink, MILL_QUARANTINE_LONE_SURROGATE, "%llu lone surrogate escapes", (unsigned long long)replaced);
+        return QUARANTINE(sink, MILL_QUARANTINE_LONE_SURROGATE, "%llu lone surrogate escapes",
+                          (unsigned long long)replaced);
     }
     sink->counts->replaced_surrogates += replaced;
     return MILL_OK;
@@ -180,8 +191,8 @@ static bool string_field(yyjson_val *value, const char **text, uint32_t *bytes)
     return true;
 }
 
-static mill_language_id record_language(const mill_source *source, const mill_record *record, const char *name, uint32_t bytes,
-                                        yyjson_val *ext)
+static mill_language_id record_language(const mill_source *source, const mill_record *record,
+                                        const char *name, uint32_t bytes, yyjson_val *ext)
 {
     if (bytes != 0)
         return mill_language_intern(source->languages, name, bytes);
@@ -239,9 +250,12 @@ static mill_status append_object(line_sink *sink, yyjson_val *root)
     if (content == NULL)
         return QUARANTINE(sink, MILL_QUARANTINE_NO_CONTENT, "no column that holds content");
     if (!yyjson_is_str(content))
-        return QUARANTINE(sink, MILL_QUARANTINE_CONTENT_TYPE, "content is of type %s", yyjson_get_type_desc(content));
-    mill_record record = {.text = (const uint8_t *)yyjson_get_str(content), .text_bytes = yyjson_get_len(content),
-                          .input = sink->row.input, .record = sink->row.record};
+        return QUARANTINE(sink, MILL_QUARANTINE_CONTENT_TYPE, "content is of type %s",
+                          yyjson_get_type_desc(content));
+    mill_record record = {.text = (const uint8_t *)yyjson_get_str(content),
+                          .text_bytes = yyjson_get_len(content),
+                          .input = sink->row.input,
+                          .record = sink->row.record};
     const char *language;
     uint32_t language_bytes;
     bool licence_good = true;
@@ -258,7 +272,8 @@ static mill_status append_object(line_sink *sink, yyjson_val *root)
     if (wrong != MILL_FIELD_COUNT)
         return QUARANTINE(sink, MILL_QUARANTINE_FIELD_TYPE, "%s is of type %s", mill_field_names[wrong],
                           yyjson_get_type_desc(fields[wrong]));
-    record.stars = fields[MILL_FIELD_STARS] != NULL ? mill_stars_value(fields[MILL_FIELD_STARS]) : MILL_STARS_MISSING;
+    record.stars =
+        fields[MILL_FIELD_STARS] != NULL ? mill_stars_value(fields[MILL_FIELD_STARS]) : MILL_STARS_MISSING;
     if (source->options.strip_metadata_head)
         strip_head(sink, &record);
     record.language = record_language(source, &record, language, language_bytes, fields[MILL_FIELD_EXT]);
@@ -288,14 +303,17 @@ static mill_status parse_line(line_sink *sink, const uint8_t *text, size_t bytes
         return QUARANTINE(sink, MILL_QUARANTINE_TOO_DEEP, "nested deeper than %d", DEPTH_MAX);
     yyjson_val *root = yyjson_doc_get_root(doc);
     if (!yyjson_is_obj(root))
-        return QUARANTINE(sink, MILL_QUARANTINE_NOT_OBJECT, "the line is of type %s", yyjson_get_type_desc(root));
+        return QUARANTINE(sink, MILL_QUARANTINE_NOT_OBJECT, "the line is of type %s",
+                          yyjson_get_type_desc(root));
     return append_object(sink, root);
 }
 
-mill_status mill_lines_parse(mill_parser *parser, const mill_block *block, const mill_block_piece *piece, mill_batch *batch,
-                             mill_quarantine *quarantine, mill_parse_counts *counts, mill_error *err)
+mill_status mill_lines_parse(mill_parser *parser, const mill_block *block, const mill_block_piece *piece,
+                             mill_batch *batch, mill_quarantine *quarantine, mill_parse_counts *counts,
+                             mill_error *err)
 {
-    line_sink sink = {.parser = parser, .batch = batch, .quarantine = quarantine, .counts = counts, .err = err};
+    line_sink sink = {
+        .parser = parser, .batch = batch, .quarantine = quarantine, .counts = counts, .err = err};
     if (piece->bytes == 0) { // how the reader tells of a byte order mark
         counts->stripped_bom++;
         return MILL_OK;
@@ -305,7 +323,8 @@ mill_status mill_lines_parse(mill_parser *parser, const mill_block *block, const
     for (size_t at = 0; at < piece->bytes; number++) {
         const uint8_t *newline = memchr(text + at, '\n', piece->bytes - at);
         size_t bytes = newline != NULL ? (size_t)(newline - text) - at : piece->bytes - at;
-        sink.row = (mill_quarantined){.input = piece->input, .record = number, .offset = piece->offset + at, .length = bytes};
+        sink.row = (mill_quarantined){
+            .input = piece->input, .record = number, .offset = piece->offset + at, .length = bytes};
         MILL_TRY(parse_line(&sink, text + at, bytes));
         at += bytes + (newline != NULL);
     }

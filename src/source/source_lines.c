@@ -1,9 +1,9 @@
-// source_lines.c: cutting a decompressed stream into blocks of whole lines. Serial, so it does as little as it can: read into the
-// block, cut at the last '\n', keep the rest for the next block, count lines.
+// source_lines.c: cutting a decompressed stream into blocks of whole lines. Serial, so it does as little as
+// it can: read into the block, cut at the last '\n', keep the rest for the next block, count lines.
 //
-// Where a block ends depends on the bytes and on block_bytes alone: reads are repeated until they are full, so how the stream
-// delivers does not show. Lines over the limit are dropped while they are read; those that happen to lie whole in a block are left
-// to the parser, which says the same of them.
+// Where a block ends depends on the bytes and on block_bytes alone: reads are repeated until they are full,
+// so how the stream delivers does not show. Lines over the limit are dropped while they are read; those that
+// happen to lie whole in a block are left to the parser, which says the same of them.
 #include <string.h>
 
 #include "source/source_internal.h"
@@ -58,9 +58,10 @@ mill_status mill_lines_close(mill_source *source, mill_source_entry *entry, mill
     return status != MILL_OK ? status : closed;
 }
 
-// Makes a piece of the lines in [begin, end) of the block, as many as the block may still hold; *taken gets their bytes.
-static mill_status take_lines(mill_source *source, mill_source_entry *entry, mill_block *block, size_t begin, size_t end,
-                              size_t *taken, mill_error *err)
+// Makes a piece of the lines in [begin, end) of the block, as many as the block may still hold; *taken gets
+// their bytes.
+static mill_status take_lines(mill_source *source, mill_source_entry *entry, mill_block *block, size_t begin,
+                              size_t end, size_t *taken, mill_error *err)
 {
     const uint8_t *data = block->bytes.data;
     uint64_t lines = 0, records = 0;
@@ -79,8 +80,11 @@ static mill_status take_lines(mill_source *source, mill_source_entry *entry, mil
     *taken = at - begin;
     if (at == begin)
         return MILL_OK;
-    mill_block_piece piece = {.input = (uint32_t)source->current, .first_record = source->line, .offset = source->offset,
-                              .begin = begin, .bytes = at - begin};
+    mill_block_piece piece = {.input = (uint32_t)source->current,
+                              .first_record = source->line,
+                              .offset = source->offset,
+                              .begin = begin,
+                              .bytes = at - begin};
     MILL_TRY(mill_block_add_piece(block, &piece, err));
     source->line += lines;
     source->offset += at - begin;
@@ -89,23 +93,27 @@ static mill_status take_lines(mill_source *source, mill_source_entry *entry, mil
     return MILL_OK;
 }
 
-static mill_status add_reader_row(mill_source *source, mill_source_entry *entry, mill_block *block, uint64_t length,
-                                  mill_quarantine_reason reason, mill_error *err)
+static mill_status add_reader_row(mill_source *source, mill_source_entry *entry, mill_block *block,
+                                  uint64_t length, mill_quarantine_reason reason, mill_error *err)
 {
-    mill_quarantined row = {.input = (uint32_t)source->current, .record = source->line, .offset = source->offset,
-                            .length = length, .reason = reason};
+    mill_quarantined row = {.input = (uint32_t)source->current,
+                            .record = source->line,
+                            .offset = source->offset,
+                            .length = length,
+                            .reason = reason};
     source->block_records++;
     entry->info.records++;
     if (reason == MILL_QUARANTINE_DAMAGED_STREAM)
-        return mill_quarantine_add(&block->quarantine, &row, NULL, err, "%s", mill_stream_damage(source->stream));
+        return mill_quarantine_add(&block->quarantine, &row, NULL, err, "%s",
+                                   mill_stream_damage(source->stream));
     return mill_quarantine_add(&block->quarantine, &row, NULL, err, "longer than %llu bytes",
                                (unsigned long long)source->options.record_bytes_max);
 }
 
-// Reads past the over-long line whose first bytes are the block's from `line` on. What was read behind it is the block's new end.
-// *lost gets its length if the stream breaks inside it.
-static mill_status skip_line(mill_source *source, mill_source_entry *entry, mill_block *block, size_t line, uint64_t *lost,
-                             mill_error *err)
+// Reads past the over-long line whose first bytes are the block's from `line` on. What was read behind it is
+// the block's new end. *lost gets its length if the stream breaks inside it.
+static mill_status skip_line(mill_source *source, mill_source_entry *entry, mill_block *block, size_t line,
+                             uint64_t *lost, mill_error *err)
 {
     uint64_t length = block->bytes.bytes - line;
     const uint8_t *newline = NULL;
@@ -143,8 +151,8 @@ static mill_status stash(mill_source *source, mill_block *block, size_t from, mi
 }
 
 // Delivers the lines in [begin, line); then, at the stream's end, what is left.
-static mill_status finish_fill(mill_source *source, mill_source_entry *entry, mill_block *block, size_t begin, size_t line,
-                               uint64_t lost, bool *ended, mill_error *err)
+static mill_status finish_fill(mill_source *source, mill_source_entry *entry, mill_block *block, size_t begin,
+                               size_t line, uint64_t lost, bool *ended, mill_error *err)
 {
     bool at_end = source->stream_ended;
     bool damaged = at_end && mill_stream_damage(source->stream) != NULL;
@@ -164,12 +172,14 @@ static mill_status finish_fill(mill_source *source, mill_source_entry *entry, mi
     return add_reader_row(source, entry, block, lost, MILL_QUARANTINE_DAMAGED_STREAM, err);
 }
 
-mill_status mill_lines_fill(mill_source *source, mill_source_entry *entry, mill_block *block, bool *ended, mill_error *err)
+mill_status mill_lines_fill(mill_source *source, mill_source_entry *entry, mill_block *block, bool *ended,
+                            mill_error *err)
 {
     size_t begin = block->bytes.bytes; // of the piece
     uint64_t block_bytes = source->options.block_bytes, lost = 0;
     if (source->has_bom) { // an empty piece tells the parser
-        mill_block_piece piece = {.input = (uint32_t)source->current, .first_record = 1, .offset = 3, .begin = begin};
+        mill_block_piece piece = {
+            .input = (uint32_t)source->current, .first_record = 1, .offset = 3, .begin = begin};
         MILL_TRY(mill_block_add_piece(block, &piece, err));
         source->has_bom = false;
     }

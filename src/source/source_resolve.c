@@ -76,8 +76,8 @@ typedef struct walk {
     bool follow_links;
     mill_tree *tree;
     uint64_t bytes, skipped;
-    mill_buf pending;       // NUL-terminated directories below the root that are not listed yet, as a stack
-    size_t *pending_at;     // where each begins
+    mill_buf pending;   // NUL-terminated directories below the root that are not listed yet, as a stack
+    size_t *pending_at; // where each begins
     size_t pending_count, pending_capacity;
 } walk;
 
@@ -88,8 +88,9 @@ static mill_status push_directory(walk *w, const char *path, mill_error *err)
     return mill_buf_append(&w->pending, path, strlen(path) + 1, err);
 }
 
-// Links: one that stays inside the tree names a file that is read anyway, one that leaves it is not wanted. So all are skipped
-// and counted, unless the user follows links; even then only links to files count, because links to directories can form loops.
+// Links: one that stays inside the tree names a file that is read anyway, one that leaves it is not wanted.
+// So all are skipped and counted, unless the user follows links; even then only links to files count, because
+// links to directories can form loops.
 static mill_status visit(walk *w, const char *path, const char *name, mill_error *err)
 {
     char *full = join(w->root, "/", path);
@@ -145,7 +146,8 @@ static mill_status list_tree(walk *w, mill_error *err)
         size_t at = w->pending_at[--w->pending_count];
         char *directory = mill_strdup((const char *)w->pending.data + at);
         w->pending.bytes = at;
-        status = directory == NULL ? mill_fail_nomem(err, "listing a directory") : list_one(w, directory, err);
+        status =
+            directory == NULL ? mill_fail_nomem(err, "listing a directory") : list_one(w, directory, err);
         mill_free(directory);
     }
     mill_buf_free(&w->pending);
@@ -184,7 +186,8 @@ static const char *find_text(const char *text, size_t bytes, const char *wanted)
     return bytes == 0 ? NULL : memmem(text, bytes, wanted, strlen(wanted));
 }
 
-// https://user:token@host/owner/name.git, git@host:owner/name.git, /srv/name.git: keeps owner/name, or name for a local path.
+// https://user:token@host/owner/name.git, git@host:owner/name.git, /srv/name.git: keeps owner/name, or name
+// for a local path.
 static mill_status append_repository(const char *url, size_t bytes, mill_buf *out, mill_error *err)
 {
     if (ends_with(url, bytes, ".git"))
@@ -234,7 +237,8 @@ mill_status mill_git_origin(const char *config, size_t bytes, mill_buf *out, mil
     return MILL_OK;
 }
 
-static mill_status find_repository(const mill_fs *fs, mill_tree *tree, const char *root, const char *name, mill_error *err)
+static mill_status find_repository(const mill_fs *fs, mill_tree *tree, const char *root, const char *name,
+                                   mill_error *err)
 {
     char *path = join(root, "/", ".git/config");
     if (path == NULL)
@@ -243,11 +247,14 @@ static mill_status find_repository(const mill_fs *fs, mill_tree *tree, const cha
     mill_status status = MILL_OK;
     // An unreadable configuration costs the name only.
     if (mill_fs_exists(fs, MILL_FS_CWD, path) &&
-        mill_fs_read_file(fs, MILL_FS_CWD, path, MILL_OPEN_READ, GIT_CONFIG_BYTES_MAX, &config, NULL) == MILL_OK)
+        mill_fs_read_file(fs, MILL_FS_CWD, path, MILL_OPEN_READ, GIT_CONFIG_BYTES_MAX, &config, NULL) ==
+            MILL_OK)
         status = mill_git_origin((const char *)config.data, config.bytes, &repo, err);
     if (status == MILL_OK) {
-        bool nameless = strcmp(name, ".") == 0 || strcmp(name, "..") == 0; // the working directory's own name must not show
-        tree->repo = repo.bytes != 0 ? mill_strndup((const char *)repo.data, repo.bytes) : mill_strdup(nameless ? "" : name);
+        bool nameless = strcmp(name, ".") == 0 ||
+                        strcmp(name, "..") == 0; // the working directory's own name must not show
+        tree->repo = repo.bytes != 0 ? mill_strndup((const char *)repo.data, repo.bytes)
+                                     : mill_strdup(nameless ? "" : name);
         if (tree->repo == NULL)
             status = mill_fail_nomem(err, "the name of a repository");
     }
@@ -260,7 +267,8 @@ static mill_status find_repository(const mill_fs *fs, mill_tree *tree, const cha
 // ---- inputs
 
 // Takes name and path (freed on failure).
-static mill_status add_entry(mill_source *source, char *name, char *path, uint64_t file_bytes, mill_error *err)
+static mill_status add_entry(mill_source *source, char *name, char *path, uint64_t file_bytes,
+                             mill_error *err)
 {
     mill_status status = name == NULL || path == NULL
                              ? mill_fail_nomem(err, "the list of inputs")
@@ -305,13 +313,15 @@ static mill_status sniff(const mill_fs *fs, const char *path, mill_error *err)
         at++;
     if (at < got && head[at] != '{')
         return mill_fail(err, MILL_INPUT,
-                         "%s: no JSON lines (they begin with '{'); give a .jsonl, .ndjson or .json file (.gz and .zst too) or a "
+                         "%s: no JSON lines (they begin with '{'); give a .jsonl, .ndjson or .json file (.gz "
+                         "and .zst too) or a "
                          "directory, or force it with --input-format jsonl",
                          path);
     return MILL_OK;
 }
 
-static mill_status add_file(mill_source *source, const char *argument, const mill_file_info *info, mill_error *err)
+static mill_status add_file(mill_source *source, const char *argument, const mill_file_info *info,
+                            mill_error *err)
 {
     const char *format = source->options.format;
     if (format != NULL && strcmp(format, "tree") == 0)
@@ -325,7 +335,8 @@ static mill_status add_file(mill_source *source, const char *argument, const mil
         MILL_TRY(refuse(mill_fs_open(source->fs, MILL_FS_CWD, argument, MILL_OPEN_READ, &file, err), err));
         MILL_TRY(mill_fs_close(source->fs, file, argument, err));
     }
-    return add_entry(source, to_utf8(base_name(argument)), mill_strdup(argument), regular ? info->bytes : 0, err);
+    return add_entry(source, to_utf8(base_name(argument)), mill_strdup(argument), regular ? info->bytes : 0,
+                     err);
 }
 
 static bool is_hidden(const char *path)
@@ -346,7 +357,8 @@ static bool is_record_directory(const mill_tree *tree)
     return seen != 0;
 }
 
-static mill_status add_record_files(mill_source *source, const mill_tree *tree, const char *root, const char *name, mill_error *err)
+static mill_status add_record_files(mill_source *source, const mill_tree *tree, const char *root,
+                                    const char *name, mill_error *err)
 {
     for (size_t i = 0; i < tree->count; i++) {
         const char *path = mill_tree_path(tree, i);
@@ -361,7 +373,8 @@ static mill_status add_record_files(mill_source *source, const mill_tree *tree, 
 }
 
 // Takes the tree when it becomes an input; otherwise it is freed here.
-static mill_status add_listed(mill_source *source, mill_tree *tree, const walk *w, const char *name, mill_error *err)
+static mill_status add_listed(mill_source *source, mill_tree *tree, const walk *w, const char *name,
+                              mill_error *err)
 {
     const char *format = source->options.format;
     bool automatic = format == NULL || strcmp(format, "auto") == 0;
@@ -406,7 +419,9 @@ static mill_status add_argument(mill_source *source, const char *argument, mill_
     if (strcmp(argument, "-") == 0)
         return add_entry(source, mill_strdup("-"), mill_strdup("-"), 0, err);
     mill_file_info info;
-    int result = *argument == '\0' ? -ENOENT : source->fs->ops->info(source->fs->self, MILL_FS_CWD, argument, true, &info);
+    int result = *argument == '\0'
+                     ? -ENOENT
+                     : source->fs->ops->info(source->fs->self, MILL_FS_CWD, argument, true, &info);
     if (result < 0)
         return mill_fail(err, MILL_INPUT, "%s: %s; check the input arguments", argument, strerror(-result));
     if (info.kind != MILL_FILE_DIRECTORY)
@@ -415,7 +430,8 @@ static mill_status add_argument(mill_source *source, const char *argument, mill_
     while (bytes > 1 && argument[bytes - 1] == '/')
         bytes--;
     char *root = mill_strndup(argument, bytes);
-    mill_status status = root != NULL ? add_directory(source, root, err) : mill_fail_nomem(err, "the list of inputs");
+    mill_status status =
+        root != NULL ? add_directory(source, root, err) : mill_fail_nomem(err, "the list of inputs");
     mill_free(root);
     return status;
 }
@@ -430,7 +446,8 @@ static int compare_names(const void *a, const void *b, void *entries)
     return order != 0 ? order : (left > right) - (left < right);
 }
 
-// Later inputs of one name become NAME#2, NAME#3, ...; again until nothing is left to do, as a file may be called so already.
+// Later inputs of one name become NAME#2, NAME#3, ...; again until nothing is left to do, as a file may be
+// called so already.
 static mill_status make_names_unique(mill_source *source, mill_error *err)
 {
     uint32_t *order = mill_realloc_array(NULL, source->count + 1, sizeof *order);
@@ -463,7 +480,8 @@ static mill_status make_names_unique(mill_source *source, mill_error *err)
     return status;
 }
 
-mill_status mill_source_resolve(mill_source *source, const char *const *arguments, size_t count, mill_error *err)
+mill_status mill_source_resolve(mill_source *source, const char *const *arguments, size_t count,
+                                mill_error *err)
 {
     for (size_t i = 0; i < count; i++)
         MILL_TRY(add_argument(source, arguments[i], err));

@@ -39,12 +39,13 @@ static void hash_file_line(mill_source *source, const char *path, uint64_t bytes
 
 static mill_status changed(const char *path, mill_error *err)
 {
-    return mill_fail(err, MILL_INPUT, "%s: changed while it was read; run again when nothing writes to the inputs", path);
+    return mill_fail(err, MILL_INPUT,
+                     "%s: changed while it was read; run again when nothing writes to the inputs", path);
 }
 
 // Reads the file behind the block's bytes, hashing it; one that is kept stays there, of others only the hash.
-static mill_status read_file(mill_source *source, int file, const char *name, const mill_tree_file *listed, bool keep,
-                             mill_block *block, void *sha256, mill_error *err)
+static mill_status read_file(mill_source *source, int file, const char *name, const mill_tree_file *listed,
+                             bool keep, mill_block *block, void *sha256, mill_error *err)
 {
     uint64_t total = 0;
     size_t begin = block->bytes.bytes;
@@ -67,8 +68,8 @@ static mill_status read_file(mill_source *source, int file, const char *name, co
     }
 }
 
-static mill_status open_and_read(mill_source *source, mill_source_entry *entry, const mill_tree_file *listed, bool keep,
-                                 mill_block *block, mill_error *err)
+static mill_status open_and_read(mill_source *source, mill_source_entry *entry, const mill_tree_file *listed,
+                                 bool keep, mill_block *block, mill_error *err)
 {
     const char *path = (const char *)entry->tree->names.data + listed->path;
     mill_buf full = {0};
@@ -78,7 +79,8 @@ static mill_status open_and_read(mill_source *source, mill_source_entry *entry, 
     if (status != MILL_OK)
         goto cleanup;
     const char *name = (const char *)full.data;
-    MILL_TRY_GOTO(mill_fs_open(source->fs, MILL_FS_CWD, name, listed->is_link ? MILL_OPEN_READ : MILL_OPEN_READ_OWN, &file, err));
+    MILL_TRY_GOTO(mill_fs_open(source->fs, MILL_FS_CWD, name,
+                               listed->is_link ? MILL_OPEN_READ : MILL_OPEN_READ_OWN, &file, err));
     sha256 = mill_sha256_create();
     status = sha256 != NULL ? MILL_OK : mill_fail_nomem(err, "hashing a file");
     if (status == MILL_OK)
@@ -96,7 +98,8 @@ cleanup:
 }
 
 // What is in the block from `begin` on becomes a record, unless it is binary.
-static mill_status add_file(mill_source *source, mill_source_entry *entry, mill_block *block, size_t begin, mill_error *err)
+static mill_status add_file(mill_source *source, mill_source_entry *entry, mill_block *block, size_t begin,
+                            mill_error *err)
 {
     const char *path = mill_tree_path(entry->tree, source->next_file);
     size_t bytes = block->bytes.bytes - begin;
@@ -107,8 +110,11 @@ static mill_status add_file(mill_source *source, mill_source_entry *entry, mill_
     }
     if (block->paths.bytes + strlen(path) >= UINT32_MAX)
         return mill_fail_nomem(err, "more than 4 GiB of paths in one block");
-    mill_block_piece piece = {.input = (uint32_t)source->current, .first_record = source->next_file + 1, .begin = begin,
-                              .bytes = bytes, .path = (uint32_t)block->paths.bytes};
+    mill_block_piece piece = {.input = (uint32_t)source->current,
+                              .first_record = source->next_file + 1,
+                              .begin = begin,
+                              .bytes = bytes,
+                              .path = (uint32_t)block->paths.bytes};
     MILL_TRY(mill_buf_append(&block->paths, path, strlen(path) + 1, err));
     MILL_TRY(mill_block_add_piece(block, &piece, err));
     source->block_records++;
@@ -116,17 +122,22 @@ static mill_status add_file(mill_source *source, mill_source_entry *entry, mill_
     return MILL_OK;
 }
 
-static mill_status add_too_long(mill_source *source, mill_source_entry *entry, mill_block *block, mill_error *err)
+static mill_status add_too_long(mill_source *source, mill_source_entry *entry, mill_block *block,
+                                mill_error *err)
 {
-    mill_quarantined row = {.input = (uint32_t)source->current, .record = source->next_file + 1,
-                            .length = entry->tree->files[source->next_file].bytes, .reason = MILL_QUARANTINE_TOO_LONG};
+    mill_quarantined row = {.input = (uint32_t)source->current,
+                            .record = source->next_file + 1,
+                            .length = entry->tree->files[source->next_file].bytes,
+                            .reason = MILL_QUARANTINE_TOO_LONG};
     source->block_records++;
     entry->info.records++;
     return mill_quarantine_add(&block->quarantine, &row, mill_tree_path(entry->tree, source->next_file), err,
-                               "longer than %llu bytes", (unsigned long long)source->options.record_bytes_max);
+                               "longer than %llu bytes",
+                               (unsigned long long)source->options.record_bytes_max);
 }
 
-mill_status mill_tree_fill(mill_source *source, mill_source_entry *entry, mill_block *block, bool *ended, mill_error *err)
+mill_status mill_tree_fill(mill_source *source, mill_source_entry *entry, mill_block *block, bool *ended,
+                           mill_error *err)
 {
     *ended = false;
     for (; source->next_file < entry->tree->count; source->next_file++) {
@@ -151,7 +162,8 @@ mill_status mill_tree_fill(mill_source *source, mill_source_entry *entry, mill_b
 // ---- parsing
 
 // The language of a script without extension by its #! line: "#!/usr/bin/env -S python3.11 -u" is python.
-static mill_language_id language_from_shebang(mill_language_table *languages, const uint8_t *text, size_t bytes)
+static mill_language_id language_from_shebang(mill_language_table *languages, const uint8_t *text,
+                                              size_t bytes)
 {
     if (bytes < 3 || text[0] != '#' || text[1] != '!')
         return MILL_LANGUAGE_OTHER;
@@ -187,8 +199,9 @@ static bool has_extension(const char *path)
     return *name != '\0' && strchr(name + 1, '.') != NULL;
 }
 
-mill_status mill_tree_parse(mill_parser *parser, const mill_block *block, const mill_block_piece *piece, mill_batch *batch,
-                            mill_quarantine *quarantine, mill_parse_counts *counts, mill_error *err)
+mill_status mill_tree_parse(mill_parser *parser, const mill_block *block, const mill_block_piece *piece,
+                            mill_batch *batch, mill_quarantine *quarantine, mill_parse_counts *counts,
+                            mill_error *err)
 {
     const mill_source *source = parser->source;
     const char *path = (const char *)block->paths.data + piece->path;
@@ -201,17 +214,27 @@ mill_status mill_tree_parse(mill_parser *parser, const mill_block *block, const 
         counts->quarantined++;
         row.reason = binary ? MILL_QUARANTINE_BINARY : MILL_QUARANTINE_BAD_ENCODING;
         if (binary)
-            return mill_quarantine_add(quarantine, &row, path, err, "NUL bytes after the first %d bytes", BINARY_BYTES);
-        return mill_quarantine_add(quarantine, &row, path, err, "not UTF-8: byte 0x%02x at byte %zu", text[bad], bad);
+            return mill_quarantine_add(quarantine, &row, path, err, "NUL bytes after the first %d bytes",
+                                       BINARY_BYTES);
+        return mill_quarantine_add(quarantine, &row, path, err, "not UTF-8: byte 0x%02x at byte %zu",
+                                   text[bad], bad);
     }
     size_t path_bytes = strlen(path);
     mill_buf_clear(&parser->path);
     MILL_TRY(mill_buf_reserve(&parser->path, 3 * path_bytes + 1, err));
-    parser->path.bytes = mill_utf8_replace((const uint8_t *)path, path_bytes, parser->path.data, &counts->replaced_bytes);
+    parser->path.bytes =
+        mill_utf8_replace((const uint8_t *)path, path_bytes, parser->path.data, &counts->replaced_bytes);
     const char *repo = source->entries[piece->input].tree->repo;
-    mill_record record = {.text = text, .text_bytes = piece->bytes, .repo = repo, .repo_bytes = (uint32_t)strlen(repo),
-                          .path = (const char *)parser->path.data, .path_bytes = (uint32_t)parser->path.bytes, .licence = "",
-                          .stars = MILL_STARS_MISSING, .input = piece->input, .record = piece->first_record};
+    mill_record record = {.text = text,
+                          .text_bytes = piece->bytes,
+                          .repo = repo,
+                          .repo_bytes = (uint32_t)strlen(repo),
+                          .path = (const char *)parser->path.data,
+                          .path_bytes = (uint32_t)parser->path.bytes,
+                          .licence = "",
+                          .stars = MILL_STARS_MISSING,
+                          .input = piece->input,
+                          .record = piece->first_record};
     record.language = mill_language_from_path(source->languages, path, path_bytes);
     if (record.language == MILL_LANGUAGE_OTHER && !has_extension(path))
         record.language = language_from_shebang(source->languages, text, piece->bytes);

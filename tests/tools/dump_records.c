@@ -1,5 +1,5 @@
-// dump_records.c: prints what the source room makes of its inputs, as JSON lines: records, quarantine rows, inputs, counts.
-// With --bench it prints only how fast reading and parsing went, on one thread.
+// dump_records.c: prints what the source room makes of its inputs, as JSON lines: records, quarantine rows,
+// inputs, counts. With --bench it prints only how fast reading and parsing went, on one thread.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,7 +57,8 @@ static void print_records(dump *d)
         uint64_t bytes;
         const uint8_t *content = mill_batch_text(b, i, &bytes);
         check(mill_buf_printf(&d->line, &err, "{\"kind\":\"record\",\"record\":%llu,\"stars\":%lld",
-                              (unsigned long long)b->record[i], (long long)b->stars[i]), &err);
+                              (unsigned long long)b->record[i], (long long)b->stars[i]),
+              &err);
         const char *input = mill_source_input(d->source, b->input[i])->name;
         const char *language = mill_language_get(d->languages, b->language[i])->name;
         text(d, "input", input, strlen(input));
@@ -76,10 +77,13 @@ static void print_rows(dump *d)
     mill_error err;
     for (size_t i = 0; i < d->quarantine.count; i++) {
         const mill_quarantined *row = &d->quarantine.rows[i];
-        check(mill_buf_printf(&d->line, &err,
-                              "{\"kind\":\"quarantine\",\"record\":%llu,\"offset\":%llu,\"length\":%llu,\"reason\":\"%s\"",
-                              (unsigned long long)row->record, (unsigned long long)row->offset,
-                              (unsigned long long)row->length, mill_quarantine_name(row->reason)), &err);
+        check(
+            mill_buf_printf(
+                &d->line, &err,
+                "{\"kind\":\"quarantine\",\"record\":%llu,\"offset\":%llu,\"length\":%llu,\"reason\":\"%s\"",
+                (unsigned long long)row->record, (unsigned long long)row->offset,
+                (unsigned long long)row->length, mill_quarantine_name(row->reason)),
+            &err);
         const char *input = mill_source_input(d->source, row->input)->name;
         text(d, "input", input, strlen(input));
         text(d, "detail", row->detail, strlen(row->detail));
@@ -95,18 +99,21 @@ static void print_inputs(dump *d)
     for (size_t i = 0; i < mill_source_input_count(d->source); i++) {
         const mill_input_info *in = mill_source_input(d->source, i);
         const mill_parse_counts *c = &d->counts[i];
-        check(mill_buf_printf(&d->line, &err,
-                              "{\"kind\":\"input\",\"is_tree\":%d,\"file_bytes\":%llu,\"files\":%llu,\"skipped_binary\":%llu,"
-                              "\"skipped_empty\":%llu,\"skipped_other\":%llu,\"records\":%llu,\"done\":%d,\"read\":%llu,"
-                              "\"quarantined\":%llu,\"replaced_surrogates\":%llu,\"replaced_bytes\":%llu,"
-                              "\"stripped_heads\":%llu,\"stripped_bom\":%llu,\"missing_stars\":%llu",
-                              in->is_tree, (unsigned long long)in->file_bytes, (unsigned long long)in->files,
-                              (unsigned long long)in->skipped_binary, (unsigned long long)in->skipped_empty,
-                              (unsigned long long)in->skipped_other, (unsigned long long)in->records, in->done,
-                              (unsigned long long)c->read, (unsigned long long)c->quarantined,
-                              (unsigned long long)c->replaced_surrogates, (unsigned long long)c->replaced_bytes,
-                              (unsigned long long)c->stripped_heads, (unsigned long long)c->stripped_bom,
-                              (unsigned long long)c->missing_stars), &err);
+        check(mill_buf_printf(
+                  &d->line, &err,
+                  "{\"kind\":\"input\",\"is_tree\":%d,\"file_bytes\":%llu,\"files\":%llu,\"skipped_binary\":%"
+                  "llu,"
+                  "\"skipped_empty\":%llu,\"skipped_other\":%llu,\"records\":%llu,\"done\":%d,\"read\":%llu,"
+                  "\"quarantined\":%llu,\"replaced_surrogates\":%llu,\"replaced_bytes\":%llu,"
+                  "\"stripped_heads\":%llu,\"stripped_bom\":%llu,\"missing_stars\":%llu",
+                  in->is_tree, (unsigned long long)in->file_bytes, (unsigned long long)in->files,
+                  (unsigned long long)in->skipped_binary, (unsigned long long)in->skipped_empty,
+                  (unsigned long long)in->skipped_other, (unsigned long long)in->records, in->done,
+                  (unsigned long long)c->read, (unsigned long long)c->quarantined,
+                  (unsigned long long)c->replaced_surrogates, (unsigned long long)c->replaced_bytes,
+                  (unsigned long long)c->stripped_heads, (unsigned long long)c->stripped_bom,
+                  (unsigned long long)c->missing_stars),
+              &err);
         text(d, "input", in->name, strlen(in->name));
         text(d, "sha256", in->sha256, strlen(in->sha256));
         flush(d);
@@ -175,17 +182,20 @@ int main(int argc, char **argv)
     options.field[MILL_FIELD_CONTENT] = value_of(&argc, argv, "--content");
     d.bench = number_of(&argc, argv, "--bench", 0) != 0;
     check(mill_language_table_create(&d.languages, &err), &err);
-    check(mill_source_open(mill_fs_posix(), (const char *const *)(argv + 1), (size_t)argc - 1, &options, d.languages,
-                           &d.source, &err), &err);
+    check(mill_source_open(mill_fs_posix(), (const char *const *)(argv + 1), (size_t)argc - 1, &options,
+                           d.languages, &d.source, &err),
+          &err);
     check(mill_parser_open(d.source, &d.parser, &err), &err);
     d.counts = calloc(mill_source_input_count(d.source) + 1, sizeof *d.counts);
     if (d.counts == NULL)
         return 5;
     read_all(&d);
     if (d.bench)
-        printf("%llu records, %.1f MB of blocks, %.1f MB of content: next %.3f s, parse %.3f s, together %.0f MB/s of content\n",
-               (unsigned long long)d.records, (double)d.block_bytes * 1e-6, (double)d.text_bytes * 1e-6, d.next_seconds,
-               d.parse_seconds, (double)d.text_bytes * 1e-6 / (d.next_seconds + d.parse_seconds));
+        printf("%llu records, %.1f MB of blocks, %.1f MB of content: next %.3f s, parse %.3f s, together "
+               "%.0f MB/s of content\n",
+               (unsigned long long)d.records, (double)d.block_bytes * 1e-6, (double)d.text_bytes * 1e-6,
+               d.next_seconds, d.parse_seconds,
+               (double)d.text_bytes * 1e-6 / (d.next_seconds + d.parse_seconds));
     else
         print_inputs(&d);
     mill_batch_free(&d.batch);

@@ -129,10 +129,10 @@ static bool meta_is(const result *r, mill_span span, const char *text)
     return span.bytes == strlen(text) && memcmp(mill_batch_meta(&r->batch, span), text, span.bytes) == 0;
 }
 
-#define EXPECT_CONTENT(r, i, text)                                                                                             \
-    do {                                                                                                                       \
-        cr_assert_lt((uint32_t)(i), (r)->batch.count);                                                                         \
-        cr_expect(content_is((r), (i), (text), sizeof(text) - 1), "record %u is not %s", (unsigned)(i), (text));               \
+#define EXPECT_CONTENT(r, i, text) \
+    do { \
+        cr_assert_lt((uint32_t)(i), (r)->batch.count); \
+        cr_expect(content_is((r), (i), (text), sizeof(text) - 1), "record %u is not %s", (unsigned)(i), (text)); \
     } while (0)
 
 static const char *language_name(const result *r, uint32_t i)
@@ -151,7 +151,8 @@ static mill_buf fingerprint(const result *r)
                                      (unsigned long long)r->batch.record[i], (long long)r->batch.stars[i], language_name(r, i),
                                      (int)r->batch.repo[i].bytes, mill_batch_meta(&r->batch, r->batch.repo[i]),
                                      (int)r->batch.path[i].bytes, mill_batch_meta(&r->batch, r->batch.path[i]),
-                                     (int)r->batch.licence[i].bytes, mill_batch_meta(&r->batch, r->batch.licence[i])), MILL_OK);
+                                     (int)r->batch.licence[i].bytes, mill_batch_meta(&r->batch, r->batch.licence[i])),
+                     MILL_OK);
         cr_assert_eq(mill_buf_append_json(&out, content, bytes, NULL), MILL_OK);
         cr_assert_eq(mill_buf_append(&out, "\n", 1, NULL), MILL_OK);
     }
@@ -159,15 +160,18 @@ static mill_buf fingerprint(const result *r)
         for (size_t i = 0; i < r->quarantine.count; i++) {
             const mill_quarantined *q = &r->quarantine.rows[i];
             if (q->input == input)
-                cr_assert_eq(mill_buf_printf(&out, NULL, "%u:%llu @%llu+%llu %s %s %s\n", q->input, (unsigned long long)q->record,
-                                             (unsigned long long)q->offset, (unsigned long long)q->length,
-                                             mill_quarantine_name(q->reason), q->detail, q->path != NULL ? q->path : "-"), MILL_OK);
+                cr_assert_eq(mill_buf_printf(&out, NULL, "%u:%llu @%llu+%llu %s %s %s\n", q->input,
+                                             (unsigned long long)q->record, (unsigned long long)q->offset,
+                                             (unsigned long long)q->length, mill_quarantine_name(q->reason), q->detail,
+                                             q->path != NULL ? q->path : "-"),
+                             MILL_OK);
         }
     const mill_parse_counts *c = r->counts;
     cr_assert_eq(mill_buf_printf(&out, NULL, "%llu %llu %llu %llu %llu %llu\n", (unsigned long long)c->read,
                                  (unsigned long long)c->quarantined, (unsigned long long)c->replaced_surrogates,
                                  (unsigned long long)c->stripped_heads, (unsigned long long)c->stripped_bom,
-                                 (unsigned long long)c->missing_stars), MILL_OK);
+                                 (unsigned long long)c->missing_stars),
+                 MILL_OK);
     return out;
 }
 
@@ -175,13 +179,16 @@ static mill_buf fingerprint(const result *r)
 
 Test(source, records_of_every_preset_are_read)
 {
-    const char *path = put_text("a.jsonl",
+    const char *path = put_text(
+        "a.jsonl",
         "{\"content\":\"x=1\",\"language\":\"Python\",\"repo\":\"o/r\",\"path\":\"a.py\",\"stars\":5}\n"
         "{\"content\":\"y\",\"lang\":\"C++\",\"ext\":\"cc\",\"max_stars_repo_name\":\"s/t\",\"max_stars_repo_path\":\"b.cc\","
         "\"max_stars_count\":2.0,\"max_stars_repo_licenses\":[\"MIT\",\"Apache-2.0\"]}\n"
         "{\"code\":\"z\",\"repo_name\":\"g/h\",\"path\":\"c.go\",\"language\":\"GO\",\"license\":\"mit\",\"size\":1}\n"
-        "{\"content\":\"w\",\"max_stars_repo_path\":\"d.rs\",\"max_stars_repo_name\":\"p/q\",\"max_stars_count\":null,\"id\":\"9\"}\n"
-        "{\"content\":\"v\",\"size\":\"12\",\"repo_name\":\"b/q\",\"path\":\"e/Makefile\",\"license\":{\"list\":[{\"item\":\"bsd\"}]},\"stars\":\"12\"}\n"
+        "{\"content\":\"w\",\"max_stars_repo_path\":\"d.rs\",\"max_stars_repo_name\":\"p/"
+        "q\",\"max_stars_count\":null,\"id\":\"9\"}\n"
+        "{\"content\":\"v\",\"size\":\"12\",\"repo_name\":\"b/q\",\"path\":\"e/"
+        "Makefile\",\"license\":{\"list\":[{\"item\":\"bsd\"}]},\"stars\":\"12\"}\n"
         "{\"content\":\"u\",\"ext\":\"lua\",\"license\":[{\"item\":\"a\"},{\"element\":\"b\"},null]}");
     mill_source_options options = default_options();
     result r = read_one(&options, path);
@@ -211,10 +218,31 @@ Test(source, stars_come_in_many_shapes)
     static const struct {
         const char *json;
         int64_t stars;
-    } cases[] = {{"0", 0}, {"2", 2}, {"2.0", 2}, {"2.9", 2}, {"\"12\"", 12}, {"\" 12 \"", 12}, {"\"12.00\"", 12}, {"1e3", 1000}, {"null", -1}, {"-1", -1},
-                 {"-0.5", -1}, {"NaN", -1}, {"Infinity", -1}, {"true", -1}, {"{}", -1}, {"[3]", -1}, {"\"\"", -1}, {"\"x\"", -1}, {"\"1.5\"", -1},
-                 {"\"-1\"", -1}, {"9223372036854775807", INT64_MAX}, {"18446744073709551615", INT64_MAX}, {"99999999999999999999", INT64_MAX},
-                 {"\"99999999999999999999\"", INT64_MAX}, {"1e300", INT64_MAX}};
+    } cases[] = {{"0", 0},
+                 {"2", 2},
+                 {"2.0", 2},
+                 {"2.9", 2},
+                 {"\"12\"", 12},
+                 {"\" 12 \"", 12},
+                 {"\"12.00\"", 12},
+                 {"1e3", 1000},
+                 {"null", -1},
+                 {"-1", -1},
+                 {"-0.5", -1},
+                 {"NaN", -1},
+                 {"Infinity", -1},
+                 {"true", -1},
+                 {"{}", -1},
+                 {"[3]", -1},
+                 {"\"\"", -1},
+                 {"\"x\"", -1},
+                 {"\"1.5\"", -1},
+                 {"\"-1\"", -1},
+                 {"9223372036854775807", INT64_MAX},
+                 {"18446744073709551615", INT64_MAX},
+                 {"99999999999999999999", INT64_MAX},
+                 {"\"99999999999999999999\"", INT64_MAX},
+                 {"1e300", INT64_MAX}};
     mill_buf text = {0};
     size_t count = sizeof cases / sizeof cases[0];
     for (size_t i = 0; i < count; i++)
@@ -256,7 +284,8 @@ Test(source, every_bad_line_is_quarantined_by_its_reason)
 
 Test(source, blank_lines_crlf_bom_and_a_missing_last_newline_are_fine)
 {
-    static const char text[] = "\xef\xbb\xbf{\"content\":\"a\"}\r\n\r\n   \n\t\n{\"content\":\"b\\u0000c\"}\r\n{\"content\":\"d\"}";
+    static const char text[] =
+        "\xef\xbb\xbf{\"content\":\"a\"}\r\n\r\n   \n\t\n{\"content\":\"b\\u0000c\"}\r\n{\"content\":\"d\"}";
     mill_source_options options = default_options();
     result r = read_one(&options, put("b.ndjson", text, sizeof text - 1));
     cr_assert_eq(r.batch.count, 3);
@@ -272,11 +301,14 @@ Test(source, blank_lines_crlf_bom_and_a_missing_last_newline_are_fine)
 
 Test(source, lone_surrogates_are_replaced_dropped_or_refused)
 {
-    const char *path = put_text("s.jsonl", "{\"content\":\"a\\ud800b\\udc00\\ud83d\\ude00\\\\ud800\"}\n{\"content\":\"\\ud83d\\ude00\"}\n{\"content\":\"\\ud83d\\ud83d\\ude00\"}\n");
+    const char *path = put_text("s.jsonl", "{\"content\":\"a\\ud800b\\udc00\\ud83d\\ude00\\\\ud800\"}\n{\"content\":"
+                                           "\"\\ud83d\\ude00\"}\n{\"content\":\"\\ud83d\\ud83d\\ude00\"}\n");
     mill_source_options options = default_options();
     result r = read_one(&options, path);
     cr_assert_eq(r.batch.count, 3);
-    EXPECT_CONTENT(&r, 0, "a\xef\xbf\xbd" "b\xef\xbf\xbd\xf0\x9f\x98\x80\\ud800");
+    EXPECT_CONTENT(&r, 0,
+                   "a\xef\xbf\xbd"
+                   "b\xef\xbf\xbd\xf0\x9f\x98\x80\\ud800");
     EXPECT_CONTENT(&r, 2, "\xef\xbf\xbd\xf0\x9f\x98\x80");
     cr_expect_eq(r.counts[0].replaced_surrogates, 3);
     free_result(&r);
@@ -296,8 +328,9 @@ Test(source, lone_surrogates_are_replaced_dropped_or_refused)
 
 Test(source, the_last_duplicate_key_wins_and_null_counts_as_absent)
 {
-    const char *path = put_text("d.jsonl", "{\"content\":\"a\",\"content\":\"b\"}\n{\"content\":\"a\",\"content\":null}\n"
-                                           "{\"content\":null,\"code\":\"c\"}\n{\"repo\":null,\"repo_name\":\"n\",\"content\":\"d\"}\n");
+    const char *path =
+        put_text("d.jsonl", "{\"content\":\"a\",\"content\":\"b\"}\n{\"content\":\"a\",\"content\":null}\n"
+                            "{\"content\":null,\"code\":\"c\"}\n{\"repo\":null,\"repo_name\":\"n\",\"content\":\"d\"}\n");
     mill_source_options options = default_options();
     result r = read_one(&options, path);
     cr_assert_eq(r.batch.count, 3);
@@ -310,7 +343,8 @@ Test(source, the_last_duplicate_key_wins_and_null_counts_as_absent)
 
 Test(source, columns_can_be_named_and_presets_restrict_them)
 {
-    const char *path = put_text("f.jsonl", "{\"content\":\"a\",\"body\":\"b\",\"code\":\"c\",\"lang\":\"go\",\"where\":\"x.py\"}\n");
+    const char *path =
+        put_text("f.jsonl", "{\"content\":\"a\",\"body\":\"b\",\"code\":\"c\",\"lang\":\"go\",\"where\":\"x.py\"}\n");
     mill_source_options options = default_options();
     options.field[MILL_FIELD_CONTENT] = "body";
     options.field[MILL_FIELD_LANGUAGE] = "none-such";
@@ -332,8 +366,10 @@ Test(source, columns_can_be_named_and_presets_restrict_them)
 
 Test(source, metadata_heads_are_stripped_on_request_only)
 {
-    static const char text[] = "{\"content\":\"<reponame>o/n<filename>a/b.py<gh_stars>10-100\\nx=1\\n\"}\n{\"content\":\"<gh_stars>0\\ny\"}\n"
-                               "{\"content\":\"<filename>a</filename>\\nz\"}\n{\"content\":\"<reponame>q/r\\nw\",\"repo\":\"own\"}\n{\"content\":\"<reponame>q/r\"}\n";
+    static const char text[] =
+        "{\"content\":\"<reponame>o/n<filename>a/b.py<gh_stars>10-100\\nx=1\\n\"}\n{\"content\":\"<gh_stars>0\\ny\"}\n"
+        "{\"content\":\"<filename>a</filename>\\nz\"}\n{\"content\":\"<reponame>q/"
+        "r\\nw\",\"repo\":\"own\"}\n{\"content\":\"<reponame>q/r\"}\n";
     const char *path = put("h.jsonl", text, sizeof text - 1);
     mill_source_options options = default_options();
     options.strip_metadata_head = true;
@@ -357,10 +393,12 @@ Test(source, metadata_heads_are_stripped_on_request_only)
 
 Test(source, the_data_type_follows_the_language_unless_given)
 {
-    const char *path = put_text("t.jsonl", "{\"content\":\"\",\"path\":\"a.md\"}\n{\"content\":\"\",\"path\":\"a.py\"}\n{\"content\":\"\",\"path\":\"a.ipynb\"}\n");
+    const char *path = put_text("t.jsonl", "{\"content\":\"\",\"path\":\"a.md\"}\n{\"content\":\"\",\"path\":\"a.py\"}\n{"
+                                           "\"content\":\"\",\"path\":\"a.ipynb\"}\n");
     mill_source_options options = default_options();
     result r = read_one(&options, path);
-    cr_expect(r.batch.type[0] == MILL_TYPE_DOCS && r.batch.type[1] == MILL_TYPE_SOURCE && r.batch.type[2] == MILL_TYPE_NOTEBOOK);
+    cr_expect(r.batch.type[0] == MILL_TYPE_DOCS && r.batch.type[1] == MILL_TYPE_SOURCE &&
+              r.batch.type[2] == MILL_TYPE_NOTEBOOK);
     free_result(&r);
     options.type = MILL_TYPE_CONTEST;
     options.type_given = true;
@@ -376,7 +414,9 @@ Test(source, any_block_size_gives_the_same_records)
     mill_buf text = {0};
     cr_assert_eq(mill_buf_append_text(&text, "\xef\xbb\xbf", NULL), MILL_OK);
     for (int i = 0; i < 60; i++) {
-        cr_assert_eq(mill_buf_printf(&text, NULL, "{\"content\":\"%0*d\",\"stars\":%d}%s", i * 7 % 90 + 1, i, i, i % 5 == 0 ? "\r\n" : "\n"), MILL_OK);
+        cr_assert_eq(mill_buf_printf(&text, NULL, "{\"content\":\"%0*d\",\"stars\":%d}%s", i * 7 % 90 + 1, i, i,
+                                     i % 5 == 0 ? "\r\n" : "\n"),
+                     MILL_OK);
         if (i % 7 == 0)
             cr_assert_eq(mill_buf_append_text(&text, i % 2 == 0 ? "\n" : "broken\n  \n", NULL), MILL_OK);
         if (i % 20 == 5)
@@ -396,8 +436,8 @@ Test(source, any_block_size_gives_the_same_records)
         options.block_bytes = block;
         result r = read_with(&options, 2, paths);
         mill_buf have = fingerprint(&r);
-        cr_assert(have.bytes == want.bytes && memcmp(have.data, want.data, want.bytes) == 0, "block of %d bytes:\n%s\nnot\n%s", (int)block,
-                  (char *)have.data, (char *)want.data);
+        cr_assert(have.bytes == want.bytes && memcmp(have.data, want.data, want.bytes) == 0, "block of %d bytes:\n%s\nnot\n%s",
+                  (int)block, (char *)have.data, (char *)want.data);
         mill_buf_free(&have);
         free_result(&r);
     }
@@ -629,7 +669,8 @@ Test(source, inputs_of_one_name_are_told_apart)
     put_text("p/a.jsonl", "{\"content\":\"1\"}\n");
     put_text("q/a.jsonl", "{\"content\":\"2\"}\n");
     put_text("q/a.jsonl#2", "{\"content\":\"3\"}\n");
-    const char *arguments[4] = {in_folder("p/a.jsonl"), in_folder("q/a.jsonl"), in_folder("q/a.jsonl#2"), in_folder("p/a.jsonl")};
+    const char *arguments[4] = {in_folder("p/a.jsonl"), in_folder("q/a.jsonl"), in_folder("q/a.jsonl#2"),
+                                in_folder("p/a.jsonl")};
     mill_source_options options = default_options();
     result r = read_with(&options, 4, arguments);
     cr_assert_eq(mill_source_input_count(r.source), 4);
@@ -744,16 +785,26 @@ Test(source, tree_files_over_the_limit_and_late_nul_bytes_are_quarantined)
 
 Test(source, repository_names_never_hold_credentials_or_machine_paths)
 {
-    static const char *const cases[][2] = {
-        {"https://github.com/o/n.git", "o/n"}, {"https://u:p@h/o/n", "o/n"}, {"git@github.com:o/n.git", "o/n"}, {"ssh://git@h:22/o/n/", "o/n"},
-        {"/srv/git/n.git", "n"}, {"file:///srv/git/n.git", "n"}, {"https://h/n", "n"}, {"../n", "n"}, {"https://u:p@h", ""}, {"\"https://h/o/n\"", "o/n"},
-        {"h:n", "n"}, {"https://h/a/b/c/d", "c/d"}, {"https://h/o/u:p@x", ""}, {"", ""}};
+    static const char *const cases[][2] = {{"https://github.com/o/n.git", "o/n"},
+                                           {"https://u:p@h/o/n", "o/n"},
+                                           {"git@github.com:o/n.git", "o/n"},
+                                           {"ssh://git@h:22/o/n/", "o/n"},
+                                           {"/srv/git/n.git", "n"},
+                                           {"file:///srv/git/n.git", "n"},
+                                           {"https://h/n", "n"},
+                                           {"../n", "n"},
+                                           {"https://u:p@h", ""},
+                                           {"\"https://h/o/n\"", "o/n"},
+                                           {"h:n", "n"},
+                                           {"https://h/a/b/c/d", "c/d"},
+                                           {"https://h/o/u:p@x", ""},
+                                           {"", ""}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         mill_buf config = {0}, out = {0};
         cr_assert_eq(mill_buf_printf(&config, NULL, "[remote \"origin\"]\r\n\turl = %s\r\n", cases[i][0]), MILL_OK);
         cr_assert_eq(mill_git_origin((char *)config.data, config.bytes, &out, NULL), MILL_OK);
-        cr_expect(out.bytes == strlen(cases[i][1]) && (out.bytes == 0 || memcmp(out.data, cases[i][1], out.bytes) == 0), "%s gave %.*s",
-                  cases[i][0], (int)out.bytes, (char *)out.data);
+        cr_expect(out.bytes == strlen(cases[i][1]) && (out.bytes == 0 || memcmp(out.data, cases[i][1], out.bytes) == 0),
+                  "%s gave %.*s", cases[i][0], (int)out.bytes, (char *)out.data);
         mill_buf_free(&config);
         mill_buf_free(&out);
     }
@@ -762,7 +813,8 @@ Test(source, repository_names_never_hold_credentials_or_machine_paths)
 Test(source, every_failing_allocation_is_an_error_without_leaks)
 {
     make_tree();
-    const char *lines = put_text("m.jsonl", "{\"content\":\"a\\ud800\",\"license\":[\"x\"],\"language\":\"new\"}\nbad\n{\"content\":\"b\"}");
+    const char *lines =
+        put_text("m.jsonl", "{\"content\":\"a\\ud800\",\"license\":[\"x\"],\"language\":\"new\"}\nbad\n{\"content\":\"b\"}");
     const char *arguments[2] = {in_folder("proj"), lines};
     mill_source_options options = default_options();
     bool done = false;
