@@ -36,7 +36,7 @@ typedef struct mill_source_options {
     mill_bad_unicode bad_unicode;// lone surrogates: U+FFFD, quarantine, or refuse the input
     uint64_t record_bytes_max;   // a longer record is quarantined (64 MiB)
     uint64_t block_bytes;        // aim for this many bytes a block
-    bool follow_links;           // trees: follow links that leave the root
+    bool follow_links;           // trees: read links to files too; without it links are skipped and counted
 } mill_source_options;
 
 typedef struct mill_input_info { // one input, for plans, manifests and messages

@@ -96,7 +96,7 @@ static bool is_too_deep(const uint8_t *text, size_t bytes)
     return false;
 }
 
-// The value of \uXXXX at text, or -1.
+// The value of \uHHHH at text, or -1.
 static int32_t escape_value(const uint8_t *text, size_t bytes)
 {
     if (bytes < 6 || text[0] != '\\' || text[1] != 'u')
