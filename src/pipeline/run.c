@@ -281,7 +281,7 @@ mill_status mill_run_plan_json(mill_run_state *run, cJSON **plan, mill_error *er
     mill_status status = mill_recipe_canonical(&run->recipe, &recipe, err);
     bool good = status == MILL_OK && add_item(json, "recipe", recipe) && add_text(json, "command", sets[run->stages]) &&
                 add_item(json, "languages", strings_json(o->languages, o->language_count)) && add_text(json, "format", o->format) &&
-                add_text(json, "tokenizer_sha256", run->tokenizer_sha256) && add_text(json, "input_format", o->input_format) &&
+                add_text(json, "grammars", mill_syntax_description()) && add_text(json, "tokenizer_sha256", run->tokenizer_sha256) && add_text(json, "input_format", o->input_format) &&
                 add_text(json, "source_type", o->source_type) && add_text(json, "field_preset", o->field_preset) &&
                 add_item(json, "fields", strings_json(o->fields, o->field_count)) &&
                 cJSON_AddNumberToObject(json, "output_version", MILL_OUTPUT_VERSION) != NULL &&

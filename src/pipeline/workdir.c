@@ -231,7 +231,7 @@ static mill_status take_lock(mill_workdir *dir, mill_error *err)
 {
     MILL_TRY(mill_fs_open(dir->fs, dir->handle, STATE "/lock", MILL_OPEN_APPEND, &dir->lock_file, err));
     int result = dir->fs->ops->lock(dir->fs->self, dir->lock_file);
-    if (result == -EAGAIN || result == -EWOULDBLOCK || result == -EACCES)
+    if (result == -EAGAIN || result == -EACCES)
         return mill_fail(err, MILL_LOCKED, "%s: another shardmill is at work in this directory; wait for it, or choose another -o",
                          dir->options.path);
     if (result < 0)
