@@ -19,6 +19,7 @@ typedef struct mill_filter_options {
     uint32_t min_alnum_permille;  // 500 = half
     uint32_t max_comment_permille;
     bool comment_by_language;     // false: '#' and '//' everywhere (the guide)
+    bool comment_blocks;          // with comment_by_language: lines that begin with "/*" or "*" count as well
     uint32_t autogen_window;      // 0 = whole text; else only this many bytes at both ends
     const char *autogen_markers[MILL_MARKERS_MAX]; // lower case, NULL-terminated
     const char *test_markers[MILL_MARKERS_MAX];    // case-sensitive, NULL-terminated

@@ -219,6 +219,7 @@ Test(filter, comment_prefixes_go_by_language_on_request)
     mill_filter_options o = guide_options();
     cr_assert_eq(judge_repeated(&o, "c", "#include <stdio.h>\n", 20), MILL_REASON_COMMENT_RATIO);
     o.comment_by_language = true;
+    o.comment_blocks = true;
     cr_assert_eq(judge_repeated(&o, "c", "#include <stdio.h>\n", 20), MILL_KEPT);
     cr_assert_eq(judge_repeated(&o, "python", "# import stdio\n", 20), MILL_REASON_COMMENT_RATIO);
     cr_assert_eq(judge_repeated(&o, "c", "// import stdio\n", 20), MILL_REASON_COMMENT_RATIO);
