@@ -139,6 +139,13 @@ if(MILL_HAVE_TREE_SITTER)
   set_source_files_properties(${mill_runtime}/src/lib.c PROPERTIES INCLUDE_DIRECTORIES "${mill_runtime}/src;${mill_runtime}/include")
   foreach(grammar IN LISTS mill_grammars)
     file(GLOB mill_sources ${mill_pack}/${grammar}/src/*.c) # parser.c, and scanner.c where the grammar has one
+    if(grammar MATCHES "^(bash|python)$")
+      # These two take one piece of memory past the runtime's allocator; a parse that is left half-way would leak it.
+      set(mill_wrapper ${CMAKE_CURRENT_BINARY_DIR}/${grammar}_scanner.c)
+      file(CONFIGURE OUTPUT ${mill_wrapper} CONTENT "#include <stdlib.h>\n#include \"tree_sitter/alloc.h\"\n#define calloc ts_calloc\n#define free ts_free\n#include \"${mill_pack}/${grammar}/src/scanner.c\"\n")
+      list(REMOVE_ITEM mill_sources ${mill_pack}/${grammar}/src/scanner.c)
+      list(APPEND mill_sources ${mill_wrapper})
+    endif()
     target_sources(mill_grammars PRIVATE ${mill_sources})
     set_source_files_properties(${mill_sources} PROPERTIES INCLUDE_DIRECTORIES ${mill_pack}/${grammar}/src)
   endforeach()
@@ -146,7 +153,8 @@ if(MILL_HAVE_TREE_SITTER)
   target_sources(mill_grammars PRIVATE ${mill_csharp}/parser.c ${mill_csharp}/scanner.c)
   set_source_files_properties(${mill_csharp}/parser.c ${mill_csharp}/scanner.c PROPERTIES INCLUDE_DIRECTORIES ${mill_pack}/java/src)
   target_include_directories(mill_grammars SYSTEM INTERFACE ${mill_runtime}/include)
-  target_compile_definitions(mill_grammars PRIVATE _GNU_SOURCE TREE_SITTER_HIDE_SYMBOLS)
+  target_compile_definitions(mill_grammars PRIVATE _GNU_SOURCE TREE_SITTER_HIDE_SYMBOLS
+    TREE_SITTER_REUSE_ALLOCATOR) # scanners allocate by the runtime's allocator too
   target_compile_options(mill_grammars PRIVATE -O2 -g0 -w -fvisibility=hidden)
   set_target_properties(mill_grammars PROPERTIES POSITION_INDEPENDENT_CODE ON INTERPROCEDURAL_OPTIMIZATION OFF)
 endif()

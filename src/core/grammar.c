@@ -1,18 +1,20 @@
 // grammar.c: the tree-sitter grammars behind grammar.h.
 // A tree may be as deep as its text is long, so walks use a cursor, never recursion.
 //
-// tree-sitter's error recovery is far from linear: 40 KB of "a => " took the java grammar minutes. Its own operation count hardly
-// shows that, but its allocations do: whatever it tries, it builds nodes and stacks for it. So work is counted in the allocator
-// and looked at in the parser's progress callback. The count is a function of text and grammar alone, because each text gets a
-// new parser: an old one keeps pools whose contents depend on the texts before.
+// tree-sitter's error recovery is far from linear: 40 KB of "a => " took the java grammar minutes, most of it inside a single step
+// that the parser's progress callback cannot stop. But whatever it tries, it allocates nodes and stacks for it. So work is counted
+// in the allocator, and a parse that has used up its work is left from there by longjmp. All its memory hangs on a ring that is
+// freed afterwards. The count is a function of text and grammar alone, because each text gets a new parser: an old one keeps pools
+// whose contents depend on the texts before. Running out of memory leaves the parse in the same way.
 #include "core/grammar.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #ifdef MILL_HAVE_TREE_SITTER
 
 #include <pthread.h>
+#include <setjmp.h>
+#include <stdlib.h>
 #include <tree_sitter/api.h>
 
 #define GRAMMAR_MAP(X)                                                                             \
@@ -81,33 +83,96 @@ const char *mill_grammar_description(void)
 
 // ---- counting work ---------------------------------------------------------------------------------------------------------
 
-static _Thread_local uint64_t work_done; // of the parse that this thread does
+typedef struct block { // stands before each piece of tree-sitter's memory
+    _Alignas(16) struct block *prev;
+    struct block *next;
+} block;
 
-static void *counted(void *pointer, size_t bytes)
+enum { LEFT_BY_WORK = 1, LEFT_BY_MEMORY = 2 };
+enum { READ_BYTES = 4096, READ_WORK = 32 }; // work of reading that many bytes, about as long as 32 allocations
+
+typedef struct watch { // over one parse
+    uint64_t done, max;
+    block ring; // what the parse has allocated
+    jmp_buf out;
+} watch;
+
+static _Thread_local watch *watching; // the parse that this thread is in; NULL: none
+
+static void *link_block(block *b)
 {
-    work_done += 1 + bytes / 256;
-    MILL_ASSERT(pointer != NULL); // tree-sitter cannot report it
+    b->prev = b->next = b;
+    if (watching != NULL) {
+        b->next = &watching->ring;
+        b->prev = watching->ring.prev;
+        b->prev->next = b;
+        watching->ring.prev = b;
+    }
+    return b + 1;
+}
+
+static void unlink_block(block *b)
+{
+    b->prev->next = b->next;
+    b->next->prev = b->prev;
+}
+
+static void count_work(size_t bytes)
+{
+    if (watching == NULL)
+        return;
+    watching->done += 1 + bytes / 256;
+    if (watching->done > watching->max)
+        longjmp(watching->out, LEFT_BY_WORK);
+}
+
+static void *watch_malloc(size_t bytes)
+{
+    count_work(bytes);
+    block *b = bytes <= SIZE_MAX - sizeof *b ? malloc(sizeof *b + bytes) : NULL;
+    if (b == NULL && watching != NULL)
+        longjmp(watching->out, LEFT_BY_MEMORY);
+    MILL_ASSERT(b != NULL); // outside of a parse: the small stack of a cursor
+    return link_block(b);
+}
+
+static void *watch_calloc(size_t count, size_t size)
+{
+    const size_t bytes = size > 0 && count > SIZE_MAX / size ? SIZE_MAX : count * size;
+    void *pointer = watch_malloc(bytes);
+    memset(pointer, 0, bytes);
     return pointer;
 }
 
-static void *count_malloc(size_t bytes)
+static void watch_free(void *pointer)
 {
-    return counted(malloc(bytes > 0 ? bytes : 1), bytes);
+    if (pointer == NULL)
+        return;
+    block *b = (block *)pointer - 1;
+    unlink_block(b);
+    free(b);
 }
 
-static void *count_calloc(size_t count, size_t size)
+static void *watch_realloc(void *pointer, size_t bytes)
 {
-    return counted(calloc(count > 0 ? count : 1, size > 0 ? size : 1), count * size);
-}
-
-static void *count_realloc(void *pointer, size_t bytes)
-{
-    return counted(realloc(pointer, bytes > 0 ? bytes : 1), bytes);
+    if (pointer == NULL)
+        return watch_malloc(bytes);
+    count_work(bytes);
+    block *old = (block *)pointer - 1;
+    unlink_block(old); // its neighbours must not point at memory that moves
+    block *b = bytes <= SIZE_MAX - sizeof *b ? realloc(old, sizeof *b + bytes) : NULL;
+    if (b == NULL) {
+        link_block(old);
+        if (watching != NULL)
+            longjmp(watching->out, LEFT_BY_MEMORY);
+    }
+    MILL_ASSERT(b != NULL);
+    return link_block(b);
 }
 
 static void count_allocations(void)
 {
-    ts_set_allocator(count_malloc, count_calloc, count_realloc, free);
+    ts_set_allocator(watch_malloc, watch_calloc, watch_realloc, watch_free);
 }
 
 mill_status mill_grammar_open(mill_grammar **out, mill_error *err)
@@ -148,32 +213,54 @@ static const char *read_text(void *payload, uint32_t at, TSPoint point, uint32_t
 {
     (void)point;
     const mill_grammar *self = payload;
+    // By pieces, so that a scanner which looks ahead to the end again and again is seen working.
+    count_work(READ_WORK * UINT64_C(256));
     *bytes_read = at < self->bytes ? (uint32_t)(self->bytes - at) : 0;
+    if (*bytes_read > READ_BYTES)
+        *bytes_read = READ_BYTES;
     return *bytes_read > 0 ? (const char *)self->text + at : "";
 }
 
-// Called by the parser now and then; true stops it.
-static bool out_of_work(TSParseState *state)
+// A parse without a limit on what it may cost; NULL: the grammar is not for this tree-sitter.
+static TSTree *parse_freely(const mill_grammar *self, const TSLanguage *language)
 {
-    const mill_grammar *self = state->payload;
-    return work_done > self->work_max;
+    TSParser *parser = ts_parser_new();
+    TSTree *tree = NULL;
+    if (ts_parser_set_language(parser, language)) {
+        union {
+            const mill_grammar *in;
+            void *out;
+        } payload = {self}; // the interface has no const
+        const TSInput input = {.payload = payload.out, .read = read_text, .encoding = TSInputEncodingUTF8};
+        tree = ts_parser_parse(parser, NULL, input);
+    }
+    ts_parser_delete(parser);
+    return tree;
 }
 
 // The tree of text in one grammar; NULL: gave up.
 static mill_status parse_as(mill_grammar *self, int grammar, TSTree **out, mill_error *err)
 {
+    watch guard = {.done = 0, .max = self->work_max};
+    guard.ring.prev = guard.ring.next = &guard.ring;
     *out = NULL;
-    work_done = 0;
-    TSParser *parser = ts_parser_new();
-    if (!ts_parser_set_language(parser, grammars[grammar].language())) {
-        ts_parser_delete(parser);
-        return mill_fail(err, MILL_INTERNAL, "the %s grammar does not fit tree-sitter " MILL_TREE_SITTER_VERSION, grammars[grammar].name);
+    const int left = setjmp(guard.out); // guard is only read through memory after a jump: its address was given away
+    if (left == 0) {
+        watching = &guard;
+        *out = parse_freely(self, grammars[grammar].language());
     }
-    const TSInput input = {.payload = self, .read = read_text, .encoding = TSInputEncodingUTF8};
-    const TSParseOptions options = {.payload = self, .progress_callback = out_of_work};
-    *out = ts_parser_parse_with_options(parser, NULL, input, options);
-    self->work = work_done;
-    ts_parser_delete(parser);
+    watching = NULL;
+    self->work = guard.done;
+    if (left != 0) {
+        for (block *b = guard.ring.next, *next; b != &guard.ring; b = next) {
+            next = b->next;
+            free(b);
+        }
+        return left == LEFT_BY_MEMORY ? mill_fail_nomem(err, "parsing a text") : MILL_OK;
+    }
+    unlink_block(&guard.ring); // the tree's memory remains a ring without it
+    if (*out == NULL)
+        return mill_fail(err, MILL_INTERNAL, "the %s grammar does not fit tree-sitter " MILL_TREE_SITTER_VERSION, grammars[grammar].name);
     return MILL_OK;
 }
 

@@ -19,7 +19,7 @@ typedef enum mill_grammar_outcome {
 // Work that is allowed for a text, in units of the parser's allocations (grammar.c).
 static inline uint64_t mill_grammar_work_max(uint64_t bytes)
 {
-    return 1000000 + 16 * bytes;
+    return 200000 + 8 * bytes;
 }
 
 typedef struct mill_grammar_span { // bytes [begin, end)
