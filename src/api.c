@@ -1,2 +1,8 @@
-// api.c: the public functions of shardmill.h.
-#include "core/status.h"
+// api.c: the public functions of shardmill.h that belong to no other file.
+#include "core/alloc.h"
+
+void mill_text_free(mill_text *text)
+{
+    mill_free(text->data);
+    *text = (mill_text){0};
+}

@@ -101,8 +101,10 @@ static mill_status read_manifest(mill_finished *f, mill_error *err)
     mill_buf text = {0};
     mill_file_info info;
     if (!mill_fs_exists(f->fs, f->dir, name))
-        return mill_fail(err, MILL_VERIFY, "%s: has no manifest.json: the run is unfinished (the same command goes on), or this is no "
-                         "directory of shardmill's", f->path);
+        return mill_fail(err, MILL_VERIFY,
+                         "%s: has no manifest.json: the run is unfinished (the same command goes on), or it is no directory of "
+                         "shardmill's",
+                         f->path);
     MILL_TRY(mill_finished_info(f, name, &info, err));
     if (info.kind != MILL_FILE_REGULAR || info.bytes > MANIFEST_MAX)
         return mill_fail(err, MILL_VERIFY, "%s/%s: is no regular file, or larger than any manifest", f->path, name);
@@ -114,8 +116,8 @@ static mill_status read_manifest(mill_finished *f, mill_error *err)
     MILL_TRY(status);
     uint64_t format = mill_finished_number(f->manifest, "format_version");
     if (format == 0 || format > MILL_MANIFEST_FORMAT)
-        return mill_fail(err, MILL_VERIFY, "%s/%s: is of format %llu; this version reads formats up to %d: use a newer shardmill", f->path,
-                         name, (unsigned long long)format, MILL_MANIFEST_FORMAT);
+        return mill_fail(err, MILL_VERIFY, "%s/%s: is of format %llu; this version reads formats up to %d: use a newer shardmill",
+                         f->path, name, (unsigned long long)format, MILL_MANIFEST_FORMAT);
     return list_files(f, err);
 }
 
@@ -180,7 +182,7 @@ static mill_status hash_file(const mill_finished *f, const mill_finished_file *f
 mill_status mill_finished_check_bytes(const mill_finished *f, const mill_finished_file *file, mill_buf *data, mill_error *err)
 {
     int handle;
-    uint64_t bytes;
+    uint64_t bytes = 0;
     uint8_t digest[32];
     char hex[65];
     MILL_TRY(mill_finished_check_size(f, file, err));
@@ -212,10 +214,13 @@ mill_status mill_finished_read(const mill_finished *f, const char *path, mill_bu
 
 mill_status mill_text_take(mill_buf *buf, mill_text *out, mill_error *err)
 {
-    MILL_TRY(mill_buf_append(buf, "", 1, err));
-    *out = (mill_text){(char *)buf->data, buf->bytes - 1};
+    mill_status status = mill_buf_append(buf, "", 1, err);
+    if (status == MILL_OK)
+        *out = (mill_text){(char *)buf->data, buf->bytes - 1};
+    else
+        mill_buf_free(buf);
     *buf = (mill_buf){0};
-    return MILL_OK;
+    return status;
 }
 
 mill_status mill_append_grouped(mill_buf *out, uint64_t value, int width, mill_error *err)

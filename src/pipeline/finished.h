@@ -43,7 +43,7 @@ mill_status mill_finished_read(const mill_finished *finished, const char *path, 
 // The number `name` of an object, 0 if it is not there or no whole number of 0 .. 2^53.
 uint64_t mill_finished_number(const cJSON *object, const char *name);
 
-// Turns a buffer into a result text, which takes its memory over.
+// Moves the bytes of buf into *out, NUL-terminated; buf is empty afterwards, also when it fails.
 mill_status mill_text_take(mill_buf *buf, mill_text *out, mill_error *err) MILL_MUST_CHECK;
 // Appends a number with a comma between thousands, right-aligned in `width` columns (0: as wide as it is).
 mill_status mill_append_grouped(mill_buf *out, uint64_t value, int width, mill_error *err) MILL_MUST_CHECK;
