@@ -1,4 +1,4 @@
-// api.c: the public functions of shardmill.h that belong to no other file.
+// api.c: the public functions of shardmill.h that belong to no room.
 #include "core/alloc.h"
 
 void mill_text_free(mill_text *text)

@@ -1,9 +1,11 @@
 // dry_run.c: the plan of a run before it starts, and recipes as text. Nothing is written.
 #include <string.h>
 
+#include "pipeline/document.h"
+#include "pipeline/finished.h"
 #include "pipeline/plan.h"
 #include "pipeline/run.h"
-#include "pipeline/text.h"
+
 
 mill_status mill_recipe_text(const char *name, const char *const *sets, size_t set_count, mill_text *out, mill_error *err)
 {
@@ -38,9 +40,9 @@ static cJSON *inputs_json(const mill_run_state *run)
     for (size_t i = 0; good && i < run->input_count; i++) {
         const mill_input_info *info = mill_source_input(run->source, i);
         cJSON *input = cJSON_CreateObject();
-        good = cJSON_AddItemToArray(list, input) && mill_json_text(input, "name", info->name) &&
-               mill_json_text(input, "kind", input_kind(info)) && mill_json_number(input, "bytes", (double)info->file_bytes) &&
-               mill_json_number(input, "files", (double)info->files);
+        good = cJSON_AddItemToArray(list, input) && mill_document_text(input, "name", info->name) &&
+               mill_document_text(input, "kind", input_kind(info)) && mill_document_number(input, "bytes", (double)info->file_bytes) &&
+               mill_document_number(input, "files", (double)info->files);
     }
     if (!good) {
         cJSON_Delete(list);
@@ -76,18 +78,18 @@ static mill_status plan_document(const mill_run_state *run, mill_text *out, mill
 {
     cJSON *recipe = NULL, *json = cJSON_CreateObject();
     mill_status status = mill_recipe_canonical(&run->recipe, &recipe, err);
-    bool good = mill_json_number(json, "schema", 1) && mill_json_text(json, "command", commands[run->stages]) &&
-                mill_json_text(json, "version", MILL_VERSION) && mill_json_item(json, "inputs", inputs_json(run)) &&
-                mill_json_item(json, "stages", stages_json(run->stages, err)) &&
-                mill_json_text(json, "format", run->options->format) && mill_json_number(json, "threads", run->threads) &&
-                mill_json_number(json, "batch_bytes", (double)run->batch_bytes) && mill_json_text(json, "backend", run->backend->name) &&
-                mill_json_text(json, "tokenizer_sha256", run->tokenizer_sha256);
-    good = mill_json_item(json, "recipe", recipe) && good;
+    bool good = mill_document_number(json, "schema", 1) && mill_document_text(json, "command", commands[run->stages]) &&
+                mill_document_text(json, "version", MILL_VERSION) && mill_document_item(json, "inputs", inputs_json(run)) &&
+                mill_document_item(json, "stages", stages_json(run->stages, err)) &&
+                mill_document_text(json, "format", run->options->format) && mill_document_number(json, "threads", run->threads) &&
+                mill_document_number(json, "batch_bytes", (double)run->batch_bytes) && mill_document_text(json, "backend", run->backend->name) &&
+                mill_document_text(json, "tokenizer_sha256", run->tokenizer_sha256);
+    good = mill_document_item(json, "recipe", recipe) && good;
     if (status != MILL_OK || !good) {
         cJSON_Delete(json);
         return status != MILL_OK ? status : mill_fail_nomem(err, "the plan");
     }
-    return mill_text_json(json, out, err);
+    return mill_document_finish(json, out, err);
 }
 
 static mill_status append_inputs(const mill_run_state *run, mill_buf *out, mill_error *err)
@@ -99,7 +101,7 @@ static mill_status append_inputs(const mill_run_state *run, mill_buf *out, mill_
     for (size_t i = 0; i < run->input_count; i++) {
         const mill_input_info *info = mill_source_input(run->source, i);
         MILL_TRY(mill_buf_printf(out, err, "  %-6s %15llu  ", input_kind(info), (unsigned long long)info->file_bytes));
-        MILL_TRY(mill_text_escape(out, info->name, strlen(info->name), err));
+        MILL_TRY(mill_append_escaped(out, info->name, strlen(info->name), false, err));
         MILL_TRY(info->is_tree ? mill_buf_printf(out, err, " (%llu files)\n", (unsigned long long)info->files)
                                : mill_buf_append_text(out, "\n", err));
     }

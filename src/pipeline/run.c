@@ -185,15 +185,13 @@ static mill_status choose_backend(mill_run_state *run, mill_error *err)
     return MILL_OK;
 }
 
-mill_status mill_run_prepare(mill_run_state *run, const mill_run_options *options, mill_error *err)
+mill_status mill_run_prepare_rules(mill_run_state *run, const mill_run_options *options, mill_error *err)
 {
     *run = (mill_run_state){.options = options, .fs = options->fs != NULL ? options->fs : mill_fs_posix(), .stages = options->stages};
     run->log = (mill_log){MILL_LOG_DEBUG, options->log, options->context};
     run->started_ns = mill_clock_ns();
     if (options->struct_size != sizeof *options)
         return mill_fail(err, MILL_USAGE, "mill_run_options has another size than this library knows; use MILL_RUN_OPTIONS_INIT");
-    if (options->input_count == 0)
-        return mill_fail(err, MILL_USAGE, "no input; name files, directories or '-'");
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     run->threads = options->threads != 0 ? options->threads : (uint32_t)(cores > 0 ? cores : 1);
     if (run->threads > 1024)
@@ -206,7 +204,14 @@ mill_status mill_run_prepare(mill_run_state *run, const mill_run_options *option
     MILL_TRY(mill_language_table_create(&run->languages, err));
     MILL_TRY(prepare_recipe(run, err));
     MILL_TRY(choose_languages(run, err));
-    MILL_TRY(load_tokenizer(run, err));
+    return load_tokenizer(run, err);
+}
+
+mill_status mill_run_prepare(mill_run_state *run, const mill_run_options *options, mill_error *err)
+{
+    MILL_TRY(mill_run_prepare_rules(run, options, err));
+    if (options->input_count == 0)
+        return mill_fail(err, MILL_USAGE, "no input; name files, directories or '-'");
     MILL_TRY(open_source(run, err));
     return list_inputs(run, err);
 }

@@ -173,6 +173,8 @@ mill_status mill_run_write_timings(mill_run_state *run, mill_error *err) MILL_MU
 mill_status mill_run_plan_json(mill_run_state *run, cJSON **plan, mill_error *err) MILL_MUST_CHECK;
 // Opens recipe, languages and inputs of the options; everything but the output directory.
 mill_status mill_run_prepare(mill_run_state *run, const mill_run_options *options, mill_error *err) MILL_MUST_CHECK;
+// The same without the inputs.
+mill_status mill_run_prepare_rules(mill_run_state *run, const mill_run_options *options, mill_error *err) MILL_MUST_CHECK;
 void mill_run_release(mill_run_state *run);
 
 #endif

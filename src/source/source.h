@@ -107,4 +107,7 @@ typedef struct mill_parse_counts { // added to, not set
 mill_status mill_source_parse(mill_parser *parser, const mill_block *block, mill_batch *batch, mill_quarantine *quarantine,
                               mill_parse_counts *counts, mill_error *err) MILL_MUST_CHECK;
 
+// The language of a file in a tree: by its path, else, if that has no extension, by its first line ("#!").
+mill_language_id mill_source_file_language(mill_language_table *languages, const char *path, const uint8_t *text, size_t bytes);
+
 #endif

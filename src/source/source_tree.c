@@ -199,6 +199,14 @@ static bool has_extension(const char *path)
     return *name != '\0' && strchr(name + 1, '.') != NULL;
 }
 
+mill_language_id mill_source_file_language(mill_language_table *languages, const char *path, const uint8_t *text, size_t bytes)
+{
+    mill_language_id language = mill_language_from_path(languages, path, strlen(path));
+    if (language == MILL_LANGUAGE_OTHER && !has_extension(path))
+        language = language_from_shebang(languages, text, bytes);
+    return language;
+}
+
 mill_status mill_tree_parse(mill_parser *parser, const mill_block *block, const mill_block_piece *piece,
                             mill_batch *batch, mill_quarantine *quarantine, mill_parse_counts *counts,
                             mill_error *err)
@@ -235,9 +243,7 @@ mill_status mill_tree_parse(mill_parser *parser, const mill_block *block, const 
                           .stars = MILL_STARS_MISSING,
                           .input = piece->input,
                           .record = piece->first_record};
-    record.language = mill_language_from_path(source->languages, path, path_bytes);
-    if (record.language == MILL_LANGUAGE_OTHER && !has_extension(path))
-        record.language = language_from_shebang(source->languages, text, piece->bytes);
+    record.language = mill_source_file_language(source->languages, path, text, piece->bytes);
     record.type = mill_record_type(source, record.language);
     counts->missing_stars++;
     return mill_batch_append(batch, &record, err);
