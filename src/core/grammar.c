@@ -22,9 +22,7 @@
     X(c, "c")                                                                                      \
     X(cpp, "cpp")                                                                                  \
     X(c_sharp, "csharp")                                                                           \
-    X(css, "css")                                                                                  \
     X(go, "go")                                                                                    \
-    X(html, "html")                                                                                \
     X(java, "java")                                                                                \
     X(javascript, "javascript")                                                                    \
     X(json, "json")                                                                                \
