@@ -188,7 +188,8 @@ static mill_status choose_backend(mill_run_state *run, mill_error *err)
 mill_status mill_run_prepare_rules(mill_run_state *run, const mill_run_options *options, mill_error *err)
 {
     *run = (mill_run_state){.options = options, .fs = options->fs != NULL ? options->fs : mill_fs_posix(), .stages = options->stages};
-    run->log = (mill_log){MILL_LOG_DEBUG, options->log, options->context};
+    MILL_TRY(mill_run_log_open(options->log, options->context, &run->kept_log, err));
+    run->log = (mill_log){MILL_LOG_DEBUG, mill_run_log_write, run->kept_log};
     run->started_ns = mill_clock_ns();
     if (options->struct_size != sizeof *options)
         return mill_fail(err, MILL_USAGE, "mill_run_options has another size than this library knows; use MILL_RUN_OPTIONS_INIT");
@@ -232,6 +233,7 @@ void mill_run_release(mill_run_state *run)
     for (size_t i = 0; i < sizeof owned / sizeof owned[0]; i++)
         mill_free(owned[i]);
     mill_workdir_close(run->dir);
+    mill_run_log_close(run->kept_log);
 }
 
 // ---- the plan --------------------------------------------------------------------------------------------------------------------
@@ -403,10 +405,13 @@ static mill_status run_prepared(mill_run_state *run, mill_error *err)
     if (mill_workdir_is_complete(run->dir))
         return report_complete(run, err);
     MILL_TRY(keep_batch_size(run, err));
+    mill_log_line(&run->log, MILL_LOG_DEBUG, "device cpu, backend %s, %u threads, batches of %llu bytes", run->backend->name, run->threads,
+                  (unsigned long long)run->batch_bytes);
     mill_status status = mill_plan_run(run, err);
     if (status != MILL_OK) {
         // What is finished stays finished; the first error is the one to report.
         (void)!mill_workdir_flush(run->dir, NULL);
+        mill_run_log_save(run->kept_log, run->dir, status, err);
     }
     return status;
 }
