@@ -16,6 +16,7 @@ mill_status mill_barrier_group(mill_run_state *run, mill_error *err)
 {
     if (run->doc_count >= UINT32_MAX)
         return mill_fail(err, MILL_RESOURCE, "more than 2^32 - 1 records passed the filter; split the inputs over several runs");
+    MILL_TRY(mill_run_check_tables(run, err));
     uint64_t slots = 16;
     while (slots < run->doc_count * 2)
         slots *= 2;

@@ -171,6 +171,36 @@ static mill_status load_tokenizer(mill_run_state *run, mill_error *err)
     return MILL_OK;
 }
 
+// What the workers hold at once: a block of input, its batch, segment and token unit, and scratch; and the program itself.
+static uint64_t memory_needed(uint32_t threads, uint64_t batch_bytes)
+{
+    return (UINT64_C(64) << 20) + threads * (8 * batch_bytes + (UINT64_C(16) << 20));
+}
+
+static mill_status choose_memory(mill_run_state *run, mill_error *err)
+{
+    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    uint64_t half = pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page / 2 : UINT64_C(1) << 30;
+    uint64_t needed = memory_needed(run->threads, run->batch_bytes);
+    run->memory_bytes = run->options->memory_bytes != 0 ? run->options->memory_bytes : half;
+    if (run->options->memory_bytes != 0 && needed > run->memory_bytes)
+        return mill_fail(err, MILL_RESOURCE,
+                         "--memory is too small for %u threads and batches of %llu bytes: at least %llu MiB are needed; fewer threads (-j) or "
+                         "a smaller --batch-size need less",
+                         run->threads, (unsigned long long)run->batch_bytes, (unsigned long long)(needed >> 20) + 1);
+    return MILL_OK;
+}
+
+mill_status mill_run_check_tables(const mill_run_state *run, mill_error *err)
+{
+    uint64_t bytes = run->doc_count * (sizeof(mill_doc) + 16ull * run->bands + 64);
+    if (bytes > run->memory_bytes)
+        return mill_fail(err, MILL_RESOURCE,
+                         "the tables of %llu documents need %llu MiB, more than --memory allows; raise it, or split the inputs over several runs",
+                         (unsigned long long)run->doc_count, (unsigned long long)(bytes >> 20) + 1);
+    return MILL_OK;
+}
+
 static mill_status choose_backend(mill_run_state *run, mill_error *err)
 {
     const mill_run_options *options = run->options;
@@ -200,6 +230,7 @@ mill_status mill_run_prepare_rules(mill_run_state *run, const mill_run_options *
     run->batch_bytes = options->batch_bytes != 0 ? options->batch_bytes : BATCH_BYTES;
     if (run->batch_bytes > BATCH_BYTES_MAX)
         return mill_fail(err, MILL_USAGE, "--batch-size: at most 64 MiB");
+    MILL_TRY(choose_memory(run, err));
     MILL_TRY(choose_backend(run, err));
     MILL_TRY(choose_formats(run, options->format, err));
     MILL_TRY(mill_language_table_create(&run->languages, err));
