@@ -65,7 +65,7 @@ const mill_recipe_key mill_recipe_keys[] = {
     TEXT("filter.unicode", unicode_text, "\"14.0\"", "\"16.0\"", "Unicode version of str.isalnum: 14.0 (Python 3.11), 15.0 (3.12), 15.1 (3.13), 16.0 (3.14)"),
     ENUM("filter.syntax", syntax.mode, syntax_names, "\"cpython\"", "\"tree-sitter\"", "syntax check: tree-sitter, cpython (ast.parse by python3, python only), off"),
     {"filter.syntax_limits", MILL_KEY_LIMITS, AT(syntax), 0, 48, NULL,
-     "{\"python\":0,\"javascript\":0.02,\"typescript\":0.02,\"java\":0,\"go\":0,\"php\":0.02,\"rust\":0.02,\"bash\":0.05,\"csharp\":0.05,\"c\":0.3,\"cpp\":0.3}", NULL,
+     "{\"python\":0,\"javascript\":0,\"typescript\":0.02,\"java\":0,\"go\":0,\"php\":0,\"rust\":0.02,\"bash\":0.1,\"csharp\":0.1,\"c\":0.2,\"cpp\":0.2}", NULL,
      "tree-sitter: reject when a larger share of the bytes lies in syntax errors, by language; languages that are not listed get no verdict"},
     TEXT("filter.python", syntax.python, "\"python3\"", NULL, "interpreter of syntax cpython"),
 
