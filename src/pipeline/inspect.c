@@ -79,7 +79,7 @@ static mill_status show_label(inspector *in, const char *label, mill_error *err)
     return mill_buf_append_text(in->out, "\n", err);
 }
 
-typedef enum part { PART_TEXT, PART_PREFIX, PART_SUFFIX, PART_MIDDLE } part;
+typedef enum part { PART_TEXT, PART_PREFIX, PART_SUFFIX, PART_MIDDLE, PART_END } part; // END: of a document
 
 static bool is_name(const char *name, const uint8_t *text, uint32_t bytes)
 {
@@ -100,6 +100,8 @@ static part part_of(const uint8_t *text, uint32_t bytes)
             return PART_SUFFIX;
         if (is_name(preset->fim_middle, text, bytes))
             return PART_MIDDLE;
+        if (is_name(preset->end, text, bytes))
+            return PART_END;
     }
     return PART_TEXT;
 }
@@ -112,7 +114,7 @@ static bool is_mode(const mill_doc_line *line, const char *mode)
 // Shows the text collected since the control token that began `now`. In SPM the prefix lies before the middle, behind its token.
 static mill_status show_part(inspector *in, const mill_doc_line *line, part now, mill_error *err)
 {
-    static const char *const labels[] = {NULL, "PREFIX", "SUFFIX", "MIDDLE"};
+    static const char *const labels[] = {NULL, "PREFIX", "SUFFIX", "MIDDLE", NULL};
     const size_t bytes = in->text.bytes;
     size_t prefix = 0;
     if (is_mode(line, "spm") && now == PART_PREFIX && bytes == 0) // only marks the beginning
@@ -136,7 +138,7 @@ static mill_status show_control(inspector *in, const uint8_t *text, uint32_t byt
     MILL_TRY(mill_append_escaped(in->out, text, bytes, false, err));
     MILL_TRY(mill_buf_append_text(in->out, "]", err));
     MILL_TRY(style(in, STYLE_OFF, err));
-    return mill_buf_append_text(in->out, "\n", err);
+    return mill_buf_append_text(in->out, part_of(text, bytes) == PART_END ? " end of document\n" : "\n", err);
 }
 
 static mill_status show_ids(inspector *in, const mill_doc_line *line, const uint32_t *ids, mill_error *err)
