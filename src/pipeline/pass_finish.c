@@ -5,7 +5,7 @@
 #include <zstd.h>
 
 #include "core/json.h"
-#include "pipeline/run.h"
+#include "pipeline/input_units.h"
 #include "pipeline/workdir_internal.h"
 #include "shard/manifest.h"
 
@@ -55,7 +55,7 @@ static void sum_up(mill_run_state *run, totals *t)
     for (size_t i = 0; i < run->input_count; i++)
         mill_account_add(&t->account, &run->inputs[i].account);
     for (uint64_t unit = 0; run->tokens != NULL && unit < run->unit_count; unit++) {
-        const cJSON *record = mill_workdir_done(run->dir, "encode", unit);
+        const cJSON *record = mill_workdir_done(run->dir, run->token_stage, unit);
         t->documents += payload_number(record, "documents");
         t->transformed += payload_number(record, "transformed");
         t->encoded_tokens += payload_number(record, "tokens");
@@ -200,8 +200,8 @@ static mill_status gather_quarantine(mill_run_state *run, mill_buf *out, mill_er
     mill_buf raw = {0};
     mill_status status = MILL_OK;
     for (uint64_t unit = 0; status == MILL_OK && unit < run->unit_count; unit++) {
-        const cJSON *file;
-        cJSON_ArrayForEach(file, cJSON_GetObjectItemCaseSensitive(mill_workdir_done(run->dir, "ingest", unit), "files")) {
+        const cJSON *file, *record = mill_workdir_done(run->dir, mill_input_stage(run), unit);
+        cJSON_ArrayForEach(file, cJSON_GetObjectItemCaseSensitive(record, "files")) {
             const char *path = cJSON_GetObjectItemCaseSensitive(file, "path")->valuestring;
             if (strstr(path, ".quarantine") == NULL)
                 continue;
@@ -386,6 +386,7 @@ mill_status mill_pass_finish(mill_run_state *run, mill_error *err)
     MILL_TRY_GOTO(append_sums(products, count, &sums, err));
     MILL_TRY_GOTO(build_manifest(run, &t, products, count, &manifest, err));
     MILL_TRY_GOTO(mill_run_write_timings(run, err));
+    mill_run_log_save(run->kept_log, run->dir, MILL_OK, NULL);
     MILL_TRY_GOTO(mill_workdir_seal(run->dir, &sums, &manifest, run->options->keep_work, err));
     const mill_account *a = &t.account;
     run->summary = (mill_run_summary){.read = a->read,

@@ -259,7 +259,7 @@ cleanup:
 mill_status mill_pass_shards(mill_run_state *run, mill_error *err)
 {
     mill_shard_options options = run->recipe.shard;
-    options.vocab_size = mill_tokenizer_vocab_size(run->tokenizer);
+    options.vocab_size = run->vocab_size;
     shard_pass pass = {.run = run};
     MILL_TRY(mill_shard_writer_open(&options, &pass.writer, err));
     uint64_t per_shard = options.samples_per_shard;

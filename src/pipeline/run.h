@@ -7,6 +7,7 @@
 #include "core/log.h"
 #include "pipeline/account.h"
 #include "pipeline/recipe.h"
+#include "pipeline/run_log.h"
 #include "pipeline/runner.h"
 #include "pipeline/workdir.h"
 
@@ -83,6 +84,7 @@ typedef struct mill_run_state {
     const mill_run_options *options;
     const mill_fs *fs;
     mill_log log;
+    mill_run_log *kept_log;
     mill_recipe recipe;
     mill_language_table *languages;
     bool *wanted_languages;      // by id; NULL: all
@@ -90,7 +92,7 @@ typedef struct mill_run_state {
     mill_source *source;
     const mill_backend_ops *backend;
     uint32_t threads;
-    uint64_t batch_bytes;
+    uint64_t batch_bytes, memory_bytes;
     mill_stage_set stages;
     bool write_jsonl, write_zst; // shard formats
 
@@ -109,6 +111,8 @@ typedef struct mill_run_state {
     char tokenizer_sha256[65];
 
     mill_line_cut *cuts;         // rng python: by doc index
+    const char *token_stage;     // stage whose units are the token files: "encode", "read-rows"
+    uint32_t vocab_size;         // every id of the token files is below it
     mill_token_unit *tokens;     // by unit
     mill_packed_row *packed;     // in packing order
     uint64_t packed_count;
@@ -149,6 +153,8 @@ mill_status mill_docs_decode(const mill_buf *raw, const char *name, mill_languag
 size_t mill_sketch_signature_offset(uint32_t count);
 
 // ---- helpers of the passes -------------------------------------------------------------------------------------------------------
+// The stage whose units are the blocks of the inputs: "ingest", or "read-rows".
+const char *mill_input_stage(const mill_run_state *run);
 // Loads the segment of a unit; raw is scratch.
 mill_status mill_run_load_segment(mill_run_state *run, uint64_t unit, mill_buf *raw, mill_batch *batch, mill_error *err)
     MILL_MUST_CHECK;
@@ -163,6 +169,9 @@ mill_status mill_run_order_by_language(const mill_run_state *run, char suffix, u
     MILL_MUST_CHECK;
 // Fate of every doc is final: moves it from "kept so far" to its reason in the accounts of its input and checks the sums.
 mill_status mill_run_settle(mill_run_state *run, mill_error *err) MILL_MUST_CHECK;
+
+// Refuses a run whose tables of documents would not fit --memory.
+mill_status mill_run_check_tables(const mill_run_state *run, mill_error *err) MILL_MUST_CHECK;
 
 void mill_run_part(mill_run_state *run, const char *stage, const char *unit, uint64_t total); // begins a part for progress
 void mill_run_advance(mill_run_state *run, uint64_t done);                                   // thread-safe

@@ -1,0 +1,181 @@
+// token_unit.c: a unit's rows of token ids on disk, mapped again by the packing barrier and the shard writers:
+//
+//   token_header | rows (mill_row) | repo, path, licence spans by record | meta bytes, padded to 8 | ids (2 or 4 bytes each)
+#include "pipeline/token_unit.h"
+
+#include <stdio.h>
+#include <string.h>
+
+typedef struct token_header {
+    char magic[8];
+    uint32_t version, records;
+    uint64_t row_count, id_count, meta_bytes;
+    uint32_t id_bytes, reserved;
+} token_header;
+_Static_assert(sizeof(token_header) == 48, "the header is written as it lies in memory");
+static const char magic[8] = {'M', 'I', 'L', 'L', 'T', 'O', 'K', '1'};
+
+static mill_status append_rows(const mill_rows *rows, mill_buf *out, mill_error *err)
+{
+    for (size_t i = 0; i < rows->count; i++) {
+        mill_row row;
+        memset(&row, 0, sizeof row); // padding reaches the disk
+        const mill_row *from = &rows->rows[i];
+        row.first_token = from->first_token;
+        row.tokens = from->tokens;
+        row.record = from->record;
+        row.piece = from->piece;
+        row.mode = from->mode;
+        row.last = from->last;
+        row.text_begin = from->text_begin;
+        row.text_end = from->text_end;
+        row.cut_begin = from->cut_begin;
+        row.cut_end = from->cut_end;
+        MILL_TRY(mill_buf_append(out, &row, sizeof row, err));
+    }
+    return MILL_OK;
+}
+
+static mill_status append_ids(const mill_ids *ids, uint32_t id_bytes, mill_buf *out, mill_error *err)
+{
+    if (id_bytes == 4)
+        return mill_buf_append(out, ids->data, ids->count * 4, err);
+    MILL_TRY(mill_buf_reserve(out, ids->count * 2, err));
+    uint16_t *to = (uint16_t *)(void *)(out->data + out->bytes);
+    for (size_t i = 0; i < ids->count; i++)
+        to[i] = (uint16_t)ids->data[i];
+    out->bytes += ids->count * 2;
+    return MILL_OK;
+}
+
+static mill_status append_meta(const mill_token_meta *meta, mill_buf *out, mill_error *err)
+{
+    static const uint8_t zeros[8] = {0};
+    const mill_span *columns[] = {meta->repo, meta->path, meta->licence};
+    size_t bytes = meta->records * sizeof(mill_span);
+    for (size_t i = 0; i < 3; i++) {
+        if (columns[i] != NULL) {
+            MILL_TRY(mill_buf_append(out, columns[i], bytes, err));
+            continue;
+        }
+        MILL_TRY(mill_buf_reserve(out, bytes, err));
+        if (bytes != 0)
+            memset(out->data + out->bytes, 0, bytes);
+        out->bytes += bytes;
+    }
+    MILL_TRY(mill_buf_append(out, meta->bytes, meta->byte_count, err));
+    return mill_buf_append(out, zeros, (8 - meta->byte_count % 8) % 8, err);
+}
+
+mill_status mill_token_unit_write(const mill_rows *rows, const mill_token_meta *meta, uint32_t vocab_size, mill_buf *out, mill_error *err)
+{
+    token_header header = {.version = 1,
+                           .records = meta->records,
+                           .row_count = rows->count,
+                           .id_count = rows->ids.count,
+                           .meta_bytes = (meta->byte_count + 7) & ~(uint64_t)7,
+                           .id_bytes = vocab_size <= 65536 ? 2 : 4};
+    memcpy(header.magic, magic, sizeof magic);
+    mill_buf_clear(out);
+    MILL_TRY(mill_buf_append(out, &header, sizeof header, err));
+    MILL_TRY(append_rows(rows, out, err));
+    MILL_TRY(append_meta(meta, out, err));
+    return append_ids(&rows->ids, header.id_bytes, out, err);
+}
+
+void mill_token_unit_path(const char *stage, uint64_t number, char path[64])
+{
+    snprintf(path, 64, MILL_STATE "/stage/%s/%06llu.tokens", stage, (unsigned long long)number);
+}
+
+cJSON *mill_token_counts_json(const mill_rows *rows)
+{
+    cJSON *json = cJSON_CreateObject();
+    bool good = cJSON_AddNumberToObject(json, "documents", (double)rows->documents) != NULL &&
+                cJSON_AddNumberToObject(json, "transformed", (double)rows->transformed) != NULL &&
+                cJSON_AddNumberToObject(json, "tokens", (double)rows->encoded_tokens) != NULL &&
+                cJSON_AddNumberToObject(json, "dropped_rows", (double)rows->dropped_rows) != NULL &&
+                cJSON_AddNumberToObject(json, "dropped_tokens", (double)rows->dropped_tokens) != NULL;
+    if (!good) {
+        cJSON_Delete(json);
+        return NULL;
+    }
+    return json;
+}
+
+// ---- mapping -----------------------------------------------------------------------------------------------------------------------
+
+static mill_status parse_unit(mill_token_unit *unit, const char *path, mill_error *err)
+{
+    token_header header;
+    if (unit->map_bytes < sizeof header)
+        return mill_fail(err, MILL_VERIFY, "%s is damaged; remove it and run again", path);
+    memcpy(&header, unit->map, sizeof header);
+    uint64_t rows = header.row_count * sizeof(mill_row), spans = (uint64_t)header.records * sizeof(mill_span);
+    uint64_t wanted = sizeof header + rows + 3 * spans + header.meta_bytes + header.id_count * header.id_bytes;
+    if (memcmp(header.magic, magic, sizeof magic) != 0 || header.version != 1 || wanted != unit->map_bytes)
+        return mill_fail(err, MILL_VERIFY, "%s is damaged; remove it and run again", path);
+    const uint8_t *at = unit->map + sizeof header;
+    unit->rows = (const mill_row *)(const void *)at;
+    unit->row_count = header.row_count;
+    unit->records = header.records;
+    unit->repo = (const mill_span *)(const void *)(at + rows);
+    unit->path = unit->repo + header.records;
+    unit->licence = unit->path + header.records;
+    unit->meta = (const char *)at + rows + 3 * spans;
+    unit->ids = at + rows + 3 * spans + header.meta_bytes;
+    unit->id_bytes = header.id_bytes;
+    return MILL_OK;
+}
+
+static mill_status map_unit(mill_run_state *run, uint64_t number, mill_error *err)
+{
+    char path[64];
+    int file;
+    mill_token_unit *unit = &run->tokens[number];
+    const cJSON *record = mill_workdir_done(run->dir, run->token_stage, number);
+    MILL_ASSERT(record != NULL);
+    const cJSON *first = cJSON_GetObjectItemCaseSensitive(record, "files")->child;
+    unit->map_bytes = (uint64_t)cJSON_GetObjectItemCaseSensitive(first, "bytes")->valuedouble;
+    mill_token_unit_path(run->token_stage, number, path);
+    MILL_TRY(mill_fs_open(run->fs, mill_workdir_handle(run->dir), path, MILL_OPEN_READ_OWN, &file, err));
+    const void *map = NULL;
+    int result = run->fs->ops->map(run->fs->self, file, unit->map_bytes, &map);
+    mill_status status = mill_fs_close(run->fs, file, path, err);
+    if (result < 0)
+        return mill_fail_errno(err, -result, "%s: cannot map the file", path);
+    unit->map = map;
+    MILL_TRY(status);
+    return parse_unit(unit, path, err);
+}
+
+mill_status mill_run_map_tokens(mill_run_state *run, mill_error *err)
+{
+    if (run->tokens != NULL)
+        return MILL_OK;
+    run->tokens = mill_alloc_zero(run->unit_count, sizeof *run->tokens);
+    if (run->tokens == NULL)
+        return mill_fail_nomem(err, "the table of token units");
+    for (uint64_t i = 0; i < run->unit_count; i++)
+        MILL_TRY(map_unit(run, i, err));
+    return MILL_OK;
+}
+
+void mill_run_unmap_tokens(mill_run_state *run)
+{
+    for (uint64_t i = 0; run->tokens != NULL && i < run->unit_count; i++) {
+        if (run->tokens[i].map != NULL)
+            run->fs->ops->unmap(run->fs->self, run->tokens[i].map, run->tokens[i].map_bytes);
+    }
+    mill_free(run->tokens);
+    run->tokens = NULL;
+}
+
+uint32_t mill_token_id(const mill_token_unit *unit, uint64_t index)
+{
+    if (unit->id_bytes == 2)
+        return ((const uint16_t *)(const void *)unit->ids)[index];
+    uint32_t id;
+    memcpy(&id, unit->ids + index * 4, sizeof id);
+    return id;
+}

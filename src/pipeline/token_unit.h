@@ -1,0 +1,22 @@
+// token_unit.h: a unit's rows of token ids on disk. mill_run_map_tokens (run.h) reads them again.
+#ifndef MILL_PIPELINE_TOKEN_UNIT_H
+#define MILL_PIPELINE_TOKEN_UNIT_H
+
+#include "pipeline/run.h"
+
+typedef struct mill_token_meta { // of the records that the rows belong to
+    uint32_t records;
+    const mill_span *repo, *path, *licence; // one a record, into bytes; NULL: all empty
+    const void *bytes;
+    uint64_t byte_count;
+} mill_token_meta;
+
+// The content of a token file; out is cleared first. Every id is below vocab_size, which decides how wide ids are.
+mill_status mill_token_unit_write(const mill_rows *rows, const mill_token_meta *meta, uint32_t vocab_size, mill_buf *out,
+                                  mill_error *err) MILL_MUST_CHECK;
+// The place of unit `number` of a stage.
+void mill_token_unit_path(const char *stage, uint64_t number, char path[64]);
+// {"documents", "transformed", "tokens", "dropped_rows", "dropped_tokens"} for the journal; NULL without memory.
+cJSON *mill_token_counts_json(const mill_rows *rows);
+
+#endif
