@@ -18,10 +18,10 @@ uint64_t mill_finished_number(const cJSON *object, const char *name)
     return mill_json_get_u64(object, name, &value) ? value : 0;
 }
 
-// ---- the list of files -----------------------------------------------------------------------------------------------------------
+// ---- the list of files ----------------------------------------------------------------------------------
 
-// Relative, no empty, "." or ".." part, and not where the state or the seal themselves lie: a sealed manifest may still come from
-// a stranger, and nothing outside the directory is read on its word.
+// Relative, no empty, "." or ".." part, and not where the state or the seal themselves lie: a sealed manifest
+// may still come from a stranger, and nothing outside the directory is read on its word.
 static bool is_product_path(const char *path)
 {
     static const char *const own[] = {"manifest.json", "SHA256SUMS", "report.html", "README.md"};
@@ -61,12 +61,14 @@ static mill_status list_files(mill_finished *f, mill_error *err)
     size_t capacity = 0;
     if (!cJSON_IsArray(list))
         return mill_fail(err, MILL_VERIFY, "%s/manifest.json: has no list of files", f->path);
-    cJSON_ArrayForEach(entry, list) {
+    cJSON_ArrayForEach(entry, list)
+    {
         MILL_TRY(MILL_GROW(f->files, capacity, f->file_count + 1, err));
         mill_finished_file *file = &f->files[f->file_count];
         if (!read_file_entry(entry, file) || (f->file_count != 0 && strcmp(file[-1].path, file->path) >= 0))
-            return mill_fail(err, MILL_VERIFY, "%s/manifest.json: entry %zu of its list of files is impossible or out of order", f->path,
-                             f->file_count);
+            return mill_fail(err, MILL_VERIFY,
+                             "%s/manifest.json: entry %zu of its list of files is impossible or out of order",
+                             f->path, f->file_count);
         f->file_count++;
     }
     return MILL_OK;
@@ -82,9 +84,10 @@ const mill_finished_file *mill_finished_find(const mill_finished *f, const char 
     return f->file_count == 0 ? NULL : bsearch(path, f->files, f->file_count, sizeof *f->files, compare_path);
 }
 
-// ---- opening ---------------------------------------------------------------------------------------------------------------------
+// ---- opening --------------------------------------------------------------------------------------------
 
-mill_status mill_finished_info(const mill_finished *f, const char *path, mill_file_info *info, mill_error *err)
+mill_status mill_finished_info(const mill_finished *f, const char *path, mill_file_info *info,
+                               mill_error *err)
 {
     int value;
     do
@@ -102,12 +105,14 @@ static mill_status read_manifest(mill_finished *f, mill_error *err)
     mill_file_info info;
     if (!mill_fs_exists(f->fs, f->dir, name))
         return mill_fail(err, MILL_VERIFY,
-                         "%s: has no manifest.json: the run is unfinished (the same command goes on), or it is no directory of "
+                         "%s: has no manifest.json: the run is unfinished (the same command goes on), or it "
+                         "is no directory of "
                          "shardmill's",
                          f->path);
     MILL_TRY(mill_finished_info(f, name, &info, err));
     if (info.kind != MILL_FILE_REGULAR || info.bytes > MANIFEST_MAX)
-        return mill_fail(err, MILL_VERIFY, "%s/%s: is no regular file, or larger than any manifest", f->path, name);
+        return mill_fail(err, MILL_VERIFY, "%s/%s: is no regular file, or larger than any manifest", f->path,
+                         name);
     mill_status status = mill_fs_read_file(f->fs, f->dir, name, MILL_OPEN_READ_OWN, MANIFEST_MAX, &text, err);
     f->manifest_bytes = text.bytes;
     if (status == MILL_OK)
@@ -116,8 +121,10 @@ static mill_status read_manifest(mill_finished *f, mill_error *err)
     MILL_TRY(status);
     uint64_t format = mill_finished_number(f->manifest, "format_version");
     if (format == 0 || format > MILL_MANIFEST_FORMAT)
-        return mill_fail(err, MILL_VERIFY, "%s/%s: is of format %llu; this version reads formats up to %d: use a newer shardmill",
-                         f->path, name, (unsigned long long)format, MILL_MANIFEST_FORMAT);
+        return mill_fail(
+            err, MILL_VERIFY,
+            "%s/%s: is of format %llu; this version reads formats up to %d: use a newer shardmill", f->path,
+            name, (unsigned long long)format, MILL_MANIFEST_FORMAT);
     return list_files(f, err);
 }
 
@@ -140,7 +147,7 @@ void mill_finished_close(mill_finished *f)
     f->file_count = 0;
 }
 
-// ---- files -----------------------------------------------------------------------------------------------------------------------
+// ---- files ----------------------------------------------------------------------------------------------
 
 mill_status mill_finished_check_size(const mill_finished *f, const mill_finished_file *file, mill_error *err)
 {
@@ -149,13 +156,13 @@ mill_status mill_finished_check_size(const mill_finished *f, const mill_finished
     if (info.kind != MILL_FILE_REGULAR)
         return mill_fail(err, MILL_VERIFY, "%s/%s: is no regular file", f->path, file->path);
     if (info.bytes != file->bytes)
-        return mill_fail(err, MILL_VERIFY, "%s/%s: has %llu bytes, the manifest says %llu", f->path, file->path,
-                         (unsigned long long)info.bytes, (unsigned long long)file->bytes);
+        return mill_fail(err, MILL_VERIFY, "%s/%s: has %llu bytes, the manifest says %llu", f->path,
+                         file->path, (unsigned long long)info.bytes, (unsigned long long)file->bytes);
     return MILL_OK;
 }
 
-static mill_status hash_file(const mill_finished *f, const mill_finished_file *file, int handle, void *sha256, mill_buf *data,
-                             uint64_t *bytes, mill_error *err)
+static mill_status hash_file(const mill_finished *f, const mill_finished_file *file, int handle, void *sha256,
+                             mill_buf *data, uint64_t *bytes, mill_error *err)
 {
     enum { CHUNK = 256 << 10 };
     mill_buf chunk = {0};
@@ -179,7 +186,8 @@ static mill_status hash_file(const mill_finished *f, const mill_finished_file *f
     return status;
 }
 
-mill_status mill_finished_check_bytes(const mill_finished *f, const mill_finished_file *file, mill_buf *data, mill_error *err)
+mill_status mill_finished_check_bytes(const mill_finished *f, const mill_finished_file *file, mill_buf *data,
+                                      mill_error *err)
 {
     int handle;
     uint64_t bytes = 0;
@@ -198,7 +206,8 @@ mill_status mill_finished_check_bytes(const mill_finished *f, const mill_finishe
     mill_sha256_finish(sha256, digest);
     mill_hex(digest, sizeof digest, hex);
     if (bytes != file->bytes || strcmp(hex, file->sha256) != 0)
-        return mill_fail(err, MILL_VERIFY, "%s/%s: was changed: its SHA-256 is not the manifest's", f->path, file->path);
+        return mill_fail(err, MILL_VERIFY, "%s/%s: was changed: its SHA-256 is not the manifest's", f->path,
+                         file->path);
     return MILL_OK;
 }
 
@@ -210,7 +219,7 @@ mill_status mill_finished_read(const mill_finished *f, const char *path, mill_bu
     return mill_finished_check_bytes(f, file, data, err);
 }
 
-// ---- text ------------------------------------------------------------------------------------------------------------------------
+// ---- text -----------------------------------------------------------------------------------------------
 
 mill_status mill_text_take(mill_buf *buf, mill_text *out, mill_error *err)
 {

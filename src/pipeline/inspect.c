@@ -1,7 +1,8 @@
-// inspect.c: mill_inspect: random samples of a finished run, decoded, with what each row is and where it came from.
+// inspect.c: mill_inspect: random samples of a finished run, decoded, with what each row is and where it came
+// from.
 //
-// Rows are told apart by the docs sidecar, not by cu_seqlens, so that shards of every recipe can be shown. All text comes from the data:
-// whatever is no printable character is shown as \xNN.
+// Rows are told apart by the docs sidecar, not by cu_seqlens, so that shards of every recipe can be shown.
+// All text comes from the data: whatever is no printable character is shown as \xNN.
 #include <stdio.h>
 #include <string.h>
 
@@ -15,17 +16,17 @@
 #define SHOWN_FIRST 1500
 #define SHOWN_LAST 500
 
-#define STYLE_HEAD "\x1b[1m"    // bold
-#define STYLE_ROW "\x1b[36m"    // cyan
-#define STYLE_MARK "\x1b[35m"   // magenta
-#define STYLE_NOTE "\x1b[2m"    // dim
+#define STYLE_HEAD "\x1b[1m"  // bold
+#define STYLE_ROW "\x1b[36m"  // cyan
+#define STYLE_MARK "\x1b[35m" // magenta
+#define STYLE_NOTE "\x1b[2m"  // dim
 #define STYLE_OFF "\x1b[0m"
 
 typedef struct inspector {
     const mill_finished *finished;
     mill_tokenizer *tokenizer;
     bool color;
-    mill_buf text;   // bytes of the stretch between two control tokens
+    mill_buf text; // bytes of the stretch between two control tokens
     mill_buf *out;
 } inspector;
 
@@ -39,7 +40,7 @@ static mill_status append_data(inspector *in, const char *text, size_t bytes, mi
     return mill_append_escaped(in->out, text, bytes, false, err);
 }
 
-// ---- one row ---------------------------------------------------------------------------------------------------------------------
+// ---- one row --------------------------------------------------------------------------------------------
 
 // Moves a cut back to the start of the character that it would split.
 static size_t whole_characters(const uint8_t *text, size_t at)
@@ -111,7 +112,8 @@ static bool is_mode(const mill_doc_line *line, const char *mode)
     return strcmp(line->mode, mode) == 0;
 }
 
-// Shows the text collected since the control token that began `now`. In SPM the prefix lies before the middle, behind its token.
+// Shows the text collected since the control token that began `now`. In SPM the prefix lies before the
+// middle, behind its token.
 static mill_status show_part(inspector *in, const mill_doc_line *line, part now, mill_error *err)
 {
     static const char *const labels[] = {NULL, "PREFIX", "SUFFIX", "MIDDLE", NULL};
@@ -120,7 +122,8 @@ static mill_status show_part(inspector *in, const mill_doc_line *line, part now,
     if (is_mode(line, "spm") && now == PART_PREFIX && bytes == 0) // only marks the beginning
         return MILL_OK;
     if (is_mode(line, "spm") && now == PART_MIDDLE && line->cut_begin >= line->text_begin) {
-        prefix = line->cut_begin - line->text_begin < bytes ? (size_t)(line->cut_begin - line->text_begin) : bytes;
+        prefix =
+            line->cut_begin - line->text_begin < bytes ? (size_t)(line->cut_begin - line->text_begin) : bytes;
         MILL_TRY(show_label(in, labels[PART_PREFIX], err));
         MILL_TRY(show_text(in, 0, prefix, err));
     }
@@ -150,8 +153,8 @@ static mill_status show_ids(inspector *in, const mill_doc_line *line, const uint
         uint32_t bytes = 0;
         const uint8_t *token = mill_tokenizer_bytes(in->tokenizer, ids[i], &bytes);
         if (token == NULL)
-            return mill_fail(err, MILL_VERIFY, "%s: sample %llu holds id %u, which is not in the vocabulary", in->finished->path,
-                             (unsigned long long)line->sample, ids[i]);
+            return mill_fail(err, MILL_VERIFY, "%s: sample %llu holds id %u, which is not in the vocabulary",
+                             in->finished->path, (unsigned long long)line->sample, ids[i]);
         if (!mill_tokenizer_is_special(in->tokenizer, ids[i])) {
             MILL_TRY(mill_buf_append(&in->text, token, bytes, err));
             continue;
@@ -163,11 +166,13 @@ static mill_status show_ids(inspector *in, const mill_doc_line *line, const uint
     return show_part(in, line, now, err);
 }
 
-static mill_status show_row(inspector *in, const mill_doc_line *line, uint32_t number, uint32_t rows, const uint32_t *ids, mill_error *err)
+static mill_status show_row(inspector *in, const mill_doc_line *line, uint32_t number, uint32_t rows,
+                            const uint32_t *ids, mill_error *err)
 {
     mill_buf *out = in->out;
     MILL_TRY(style(in, STYLE_ROW, err));
-    MILL_TRY(mill_buf_printf(out, err, "--- row %u of %u, tokens %u to %u: ", number, rows, line->begin, line->begin + line->tokens));
+    MILL_TRY(mill_buf_printf(out, err, "--- row %u of %u, tokens %u to %u: ", number, rows, line->begin,
+                             line->begin + line->tokens));
     if (line->repo_bytes != 0) {
         MILL_TRY(append_data(in, line->repo, line->repo_bytes, err));
         MILL_TRY(mill_buf_append_text(out, " ", err));
@@ -180,7 +185,8 @@ static mill_status show_row(inspector *in, const mill_doc_line *line, uint32_t n
     MILL_TRY(append_data(in, line->language, line->language_bytes, err));
     MILL_TRY(mill_buf_append_text(out, ") ", err));
     MILL_TRY(append_data(in, line->file, line->file_bytes, err));
-    MILL_TRY(mill_buf_printf(out, err, ":%llu, piece %u, mode ", (unsigned long long)line->record, line->piece));
+    MILL_TRY(
+        mill_buf_printf(out, err, ":%llu, piece %u, mode ", (unsigned long long)line->record, line->piece));
     MILL_TRY(append_data(in, line->mode, strlen(line->mode), err));
     if (line->row_begin != 0)
         MILL_TRY(mill_buf_printf(out, err, ", continued from token %u of its row", line->row_begin));
@@ -189,7 +195,7 @@ static mill_status show_row(inspector *in, const mill_doc_line *line, uint32_t n
     return show_ids(in, line, ids, err);
 }
 
-// ---- one sample ------------------------------------------------------------------------------------------------------------------
+// ---- one sample -----------------------------------------------------------------------------------------
 
 typedef struct place { // of a sample
     const mill_finished_file *shard;
@@ -220,7 +226,8 @@ static mill_status find_place(const mill_finished *f, uint64_t sample, place *ou
     for (uint64_t number = 0;; number++) {
         const mill_finished_file *shard = find_shard(f, number);
         if (shard == NULL)
-            return mill_fail(err, MILL_VERIFY, "%s/manifest.json: its shards hold fewer samples than its totals say", f->path);
+            return mill_fail(err, MILL_VERIFY,
+                             "%s/manifest.json: its shards hold fewer samples than its totals say", f->path);
         uint64_t samples = mill_finished_number(shard->facts, "samples");
         if (sample - first < samples) {
             *out = (place){.shard = shard, .sample = sample, .line = sample - first};
@@ -231,7 +238,8 @@ static mill_status find_place(const mill_finished *f, uint64_t sample, place *ou
     }
 }
 
-static mill_status read_sample(const mill_finished *f, const place *at, mill_read_sample *sample, mill_error *err)
+static mill_status read_sample(const mill_finished *f, const place *at, mill_read_sample *sample,
+                               mill_error *err)
 {
     mill_line_reader lines;
     const uint8_t *line = NULL;
@@ -258,7 +266,8 @@ static mill_status open_docs(const mill_finished *f, const place *at, mill_doc_r
     return MILL_OK;
 }
 
-static mill_status count_rows(const mill_finished *f, const place *at, const mill_read_sample *sample, uint32_t *rows, mill_error *err)
+static mill_status count_rows(const mill_finished *f, const place *at, const mill_read_sample *sample,
+                              uint32_t *rows, mill_error *err)
 {
     mill_doc_reader docs = {0};
     uint64_t covered = 0;
@@ -273,20 +282,23 @@ static mill_status count_rows(const mill_finished *f, const place *at, const mil
             status = mill_doc_reader_next(&docs, err);
     }
     if (status == MILL_OK && covered != sample->count)
-        status = mill_fail(err, MILL_VERIFY, "%s/%s: tells of %llu of the %zu tokens of sample %llu", f->path, at->docs,
-                           (unsigned long long)covered, sample->count, (unsigned long long)at->sample);
+        status =
+            mill_fail(err, MILL_VERIFY, "%s/%s: tells of %llu of the %zu tokens of sample %llu", f->path,
+                      at->docs, (unsigned long long)covered, sample->count, (unsigned long long)at->sample);
     mill_doc_reader_close(&docs);
     return status;
 }
 
-static mill_status show_rows(inspector *in, const place *at, const mill_read_sample *sample, uint32_t rows, mill_error *err)
+static mill_status show_rows(inspector *in, const place *at, const mill_read_sample *sample, uint32_t rows,
+                             mill_error *err)
 {
     mill_doc_reader docs = {0};
     mill_status status = open_docs(in->finished, at, &docs, err);
     for (uint32_t i = 0; status == MILL_OK && i < rows; i++) {
         const mill_doc_line *line = &docs.line;
         // They were counted a moment ago; the file may have been changed since.
-        if (!docs.has_line || line->sample != at->sample || line->begin > sample->count || line->tokens > sample->count - line->begin)
+        if (!docs.has_line || line->sample != at->sample || line->begin > sample->count ||
+            line->tokens > sample->count - line->begin)
             status = mill_line_reader_fail(&docs.lines, err, "changed while it was read");
         if (status == MILL_OK)
             status = show_row(in, line, i + 1, rows, sample->ids + line->begin, err);
@@ -307,8 +319,9 @@ static mill_status show_sample(inspector *in, uint64_t number, mill_error *err)
     MILL_TRY_GOTO(read_sample(in->finished, &at, &sample, err));
     MILL_TRY_GOTO(count_rows(in->finished, &at, &sample, &rows, err));
     MILL_TRY_GOTO(style(in, STYLE_HEAD, err));
-    MILL_TRY_GOTO(mill_buf_printf(in->out, err, "=== sample %llu (%s line %llu): ", (unsigned long long)number, at.shard->path,
-                                  (unsigned long long)at.line + 1));
+    MILL_TRY_GOTO(mill_buf_printf(in->out, err,
+                                  "=== sample %llu (%s line %llu): ", (unsigned long long)number,
+                                  at.shard->path, (unsigned long long)at.line + 1));
     MILL_TRY_GOTO(mill_append_grouped(in->out, sample.count, 0, err));
     MILL_TRY_GOTO(mill_buf_printf(in->out, err, " tokens, %u row%s", rows, rows == 1 ? "" : "s"));
     MILL_TRY_GOTO(style(in, STYLE_OFF, err));
@@ -319,7 +332,7 @@ cleanup:
     return status;
 }
 
-// ---- all -------------------------------------------------------------------------------------------------------------------------
+// ---- all ------------------------------------------------------------------------------------------------
 
 static mill_status read_tokenizer(inspector *in, mill_error *err)
 {
@@ -329,7 +342,8 @@ static mill_status read_tokenizer(inspector *in, mill_error *err)
     if (status == MILL_OK) {
         status = mill_tokenizer_parse(json.data, json.bytes, path, &in->tokenizer, err);
         if (status == MILL_INPUT)
-            status = mill_fail(err, MILL_VERIFY, "%s/%s: is no tokenizer that this version reads", in->finished->path, path);
+            status = mill_fail(err, MILL_VERIFY, "%s/%s: is no tokenizer that this version reads",
+                               in->finished->path, path);
     }
     mill_buf_free(&json);
     return status;
@@ -338,18 +352,22 @@ static mill_status read_tokenizer(inspector *in, mill_error *err)
 static mill_status show_all(inspector *in, uint32_t samples, uint64_t seed, mill_error *err)
 {
     const mill_finished *f = in->finished;
-    const uint64_t total = mill_finished_number(cJSON_GetObjectItemCaseSensitive(f->manifest, "totals"), "samples");
+    const uint64_t total =
+        mill_finished_number(cJSON_GetObjectItemCaseSensitive(f->manifest, "totals"), "samples");
     if (samples > SAMPLES_MAX)
-        return mill_fail(err, MILL_USAGE, "-n %u: at most %d samples are shown at once", samples, SAMPLES_MAX);
+        return mill_fail(err, MILL_USAGE, "-n %u: at most %d samples are shown at once", samples,
+                         SAMPLES_MAX);
     if (total == 0)
         return mill_buf_append_text(in->out, "the run has no samples\n", err);
     MILL_TRY(read_tokenizer(in, err));
     for (uint32_t i = 0; i < samples; i++)
-        MILL_TRY(show_sample(in, mill_draw_below(mill_draw(seed, MILL_DRAW_INSPECT, (mill_key){0, 0}, i), total), err));
+        MILL_TRY(show_sample(
+            in, mill_draw_below(mill_draw(seed, MILL_DRAW_INSPECT, (mill_key){0, 0}, i), total), err));
     return MILL_OK;
 }
 
-mill_status mill_inspect(const char *directory, uint32_t samples, uint64_t seed, bool color, mill_text *out, mill_error *err)
+mill_status mill_inspect(const char *directory, uint32_t samples, uint64_t seed, bool color, mill_text *out,
+                         mill_error *err)
 {
     mill_finished f;
     mill_buf text = {0};

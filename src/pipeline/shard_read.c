@@ -11,9 +11,10 @@
 #define STEP_BYTES (256u << 10)
 #define LINE_MAX_BYTES (512u << 20) // a sample of 2^24 tokens of a large vocabulary takes less
 
-// ---- lines -----------------------------------------------------------------------------------------------------------------------
+// ---- lines ----------------------------------------------------------------------------------------------
 
-mill_status mill_line_reader_open(const mill_finished *finished, const char *path, mill_line_reader *out, mill_error *err)
+mill_status mill_line_reader_open(const mill_finished *finished, const char *path, mill_line_reader *out,
+                                  mill_error *err)
 {
     *out = (mill_line_reader){.finished = finished};
     snprintf(out->path, sizeof out->path, "%s", path);
@@ -46,8 +47,8 @@ mill_status mill_line_reader_fail(const mill_line_reader *reader, mill_error *er
     va_start(args, format);
     vsnprintf(what, sizeof what, format, args);
     va_end(args);
-    return mill_fail(err, MILL_VERIFY, "%s/%s: line %llu: %s", reader->finished->path, reader->path, (unsigned long long)reader->number,
-                     what);
+    return mill_fail(err, MILL_VERIFY, "%s/%s: line %llu: %s", reader->finished->path, reader->path,
+                     (unsigned long long)reader->number, what);
 }
 
 static mill_status read_more(mill_line_reader *r, mill_error *err)
@@ -82,7 +83,8 @@ mill_status mill_line_reader_next(mill_line_reader *r, const uint8_t **line, siz
     *bytes = 0;
     size_t searched = r->at;
     while (!r->ended || r->at != r->data.bytes) {
-        const uint8_t *end = searched < r->data.bytes ? memchr(r->data.data + searched, '\n', r->data.bytes - searched) : NULL;
+        const uint8_t *end =
+            searched < r->data.bytes ? memchr(r->data.data + searched, '\n', r->data.bytes - searched) : NULL;
         if (end != NULL) {
             *line = r->data.data + r->at;
             *bytes = (size_t)(end + 1 - *line);
@@ -104,7 +106,7 @@ void mill_line_reader_digest(mill_line_reader *r, char hex[65])
     mill_hex(digest, sizeof digest, hex);
 }
 
-// ---- samples ---------------------------------------------------------------------------------------------------------------------
+// ---- samples --------------------------------------------------------------------------------------------
 
 typedef struct cursor { // in one line; the newline at its end stops every loop
     const uint8_t *at, *end;
@@ -136,7 +138,8 @@ static bool take_number(cursor *c, uint32_t *out)
     return c->at != begin && (*begin != '0' || c->at == begin + 1);
 }
 
-static mill_status take_list(cursor *c, uint32_t **list, size_t *capacity, size_t *count, bool *good, mill_error *err)
+static mill_status take_list(cursor *c, uint32_t **list, size_t *capacity, size_t *count, bool *good,
+                             mill_error *err)
 {
     *count = 0;
     *good = take(c, "[");
@@ -169,8 +172,8 @@ void mill_read_sample_free(mill_read_sample *sample)
     *sample = (mill_read_sample){0};
 }
 
-mill_status mill_read_sample_parse(const mill_line_reader *reader, const uint8_t *line, size_t bytes, bool row, mill_read_sample *out,
-                                   mill_error *err)
+mill_status mill_read_sample_parse(const mill_line_reader *reader, const uint8_t *line, size_t bytes,
+                                   bool row, mill_read_sample *out, mill_error *err)
 {
     static const char broken[] = "is no sample as shardmill writes them";
     cursor c = {line, line + bytes};
@@ -200,7 +203,7 @@ mill_status mill_read_sample_parse(const mill_line_reader *reader, const uint8_t
     return MILL_OK;
 }
 
-// ---- JSON lines ------------------------------------------------------------------------------------------------------------------
+// ---- JSON lines -----------------------------------------------------------------------------------------
 
 typedef struct json_memory { // tells a failed allocation from bad JSON
     bool failed;
@@ -264,7 +267,7 @@ void *mill_json_line_root(void *json)
     return yyjson_doc_get_root(((json_line *)json)->doc);
 }
 
-// ---- docs ------------------------------------------------------------------------------------------------------------------------
+// ---- docs -----------------------------------------------------------------------------------------------
 
 static bool get_number(yyjson_val *root, const char *name, uint64_t most, uint64_t *out)
 {
@@ -294,15 +297,21 @@ static bool parse_doc(yyjson_val *root, mill_doc_line *line)
     size_t mode_bytes;
     yyjson_val *last = yyjson_obj_get(root, "last");
     line->last = yyjson_get_bool(last);
-    return yyjson_is_bool(last) && get_number(root, "sample", UINT64_MAX, &line->sample) && get_u32(root, "begin", &line->begin) &&
-           get_u32(root, "tokens", &line->tokens) && get_text(root, "file", &line->file, &line->file_bytes) &&
-           get_number(root, "record", UINT64_MAX, &line->record) && get_text(root, "repo", &line->repo, &line->repo_bytes) &&
+    return yyjson_is_bool(last) && get_number(root, "sample", UINT64_MAX, &line->sample) &&
+           get_u32(root, "begin", &line->begin) && get_u32(root, "tokens", &line->tokens) &&
+           get_text(root, "file", &line->file, &line->file_bytes) &&
+           get_number(root, "record", UINT64_MAX, &line->record) &&
+           get_text(root, "repo", &line->repo, &line->repo_bytes) &&
            get_text(root, "path", &line->path, &line->path_bytes) &&
            get_text(root, "licence", &line->licence, &line->licence_bytes) &&
-           get_text(root, "language", &line->language, &line->language_bytes) && get_u32(root, "piece", &line->piece) &&
-           get_number(root, "text_begin", UINT64_MAX, &line->text_begin) && get_number(root, "text_end", UINT64_MAX, &line->text_end) &&
-           get_text(root, "mode", &line->mode, &mode_bytes) && get_number(root, "cut_begin", UINT64_MAX, &line->cut_begin) &&
-           get_number(root, "cut_end", UINT64_MAX, &line->cut_end) && get_u32(root, "row_begin", &line->row_begin);
+           get_text(root, "language", &line->language, &line->language_bytes) &&
+           get_u32(root, "piece", &line->piece) &&
+           get_number(root, "text_begin", UINT64_MAX, &line->text_begin) &&
+           get_number(root, "text_end", UINT64_MAX, &line->text_end) &&
+           get_text(root, "mode", &line->mode, &mode_bytes) &&
+           get_number(root, "cut_begin", UINT64_MAX, &line->cut_begin) &&
+           get_number(root, "cut_end", UINT64_MAX, &line->cut_end) &&
+           get_u32(root, "row_begin", &line->row_begin);
 }
 
 mill_status mill_doc_reader_next(mill_doc_reader *r, mill_error *err)
@@ -320,12 +329,14 @@ mill_status mill_doc_reader_next(mill_doc_reader *r, mill_error *err)
     if (nomem)
         return mill_fail_nomem(err, "reading the docs sidecar");
     if (r->json == NULL || !parse_doc(mill_json_line_root(r->json), &r->line))
-        return mill_line_reader_fail(&r->lines, err, "is no line of the docs sidecar as shardmill writes them");
+        return mill_line_reader_fail(&r->lines, err,
+                                     "is no line of the docs sidecar as shardmill writes them");
     r->has_line = true;
     return MILL_OK;
 }
 
-mill_status mill_doc_reader_open(const mill_finished *finished, const char *path, mill_doc_reader *out, mill_error *err)
+mill_status mill_doc_reader_open(const mill_finished *finished, const char *path, mill_doc_reader *out,
+                                 mill_error *err)
 {
     *out = (mill_doc_reader){0};
     MILL_TRY(mill_line_reader_open(finished, path, &out->lines, err));

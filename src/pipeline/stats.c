@@ -17,7 +17,7 @@ static double number_of(const cJSON *object, const char *name)
     return cJSON_IsNumber(item) ? item->valuedouble : 0.0;
 }
 
-// ---- tables ----------------------------------------------------------------------------------------------------------------------
+// ---- tables ---------------------------------------------------------------------------------------------
 
 static mill_status append_name(mill_buf *out, const char *name, int indent, mill_error *err)
 {
@@ -29,7 +29,8 @@ static mill_status append_name(mill_buf *out, const char *name, int indent, mill
 }
 
 // "  name      12,345   6.7 %": the share of a whole, left out when there is none.
-static mill_status append_row(mill_buf *out, const char *name, int indent, uint64_t value, uint64_t whole, mill_error *err)
+static mill_status append_row(mill_buf *out, const char *name, int indent, uint64_t value, uint64_t whole,
+                              mill_error *err)
 {
     MILL_TRY(append_name(out, name, indent, err));
     MILL_TRY(mill_append_grouped(out, value, COUNT_WIDTH, err));
@@ -41,14 +42,16 @@ static mill_status append_row(mill_buf *out, const char *name, int indent, uint6
 static mill_status append_funnel(mill_buf *out, const cJSON *metrics, mill_error *err)
 {
     const cJSON *funnel = cJSON_GetObjectItemCaseSensitive(metrics, "funnel"), *reason;
+    const cJSON *rejected = cJSON_GetObjectItemCaseSensitive(funnel, "rejected");
     const cJSON *duplicate = cJSON_GetObjectItemCaseSensitive(funnel, "duplicate");
     const uint64_t read = mill_finished_number(funnel, "read");
     MILL_TRY(mill_buf_append_text(out, "records\n", err));
     MILL_TRY(append_row(out, "read", 2, read, read, err));
-    cJSON_ArrayForEach(reason, cJSON_GetObjectItemCaseSensitive(funnel, "rejected")) {
+    cJSON_ArrayForEach(reason, rejected)
+    {
         char name[64];
-        snprintf(name, sizeof name, "- %.40s", reason->string);
-        MILL_TRY(append_row(out, name, 2, cJSON_IsNumber(reason) ? (uint64_t)reason->valuedouble : 0, read, err));
+        snprintf(name, sizeof name, "- %.40s", reason->string != NULL ? reason->string : "");
+        MILL_TRY(append_row(out, name, 2, mill_finished_number(rejected, reason->string), read, err));
     }
     MILL_TRY(append_row(out, "- exact duplicates", 2, mill_finished_number(duplicate, "exact"), read, err));
     MILL_TRY(append_row(out, "- near duplicates", 2, mill_finished_number(duplicate, "near"), read, err));
@@ -109,11 +112,14 @@ static mill_status append_languages(mill_buf *out, const cJSON *metrics, mill_er
 {
     const cJSON *shares = cJSON_GetObjectItemCaseSensitive(metrics, "language_distribution"), *share;
     double tokens = number_of(metrics, "total_tokens");
+    tokens = tokens >= 0.0 && tokens <= 0x1p53 ? tokens : 0.0; // what is counted stays below
     const cJSON **list = NULL;
     size_t count = 0, capacity = 0;
     mill_status status = MILL_OK;
-    cJSON_ArrayForEach(share, shares) {
-        if (!cJSON_IsNumber(share) || !(share->valuedouble >= 0.0 && share->valuedouble <= 1.0))
+    cJSON_ArrayForEach(share, shares)
+    {
+        if (share->string == NULL || !cJSON_IsNumber(share) ||
+            !(share->valuedouble >= 0.0 && share->valuedouble <= 1.0))
             continue;
         MILL_TRY_GOTO(MILL_GROW(list, capacity, count + 1, err));
         list[count++] = share;
@@ -122,10 +128,12 @@ static mill_status append_languages(mill_buf *out, const cJSON *metrics, mill_er
         goto cleanup;
     qsort(list, count, sizeof *list, compare_shares);
     // metrics.json has shares of six decimals: the counts are as good as these.
-    MILL_TRY_GOTO(mill_buf_append_text(out, tokens > 0.0 ? "\nlanguages, about as many tokens\n" : "\nlanguages\n", err));
+    MILL_TRY_GOTO(mill_buf_append_text(
+        out, tokens > 0.0 ? "\nlanguages, about as many tokens\n" : "\nlanguages\n", err));
     for (size_t i = 0; i < count; i++) {
         MILL_TRY_GOTO(append_name(out, list[i]->string, 2, err));
-        MILL_TRY_GOTO(mill_append_grouped(out, (uint64_t)(list[i]->valuedouble * tokens + 0.5), COUNT_WIDTH, err));
+        MILL_TRY_GOTO(
+            mill_append_grouped(out, (uint64_t)(list[i]->valuedouble * tokens + 0.5), COUNT_WIDTH, err));
         MILL_TRY_GOTO(mill_buf_printf(out, err, "  %6.2f %%\n", 100.0 * list[i]->valuedouble));
     }
 cleanup:
@@ -138,9 +146,10 @@ static mill_status append_timings(mill_buf *out, const cJSON *timings, mill_erro
     const cJSON *stages = cJSON_GetObjectItemCaseSensitive(timings, "stages"), *stage;
     if (!cJSON_IsArray(stages))
         return MILL_OK;
-    MILL_TRY(mill_buf_printf(out, err, "\n%-*s%*s  %9s  %14s\n", NAME_WIDTH, "time of the last run", COUNT_WIDTH, "seconds", "MB/s",
-                             "records/s"));
-    cJSON_ArrayForEach(stage, stages) {
+    MILL_TRY(mill_buf_printf(out, err, "\n%-*s%*s  %9s  %14s\n", NAME_WIDTH, "time of the last run",
+                             COUNT_WIDTH, "seconds", "MB/s", "records/s"));
+    cJSON_ArrayForEach(stage, stages)
+    {
         const cJSON *name = cJSON_GetObjectItemCaseSensitive(stage, "name");
         double seconds = number_of(stage, "seconds");
         if (!cJSON_IsString(name) || !(seconds > 0.0 && seconds < 1e12))
@@ -148,10 +157,12 @@ static mill_status append_timings(mill_buf *out, const cJSON *timings, mill_erro
         double bytes = number_of(stage, "bytes"), records = number_of(stage, "records");
         MILL_TRY(append_name(out, name->valuestring, 2, err));
         MILL_TRY(mill_buf_printf(out, err, "%*.3f", COUNT_WIDTH, seconds));
-        MILL_TRY(bytes > 0.0 ? mill_buf_printf(out, err, "  %9.1f", bytes / 1e6 / seconds) : mill_buf_printf(out, err, "  %9s", "-"));
+        MILL_TRY(bytes > 0.0 ? mill_buf_printf(out, err, "  %9.1f", bytes / 1e6 / seconds)
+                             : mill_buf_printf(out, err, "  %9s", "-"));
         MILL_TRY(mill_buf_append_text(out, "  ", err));
-        MILL_TRY(records > 0.0 && records / seconds < 1e18 ? mill_append_grouped(out, (uint64_t)(records / seconds), 14, err)
-                                                            : mill_buf_printf(out, err, "%14s", "-"));
+        MILL_TRY(records > 0.0 && records / seconds < 1e18
+                     ? mill_append_grouped(out, (uint64_t)(records / seconds), 14, err)
+                     : mill_buf_printf(out, err, "%14s", "-"));
         MILL_TRY(mill_buf_append_text(out, "\n", err));
     }
     MILL_TRY(append_name(out, "whole run", 2, err));
@@ -167,10 +178,12 @@ static mill_status append_tables(mill_buf *out, const cJSON *metrics, const cJSO
     return append_timings(out, timings, err);
 }
 
-// ---- the document ----------------------------------------------------------------------------------------------------------------
+// ---- the document ---------------------------------------------------------------------------------------
 
-// metrics.json goes in as it is; timings.json is not part of the product and could hold anything, so it is written anew.
-static mill_status append_document(mill_buf *out, const mill_buf *metrics, const cJSON *timings, mill_error *err)
+// metrics.json goes in as it is; timings.json is not part of the product and could hold anything, so it is
+// written anew.
+static mill_status append_document(mill_buf *out, const mill_buf *metrics, const cJSON *timings,
+                                   mill_error *err)
 {
     size_t bytes = metrics->bytes;
     while (bytes != 0 && metrics->data[bytes - 1] == '\n')
@@ -179,7 +192,8 @@ static mill_status append_document(mill_buf *out, const mill_buf *metrics, const
     MILL_TRY(mill_buf_append(out, metrics->data, bytes, err));
     if (timings != NULL) {
         char *text = cJSON_PrintUnformatted(timings);
-        mill_status status = text == NULL ? mill_fail_nomem(err, "the document") : mill_buf_append_text(out, ",\"timings\":", err);
+        mill_status status = text == NULL ? mill_fail_nomem(err, "the document")
+                                          : mill_buf_append_text(out, ",\"timings\":", err);
         if (status == MILL_OK)
             status = mill_buf_append_text(out, text, err);
         cJSON_free(text);
@@ -219,7 +233,8 @@ mill_status mill_stats(const char *directory, bool json, mill_text *out, mill_er
         goto cleanup;
     }
     timings = read_timings(&f);
-    MILL_TRY_GOTO(json ? append_document(&text, &raw, timings, err) : append_tables(&text, metrics, timings, err));
+    MILL_TRY_GOTO(json ? append_document(&text, &raw, timings, err)
+                       : append_tables(&text, metrics, timings, err));
     MILL_TRY_GOTO(mill_text_take(&text, out, err));
 cleanup:
     cJSON_Delete(metrics);

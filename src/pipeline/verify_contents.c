@@ -1,4 +1,5 @@
-// verify_contents.c: what is in the files is what the manifest says: samples, ids, the docs sidecar, rows, records, clusters, quarantine.
+// verify_contents.c: what is in the files is what the manifest says: samples, ids, the docs sidecar, rows,
+// records, clusters, quarantine.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +12,14 @@
 #include "pipeline/verify_internal.h"
 #include "tokenizer/tokenizer.h"
 
-typedef enum file_kind { KIND_OTHER, KIND_SHARD, KIND_ROWS, KIND_RECORDS, KIND_CLUSTERS, KIND_QUARANTINE } file_kind;
+typedef enum file_kind {
+    KIND_OTHER,
+    KIND_SHARD,
+    KIND_ROWS,
+    KIND_RECORDS,
+    KIND_CLUSTERS,
+    KIND_QUARANTINE
+} file_kind;
 
 typedef struct check { // one file to read
     const mill_finished_file *file;
@@ -25,14 +33,15 @@ typedef struct check { // one file to read
 
 typedef struct verifier {
     const mill_finished *finished;
-    uint64_t vocab_size;    // ids are below it; 2^32: there is no tokenizer to ask
+    uint64_t vocab_size; // ids are below it; 2^32: there is no tokenizer to ask
     check *checks;
     size_t count, capacity;
     mill_status digest_status; // of the task that runs beside the checks
     mill_error digest_error;
 } verifier;
 
-// Running digests of ids (4 bytes each) and lengths (8 bytes each), little-endian as on every machine this is built for.
+// Running digests of ids (4 bytes each) and lengths (8 bytes each), little-endian as on every machine this is
+// built for.
 typedef struct digests {
     void *ids, *lengths;
 } digests;
@@ -64,8 +73,8 @@ static void take_digest(void **sha256, char hex[65])
     mill_hex(digest, sizeof digest, hex);
 }
 
-static mill_status expect_text(const char *where, const char *path, const cJSON *facts, const char *name, const char *found,
-                               mill_error *err)
+static mill_status expect_text(const char *where, const char *path, const cJSON *facts, const char *name,
+                               const char *found, mill_error *err)
 {
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(facts, name);
     if (cJSON_IsString(item) && strcmp(item->valuestring, found) == 0)
@@ -73,54 +82,61 @@ static mill_status expect_text(const char *where, const char *path, const cJSON 
     return mill_fail(err, MILL_VERIFY, "%s/%s: its %s is not the manifest's", where, path, name);
 }
 
-static mill_status expect_count(const char *where, const char *path, const char *what, uint64_t found, uint64_t expected,
-                                mill_error *err)
+static mill_status expect_count(const char *where, const char *path, const char *what, uint64_t found,
+                                uint64_t expected, mill_error *err)
 {
     if (found == expected)
         return MILL_OK;
-    return mill_fail(err, MILL_VERIFY, "%s/%s: holds %llu %s, by the manifest it is %llu", where, path, (unsigned long long)found, what,
-                     (unsigned long long)expected);
+    return mill_fail(err, MILL_VERIFY, "%s/%s: holds %llu %s, by the manifest it is %llu", where, path,
+                     (unsigned long long)found, what, (unsigned long long)expected);
 }
 
-// ---- shards ----------------------------------------------------------------------------------------------------------------------
+// ---- shards ---------------------------------------------------------------------------------------------
 
-static mill_status check_ids(const verifier *v, const mill_line_reader *lines, const mill_read_sample *sample, mill_error *err)
+static mill_status check_ids(const verifier *v, const mill_line_reader *lines, const mill_read_sample *sample,
+                             mill_error *err)
 {
     uint32_t highest = 0;
     for (size_t i = 0; i < sample->count; i++)
         highest = sample->ids[i] > highest ? sample->ids[i] : highest;
     if (highest >= v->vocab_size)
-        return mill_line_reader_fail(lines, err, "holds id %u, the tokenizer has %llu", highest, (unsigned long long)v->vocab_size);
+        return mill_line_reader_fail(lines, err, "holds id %u, the tokenizer has %llu", highest,
+                                     (unsigned long long)v->vocab_size);
     return MILL_OK;
 }
 
 // The parts of a sample in the sidecar lie end to end, and their borders are those of cu_seqlens.
-static mill_status check_parts(mill_doc_reader *docs, uint64_t number, const mill_read_sample *sample, mill_error *err)
+static mill_status check_parts(mill_doc_reader *docs, uint64_t number, const mill_read_sample *sample,
+                               mill_error *err)
 {
     uint64_t covered = 0;
     size_t part = 0;
     for (; covered < sample->count; part++) {
         const mill_doc_line *line = &docs->line;
         if (!docs->has_line || line->sample != number)
-            return mill_line_reader_fail(&docs->lines, err, "sample %llu has %zu tokens but only %llu come from documents",
-                                         (unsigned long long)number, sample->count, (unsigned long long)covered);
+            return mill_line_reader_fail(
+                &docs->lines, err, "sample %llu has %zu tokens but only %llu come from documents",
+                (unsigned long long)number, sample->count, (unsigned long long)covered);
         if (line->begin != covered || line->tokens == 0 || line->tokens > sample->count - covered)
-            return mill_line_reader_fail(&docs->lines, err, "sample %llu: this part does not join the one before it",
+            return mill_line_reader_fail(&docs->lines, err,
+                                         "sample %llu: this part does not join the one before it",
                                          (unsigned long long)number);
         if (sample->has_bounds && (part >= sample->bound_count || sample->bounds[part] != covered))
-            return mill_line_reader_fail(&docs->lines, err, "sample %llu: this part does not begin where cu_seqlens says",
+            return mill_line_reader_fail(&docs->lines, err,
+                                         "sample %llu: this part does not begin where cu_seqlens says",
                                          (unsigned long long)number);
         covered += line->tokens;
         MILL_TRY(mill_doc_reader_next(docs, err));
     }
     if (sample->has_bounds && sample->bound_count != part + 1)
-        return mill_line_reader_fail(&docs->lines, err, "sample %llu: cu_seqlens has more parts than the sidecar",
+        return mill_line_reader_fail(&docs->lines, err,
+                                     "sample %llu: cu_seqlens has more parts than the sidecar",
                                      (unsigned long long)number);
     return MILL_OK;
 }
 
-static mill_status read_shard(const verifier *v, check *c, mill_line_reader *lines, mill_doc_reader *docs, digests *d,
-                              mill_read_sample *sample, mill_error *err)
+static mill_status read_shard(const verifier *v, check *c, mill_line_reader *lines, mill_doc_reader *docs,
+                              digests *d, mill_read_sample *sample, mill_error *err)
 {
     for (;;) {
         const uint8_t *line;
@@ -140,7 +156,8 @@ static mill_status read_shard(const verifier *v, check *c, mill_line_reader *lin
     return MILL_OK;
 }
 
-static mill_status compare_shard(const verifier *v, check *c, mill_line_reader *lines, digests *d, mill_error *err)
+static mill_status compare_shard(const verifier *v, check *c, mill_line_reader *lines, digests *d,
+                                 mill_error *err)
 {
     const char *where = v->finished->path, *path = c->file->path;
     const cJSON *facts = c->file->facts;
@@ -177,7 +194,7 @@ cleanup:
     return status;
 }
 
-// ---- digests over the whole run --------------------------------------------------------------------------------------------------
+// ---- digests over the whole run -------------------------------------------------------------------------
 
 static mill_status add_shard(const verifier *v, const check *c, digests *d, mill_error *err)
 {
@@ -200,8 +217,8 @@ cleanup:
     return status;
 }
 
-// A digest over all shards in order cannot be put together from theirs, so one thread reads them all once more; the shards of one form,
-// as both hold the same samples.
+// A digest over all shards in order cannot be put together from theirs, so one thread reads them all once
+// more; the shards of one form, as both hold the same samples.
 static mill_status digest_run(const verifier *v, mill_error *err)
 {
     const check *first = NULL;
@@ -222,13 +239,14 @@ static mill_status digest_run(const verifier *v, mill_error *err)
     take_digest(&d.ids, ids);
     take_digest(&d.lengths, lengths);
     MILL_TRY_GOTO(expect_text(v->finished->path, "shards", v->finished->manifest, "ids_sha256", ids, err));
-    MILL_TRY_GOTO(expect_text(v->finished->path, "shards", v->finished->manifest, "lengths_sha256", lengths, err));
+    MILL_TRY_GOTO(
+        expect_text(v->finished->path, "shards", v->finished->manifest, "lengths_sha256", lengths, err));
 cleanup:
     close_digests(&d);
     return status;
 }
 
-// ---- the other files -------------------------------------------------------------------------------------------------------------
+// ---- the other files ------------------------------------------------------------------------------------
 
 static mill_status count_dropped(const mill_line_reader *lines, check *c, void *json, mill_error *err)
 {
@@ -236,18 +254,21 @@ static mill_status count_dropped(const mill_line_reader *lines, check *c, void *
     size_t i, most;
     if (!yyjson_is_arr(dropped))
         return mill_line_reader_fail(lines, err, "is no cluster as shardmill writes them");
-    yyjson_arr_foreach(dropped, i, most, entry) {
+    yyjson_arr_foreach(dropped, i, most, entry)
+    {
         yyjson_val *kind = yyjson_obj_get(entry, "kind");
         bool exact = yyjson_equals_str(kind, "exact");
         if (!exact && !yyjson_equals_str(kind, "near"))
-            return mill_line_reader_fail(lines, err, "entry %zu of its dropped records is neither exact nor near", i);
+            return mill_line_reader_fail(lines, err,
+                                         "entry %zu of its dropped records is neither exact nor near", i);
         c->exact += exact;
         c->near += !exact;
     }
     return MILL_OK;
 }
 
-static mill_status check_json_line(const mill_line_reader *lines, check *c, const uint8_t *line, size_t bytes, mill_error *err)
+static mill_status check_json_line(const mill_line_reader *lines, check *c, const uint8_t *line, size_t bytes,
+                                   mill_error *err)
 {
     bool nomem;
     void *json = mill_json_line_parse(line, bytes, &nomem);
@@ -289,15 +310,18 @@ cleanup:
     return status;
 }
 
-// ---- all -------------------------------------------------------------------------------------------------------------------------
+// ---- all ------------------------------------------------------------------------------------------------
 
 static file_kind kind_of(const char *path, uint64_t *number, bool *plain)
 {
     static const struct {
         const char *prefix;
         file_kind kind;
-    } kinds[] = {{"shards/shard_", KIND_SHARD}, {"rows/rows_", KIND_ROWS}, {"records/records_", KIND_RECORDS},
-                 {"clusters.jsonl.zst", KIND_CLUSTERS}, {"quarantine.jsonl", KIND_QUARANTINE}};
+    } kinds[] = {{"shards/shard_", KIND_SHARD},
+                 {"rows/rows_", KIND_ROWS},
+                 {"records/records_", KIND_RECORDS},
+                 {"clusters.jsonl.zst", KIND_CLUSTERS},
+                 {"quarantine.jsonl", KIND_QUARANTINE}};
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
         size_t bytes = strlen(kinds[i].prefix);
         if (strncmp(path, kinds[i].prefix, bytes) != 0)
@@ -337,7 +361,8 @@ static mill_status list_checks(verifier *v, mill_error *err)
         check *c = &v->checks[i];
         const bool begins = i == 0 || c->plain != c[-1].plain;
         if (c->number != (begins ? 0 : c[-1].number + 1))
-            return mill_fail(err, MILL_VERIFY, "%s/%s: the shard before it is not in the manifest", v->finished->path, c->file->path);
+            return mill_fail(err, MILL_VERIFY, "%s/%s: the shard before it is not in the manifest",
+                             v->finished->path, c->file->path);
         if (!begins)
             c->first_sample = c[-1].first_sample + mill_finished_number(c[-1].file->facts, "samples");
     }
@@ -356,7 +381,8 @@ static mill_status read_vocabulary(verifier *v, mill_error *err)
     if (status == MILL_OK) {
         status = mill_tokenizer_parse(json.data, json.bytes, path, &tokenizer, err);
         if (status == MILL_INPUT) // what the run wrote, the run can read
-            status = mill_fail(err, MILL_VERIFY, "%s/%s: is no tokenizer that this version reads", v->finished->path, path);
+            status = mill_fail(err, MILL_VERIFY, "%s/%s: is no tokenizer that this version reads",
+                               v->finished->path, path);
     }
     if (status == MILL_OK)
         v->vocab_size = mill_tokenizer_vocab_size(tokenizer);
@@ -365,7 +391,8 @@ static mill_status read_vocabulary(verifier *v, mill_error *err)
     return status;
 }
 
-// Task 0 digests the run; it begins first as it takes longest, but a check of a single file says more, so its failure waits.
+// Task 0 digests the run; it begins first as it takes longest, but a check of a single file says more, so its
+// failure waits.
 static mill_status run_task(void *context, uint32_t worker, uint64_t task, mill_error *err)
 {
     (void)worker;
@@ -391,14 +418,25 @@ static mill_status compare_totals(const verifier *v, const found *t, uint64_t fo
     MILL_TRY(mill_account_from_json(cJSON_GetObjectItemCaseSensitive(totals, "records"), &account)
                  ? MILL_OK
                  : mill_fail(err, MILL_VERIFY, "%s/manifest.json: has no totals", where));
-    MILL_TRY(expect_count(where, "shards", "samples", t->lines[KIND_SHARD], forms * mill_finished_number(totals, "samples"), err));
-    MILL_TRY(expect_count(where, "shards", "tokens", t->tokens[KIND_SHARD], forms * mill_finished_number(totals, "tokens"), err));
-    MILL_TRY(expect_count(where, "quarantine.jsonl", "records", t->lines[KIND_QUARANTINE], account.quarantined, err));
+    MILL_TRY(expect_count(where, "shards", "samples", t->lines[KIND_SHARD],
+                          forms * mill_finished_number(totals, "samples"), err));
+    MILL_TRY(expect_count(where, "shards", "tokens", t->tokens[KIND_SHARD],
+                          forms * mill_finished_number(totals, "tokens"), err));
+    MILL_TRY(expect_count(where, "quarantine.jsonl", "records", t->lines[KIND_QUARANTINE],
+                          account.quarantined, err));
     if (t->files[KIND_RECORDS] != 0)
-        MILL_TRY(expect_count(where, "records", "records", t->lines[KIND_RECORDS], account.by_reason[MILL_KEPT], err));
+        MILL_TRY(expect_count(where, "records", "records", t->lines[KIND_RECORDS],
+                              account.by_reason[MILL_KEPT], err));
+    if (t->files[KIND_ROWS] != 0 && account.by_reason[MILL_REASON_UNSELECTED] == 0)
+        MILL_TRY(expect_count(where, "rows", "tokens", t->tokens[KIND_ROWS],
+                              mill_finished_number(totals, "encoded_tokens") -
+                                  mill_finished_number(totals, "dropped_tokens"),
+                              err));
     if (t->files[KIND_CLUSTERS] != 0) {
-        MILL_TRY(expect_count(where, "clusters.jsonl.zst", "exact duplicates", t->exact, account.by_reason[MILL_REASON_EXACT], err));
-        MILL_TRY(expect_count(where, "clusters.jsonl.zst", "near duplicates", t->near, account.by_reason[MILL_REASON_NEAR], err));
+        MILL_TRY(expect_count(where, "clusters.jsonl.zst", "exact duplicates", t->exact,
+                              account.by_reason[MILL_REASON_EXACT], err));
+        MILL_TRY(expect_count(where, "clusters.jsonl.zst", "near duplicates", t->near,
+                              account.by_reason[MILL_REASON_NEAR], err));
     }
     return MILL_OK;
 }
@@ -420,7 +458,8 @@ static mill_status sum_up(const verifier *v, uint64_t *samples, mill_error *err)
     return compare_totals(v, &t, forms, err);
 }
 
-mill_status mill_verify_contents(const mill_finished *finished, uint32_t threads, uint64_t *samples, mill_error *err)
+mill_status mill_verify_contents(const mill_finished *finished, uint32_t threads, uint64_t *samples,
+                                 mill_error *err)
 {
     verifier v = {.finished = finished};
     mill_status status = MILL_OK;
