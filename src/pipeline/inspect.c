@@ -26,7 +26,8 @@ typedef struct inspector {
     const mill_finished *finished;
     mill_tokenizer *tokenizer;
     bool color;
-    mill_buf text; // bytes of the stretch between two control tokens
+    mill_buf text;  // bytes of the stretch between two control tokens
+    bool no_prefix; // the row's latest prefix part is empty: in SPM it stands before the middle
     mill_buf *out;
 } inspector;
 
@@ -113,22 +114,28 @@ static bool is_mode(const mill_doc_line *line, const char *mode)
 }
 
 // Shows the text collected since the control token that began `now`. In SPM the prefix lies before the
-// middle, behind its token.
+// middle, behind its token; where it ends is known from the sidecar, but not of rows that were packed from
+// ids alone.
 static mill_status show_part(inspector *in, const mill_doc_line *line, part now, mill_error *err)
 {
     static const char *const labels[] = {NULL, "PREFIX", "SUFFIX", "MIDDLE", NULL};
     const size_t bytes = in->text.bytes;
+    const char *label = labels[now];
     size_t prefix = 0;
-    if (is_mode(line, "spm") && now == PART_PREFIX && bytes == 0) // only marks the beginning
+    if (now == PART_PREFIX)
+        in->no_prefix = bytes == 0;
+    if (now == PART_PREFIX && bytes == 0 && !is_mode(line, "psm")) // only marks the beginning
         return MILL_OK;
-    if (is_mode(line, "spm") && now == PART_MIDDLE && line->cut_begin >= line->text_begin) {
+    if (now == PART_MIDDLE && is_mode(line, "spm") && line->cut_begin >= line->text_begin) {
         prefix =
             line->cut_begin - line->text_begin < bytes ? (size_t)(line->cut_begin - line->text_begin) : bytes;
         MILL_TRY(show_label(in, labels[PART_PREFIX], err));
         MILL_TRY(show_text(in, 0, prefix, err));
+    } else if (now == PART_MIDDLE && in->no_prefix && is_mode(line, "none")) {
+        label = "PREFIX AND MIDDLE";
     }
-    if (labels[now] != NULL)
-        MILL_TRY(show_label(in, labels[now], err));
+    if (label != NULL)
+        MILL_TRY(show_label(in, label, err));
     MILL_TRY(show_text(in, prefix, bytes, err));
     mill_buf_clear(&in->text);
     return MILL_OK;
@@ -146,8 +153,8 @@ static mill_status show_control(inspector *in, const uint8_t *text, uint32_t byt
 
 static mill_status show_ids(inspector *in, const mill_doc_line *line, const uint32_t *ids, mill_error *err)
 {
-    const bool fim = is_mode(line, "psm") || is_mode(line, "spm");
     part now = PART_TEXT;
+    in->no_prefix = false;
     mill_buf_clear(&in->text);
     for (uint32_t i = 0; i < line->tokens; i++) {
         uint32_t bytes = 0;
@@ -161,7 +168,7 @@ static mill_status show_ids(inspector *in, const mill_doc_line *line, const uint
         }
         MILL_TRY(show_part(in, line, now, err));
         MILL_TRY(show_control(in, token, bytes, err));
-        now = fim ? part_of(token, bytes) : PART_TEXT;
+        now = part_of(token, bytes);
     }
     return show_part(in, line, now, err);
 }
