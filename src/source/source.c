@@ -67,6 +67,13 @@ const mill_input_info *mill_source_input(const mill_source *source, size_t index
     return &source->entries[index].info;
 }
 
+void mill_source_tree_file(const mill_source *source, size_t input, uint64_t index, const char **path, uint64_t *bytes)
+{
+    MILL_ASSERT(input < source->count && source->entries[input].tree != NULL && index < source->entries[input].tree->count);
+    *path = mill_tree_path(source->entries[input].tree, (size_t)index);
+    *bytes = source->entries[input].tree->files[index].bytes;
+}
+
 void mill_source_close(mill_source *source)
 {
     if (source == NULL)

@@ -107,6 +107,8 @@ typedef struct mill_parse_counts { // added to, not set
 mill_status mill_source_parse(mill_parser *parser, const mill_block *block, mill_batch *batch, mill_quarantine *quarantine,
                               mill_parse_counts *counts, mill_error *err) MILL_MUST_CHECK;
 
+// Path below the root and size of file `index` (bytewise order of paths, info.files of them) of a tree input.
+void mill_source_tree_file(const mill_source *source, size_t input, uint64_t index, const char **path, uint64_t *bytes);
 // The language of a file in a tree: by its path, else, if that has no extension, by its first line ("#!").
 mill_language_id mill_source_file_language(mill_language_table *languages, const char *path, const uint8_t *text, size_t bytes);
 

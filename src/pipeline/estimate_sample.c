@@ -1,0 +1,283 @@
+// estimate_sample.c: a sample of the inputs, spread over them, the same each time.
+#include <string.h>
+
+#include "core/clock.h"
+#include "core/stream.h"
+#include "pipeline/estimate.h"
+
+#define CHUNK_BYTES ((uint64_t)1 << 20) // read at one place of a plain file
+#define STEP_BYTES ((size_t)64 << 10)
+#define FILES_MAX 48
+#define UNPACK_BYTES ((uint64_t)1 << 30) // text to go through in all compressed files: seconds
+#define USUAL_RATIO 4.0                 // of compressed files that were not looked into
+
+typedef struct sampler {
+    mill_run_state *run;
+    mill_plan_sample *sample;
+    mill_parser *parser;
+    mill_block block;
+    mill_quarantine quarantine;
+    mill_parse_counts *counts;          // by input
+    uint64_t unpack_max;                // text to go through in one compressed file
+    double raw_seen, text_seen;         // of compressed files that were looked into
+} sampler;
+
+// True for `part` of `whole` names, always the same ones.
+static bool drawn(const char *name, double part, double whole)
+{
+    return part >= whole || (double)(XXH3_64bits(name, strlen(name)) >> 11) * 0x1p-53 * whole < part;
+}
+
+static bool is_compressed(const uint8_t *head, size_t bytes)
+{
+    static const uint8_t gzip[2] = {0x1f, 0x8b}, zstd[4] = {0x28, 0xb5, 0x2f, 0xfd};
+    bool skippable = bytes >= 4 && (head[0] & 0xf0) == 0x50 && head[1] == 0x2a && head[2] == 0x4d && head[3] == 0x18;
+    return skippable || (bytes >= 2 && memcmp(head, gzip, 2) == 0) || (bytes >= 4 && memcmp(head, zstd, 4) == 0);
+}
+
+static bool has_packed_suffix(const char *name)
+{
+    size_t bytes = strlen(name);
+    return (bytes > 3 && strcmp(name + bytes - 3, ".gz") == 0) || (bytes > 4 && strcmp(name + bytes - 4, ".zst") == 0);
+}
+
+// Parses what lies in the block as whole records of an input.
+static mill_status parse(sampler *s, const mill_block_piece *piece, mill_error *err)
+{
+    s->block.piece_count = 0;
+    MILL_TRY(MILL_GROW(s->block.pieces, s->block.piece_capacity, 1, err));
+    s->block.pieces[s->block.piece_count++] = *piece;
+    int64_t begin = mill_clock_ns();
+    MILL_TRY(mill_source_parse(s->parser, &s->block, &s->sample->batch, &s->quarantine, s->counts, err));
+    s->sample->parse_ns += (uint64_t)(mill_clock_ns() - begin);
+    s->sample->taken_bytes += piece->bytes;
+    return MILL_OK;
+}
+
+// Takes the whole lines of the block: not the piece of a line before the first newline unless `at_start`, and not the one behind the last
+// unless `at_end`.
+static mill_status take_lines(sampler *s, size_t input, bool at_start, bool at_end, mill_error *err)
+{
+    size_t begin = 0, end = s->block.bytes.bytes;
+    const uint8_t *data = s->block.bytes.data;
+    const uint8_t *first = !at_start && end != 0 ? memchr(data, '\n', end) : NULL;
+    const uint8_t *last = !at_end && end != 0 ? memrchr(data, '\n', end) : NULL;
+    if (!at_start)
+        begin = first != NULL ? (size_t)(first - data) + 1 : end;
+    if (!at_end)
+        end = last != NULL ? (size_t)(last - data) + 1 : begin;
+    if (begin >= end)
+        return MILL_OK;
+    const mill_block_piece piece = {.input = (uint32_t)input, .first_record = 1, .begin = begin, .bytes = end - begin};
+    return parse(s, &piece, err);
+}
+
+static mill_status sample_plain(sampler *s, size_t input, int file, uint64_t budget, mill_error *err)
+{
+    const mill_input_info *info = mill_source_input(s->run->source, input);
+    uint64_t bytes = info->file_bytes, places = (budget + CHUNK_BYTES - 1) / CHUNK_BYTES;
+    uint64_t chunk = budget < STEP_BYTES ? STEP_BYTES : budget < CHUNK_BYTES ? budget : CHUNK_BYTES;
+    bool whole = bytes <= budget || bytes <= chunk;
+    for (uint64_t i = 0; i < (whole ? 1 : places); i++) {
+        uint64_t size = whole ? bytes : chunk;
+        uint64_t offset = places > 1 && !whole ? (uint64_t)((double)(bytes - size) * (double)i / (double)(places - 1)) : 0;
+        mill_buf_clear(&s->block.bytes);
+        MILL_TRY(mill_buf_reserve(&s->block.bytes, (size_t)size, err));
+        int64_t begin = mill_clock_ns();
+        MILL_TRY(mill_fs_pread_all(s->run->fs, file, info->path, s->block.bytes.data, (size_t)size, offset, err));
+        s->sample->read_ns += (uint64_t)(mill_clock_ns() - begin);
+        s->block.bytes.bytes = (size_t)size;
+        s->sample->read_bytes += size;
+        MILL_TRY(take_lines(s, input, offset == 0, offset + size == bytes, err));
+    }
+    s->sample->total_bytes += (double)bytes;
+    return MILL_OK;
+}
+
+// Hands the text gathered in the block on, if it is the last of its place.
+static mill_status end_place(sampler *s, size_t input, uint64_t offset, bool at_end, mill_error *err)
+{
+    mill_status status = take_lines(s, input, offset == 0, at_end, err);
+    mill_buf_clear(&s->block.bytes);
+    return status;
+}
+
+// A stream can only be read from its beginning: places are taken on the way, up to unpack_max bytes of text.
+static mill_status sample_stream(sampler *s, size_t input, mill_stream *stream, uint64_t budget, mill_error *err)
+{
+    const mill_input_info *info = mill_source_input(s->run->source, input);
+    double text_guess = (double)info->file_bytes * USUAL_RATIO;
+    uint64_t chunk = budget < CHUNK_BYTES ? (budget < STEP_BYTES ? STEP_BYTES : budget) : CHUNK_BYTES;
+    uint64_t stride = text_guess > (double)budget ? (uint64_t)(text_guess / (double)budget * (double)chunk) : 0; // 0: everything is taken
+    uint64_t text = 0, place = 0, raw = 0, ratio_raw = 0, ratio_text = 0, begun = s->sample->taken_bytes;
+    bool taking = true, ended = false;
+    mill_buf_clear(&s->block.bytes);
+    while (!ended && text < s->unpack_max && s->sample->taken_bytes - begun < 2 * budget + chunk) {
+        size_t got;
+        MILL_TRY(mill_buf_reserve(&s->block.bytes, STEP_BYTES, err));
+        int64_t begin = mill_clock_ns();
+        MILL_TRY(mill_stream_read(stream, s->block.bytes.data + s->block.bytes.bytes, STEP_BYTES, &got, err));
+        s->sample->read_ns += (uint64_t)(mill_clock_ns() - begin);
+        // The raw count runs ahead of the text by what is buffered, so the ratio is taken where a new buffer was just needed.
+        uint64_t now = mill_stream_file_bytes(stream);
+        if (now != raw && raw != 0) {
+            ratio_raw = raw;
+            ratio_text = text;
+        }
+        raw = now;
+        ended = got == 0;
+        if (!taking && stride != 0 && text / stride != place) {
+            taking = true;
+            place = text / stride;
+        }
+        text += got;
+        s->block.bytes.bytes += taking ? got : 0;
+        if (taking && (ended || (stride != 0 && s->block.bytes.bytes >= chunk))) {
+            MILL_TRY(end_place(s, input, text - s->block.bytes.bytes, ended && mill_stream_damage(stream) == NULL, err));
+            taking = false;
+        }
+    }
+    if (s->block.bytes.bytes != 0)
+        MILL_TRY(end_place(s, input, text - s->block.bytes.bytes, false, err));
+    s->sample->read_bytes += text;
+    ratio_text = ended || ratio_raw == 0 ? text : ratio_text;
+    ratio_raw = ended || ratio_raw == 0 ? raw : ratio_raw;
+    s->raw_seen += (double)ratio_raw;
+    s->text_seen += (double)ratio_text;
+    if (ratio_raw != 0)
+        s->sample->total_bytes += ended ? (double)text : (double)info->file_bytes * (double)ratio_text / (double)ratio_raw;
+    return MILL_OK;
+}
+
+static mill_status sample_file(sampler *s, size_t input, uint64_t budget, mill_error *err)
+{
+    const mill_input_info *info = mill_source_input(s->run->source, input);
+    const mill_fs *fs = s->run->fs;
+    uint8_t head[4];
+    size_t got = 0;
+    int file;
+    MILL_TRY(mill_fs_open(fs, MILL_FS_CWD, info->path, MILL_OPEN_READ, &file, err));
+    mill_status status = mill_fs_read(fs, file, info->path, head, sizeof head, &got, err);
+    bool packed = is_compressed(head, got);
+    if (status == MILL_OK && !packed)
+        status = sample_plain(s, input, file, budget, err);
+    mill_status closed = mill_fs_close(fs, file, info->path, status == MILL_OK ? err : NULL);
+    MILL_TRY(status);
+    MILL_TRY(closed);
+    s->sample->files_taken++;
+    if (!packed)
+        return MILL_OK;
+    mill_stream *stream;
+    MILL_TRY(mill_stream_open(fs, MILL_FS_CWD, info->path, &stream, err));
+    status = sample_stream(s, input, stream, budget, err);
+    closed = mill_stream_close(stream, status == MILL_OK ? err : NULL);
+    return status != MILL_OK ? status : closed;
+}
+
+static mill_status sample_tree_file(sampler *s, size_t input, const char *path, uint64_t bytes, mill_error *err)
+{
+    const mill_input_info *info = mill_source_input(s->run->source, input);
+    mill_buf full = {0};
+    mill_buf_clear(&s->block.bytes);
+    mill_buf_clear(&s->block.paths);
+    mill_status status = mill_buf_printf(&full, err, "%s/%s", info->path, path);
+    if (status == MILL_OK)
+        status = mill_buf_append(&s->block.paths, path, strlen(path) + 1, err);
+    int64_t begin = mill_clock_ns();
+    if (status == MILL_OK)
+        status = mill_fs_read_file(s->run->fs, MILL_FS_CWD, (const char *)full.data, MILL_OPEN_READ, bytes + CHUNK_BYTES, &s->block.bytes, err);
+    s->sample->read_ns += (uint64_t)(mill_clock_ns() - begin);
+    mill_buf_free(&full);
+    MILL_TRY(status);
+    s->sample->files_taken++;
+    size_t got = s->block.bytes.bytes;
+    s->sample->read_bytes += got;
+    if (got != 0 && memchr(s->block.bytes.data, '\0', got < 8000 ? got : 8000) != NULL) {
+        s->sample->taken_bytes += got; // binary: bytes without a record, as the source skips them
+        return MILL_OK;
+    }
+    const mill_block_piece piece = {.input = (uint32_t)input, .first_record = 1, .bytes = got};
+    return got == 0 ? MILL_OK : parse(s, &piece, err);
+}
+
+static mill_status sample_tree(sampler *s, size_t input, uint64_t budget, mill_error *err)
+{
+    const mill_input_info *info = mill_source_input(s->run->source, input);
+    uint64_t before = s->sample->taken_bytes;
+    for (uint64_t i = 0; i < info->files && s->sample->taken_bytes - before < 2 * budget; i++) {
+        const char *path;
+        uint64_t bytes;
+        mill_source_tree_file(s->run->source, input, i, &path, &bytes);
+        if (bytes <= s->run->recipe.record_bytes_max && drawn(path, (double)budget, (double)info->file_bytes))
+            MILL_TRY(sample_tree_file(s, input, path, bytes, err));
+    }
+    s->sample->total_bytes += (double)info->file_bytes;
+    return MILL_OK;
+}
+
+// Bytes of text that an input seems to hold, before anybody looks.
+static double weight(const mill_input_info *info)
+{
+    return (double)info->file_bytes * (!info->is_tree && has_packed_suffix(info->path) ? USUAL_RATIO : 1.0);
+}
+
+static mill_status sample_inputs(sampler *s, uint64_t bytes_max, mill_error *err)
+{
+    mill_run_state *run = s->run;
+    double tree_weight = 0.0, file_weight = 0.0, skipped_plain = 0.0, skipped_packed = 0.0;
+    size_t files = 0, chosen = 0;
+    for (size_t i = 0; i < run->input_count; i++) {
+        const mill_input_info *info = mill_source_input(run->source, i);
+        if (strcmp(info->path, "-") == 0)
+            return mill_fail(err, MILL_INPUT, "standard input cannot be read twice, so it cannot be planned; give a file");
+        *(info->is_tree ? &tree_weight : &file_weight) += weight(info);
+        files += !info->is_tree;
+        s->sample->files += info->files;
+    }
+    for (size_t i = 0; i < run->input_count; i++)
+        chosen += !mill_source_input(run->source, i)->is_tree && drawn(run->inputs[i].name, FILES_MAX, (double)files);
+    double all = tree_weight + file_weight, part = all > (double)bytes_max ? (double)bytes_max / all : 1.0;
+    s->unpack_max = UNPACK_BYTES / (chosen != 0 ? chosen : 1);
+    double each = chosen != 0 ? file_weight * part / (double)chosen : 0.0;
+    for (size_t i = 0; i < run->input_count; i++) {
+        const mill_input_info *info = mill_source_input(run->source, i);
+        uint64_t budget = (uint64_t)(info->is_tree ? weight(info) * part : each) + 1;
+        bool whole = part >= 1.0;
+        if (info->is_tree)
+            MILL_TRY(sample_tree(s, i, whole ? info->file_bytes : budget, err));
+        else if (files <= FILES_MAX || chosen == 0 || drawn(info->name, FILES_MAX, (double)files))
+            MILL_TRY(sample_file(s, i, whole && budget < bytes_max ? bytes_max : budget, err));
+        else
+            *(has_packed_suffix(info->path) ? &skipped_packed : &skipped_plain) += (double)info->file_bytes;
+    }
+    double ratio = s->raw_seen > 0.0 ? s->text_seen / s->raw_seen : USUAL_RATIO;
+    s->sample->total_bytes += skipped_plain + skipped_packed * ratio;
+    return MILL_OK;
+}
+
+mill_status mill_plan_sample_read(mill_run_state *run, uint64_t bytes_max, mill_plan_sample *out, mill_error *err)
+{
+    sampler s = {.run = run, .sample = out};
+    mill_status status = MILL_OK;
+    s.counts = mill_alloc_zero(run->input_count, sizeof *s.counts);
+    if (s.counts == NULL) {
+        status = mill_fail_nomem(err, "the sample");
+        goto cleanup;
+    }
+    MILL_TRY_GOTO(mill_parser_open(run->source, &s.parser, err));
+    MILL_TRY_GOTO(sample_inputs(&s, bytes_max, err));
+    for (size_t i = 0; i < run->input_count; i++) {
+        out->counts.read += s.counts[i].read;
+        out->counts.quarantined += s.counts[i].quarantined;
+    }
+    if (out->counts.read == 0)
+        MILL_TRY_GOTO(mill_fail(err, MILL_INPUT, "the sample of the inputs holds no record, so nothing can be estimated"));
+    out->text_bytes = out->batch.text.bytes;
+    out->scale = out->total_bytes > (double)out->taken_bytes ? out->total_bytes / (double)out->taken_bytes : 1.0;
+cleanup:
+    mill_parser_close(s.parser);
+    mill_block_free(&s.block);
+    mill_quarantine_free(&s.quarantine);
+    mill_free(s.counts);
+    return status;
+}
