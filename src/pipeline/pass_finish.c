@@ -91,37 +91,59 @@ static mill_status append_ratio(mill_buf *out, const char *name, uint64_t part, 
     return mill_buf_printf(out, err, "\"%s\":%.6f", name, whole == 0 ? 0.0 : (double)part / (double)whole);
 }
 
-static mill_status append_languages(mill_run_state *run, mill_buf *out, mill_error *err)
+typedef struct language_count {
+    uint64_t documents, tokens; // in samples: an epoch counts each time
+} language_count;
+
+// One member a language, names sorted: its share of all tokens, or its counts.
+static mill_status append_language_list(mill_run_state *run, const language_count *counts, bool shares, mill_buf *out, mill_error *err)
 {
-    uint32_t ids = mill_language_count(run->languages);
-    uint64_t *tokens = mill_alloc_zero(ids, sizeof *tokens), total = 0, *order = NULL, kept = 0;
-    mill_status status = MILL_OK;
-    if (tokens == NULL)
-        return mill_fail_nomem(err, "the metrics");
-    for (uint64_t unit = 0; run->tokens != NULL && unit < run->unit_count; unit++) {
-        const mill_token_unit *u = &run->tokens[unit];
-        for (uint64_t i = 0; i < u->row_count; i++) {
-            const mill_doc *doc = &run->docs[run->unit_first[unit] + u->rows[i].record];
-            tokens[doc->language] += (uint64_t)u->rows[i].tokens * doc->epochs;
-            total += (uint64_t)u->rows[i].tokens * doc->epochs;
-        }
-    }
-    // The order by language gives the names sorted.
-    MILL_TRY_GOTO(mill_run_order_by_language(run, '\0', &order, &kept, err));
-    MILL_TRY_GOTO(mill_buf_append_text(out, "\"language_distribution\":{", err));
+    uint64_t *order = NULL, kept = 0, total = 0;
+    MILL_TRY(mill_run_order_by_language(run, '\0', &order, &kept, err));
+    for (uint32_t i = 0; i < mill_language_count(run->languages); i++)
+        total += counts[i].tokens;
     bool first = true;
+    mill_status status = MILL_OK;
     for (uint64_t i = 0; i < kept; i++) {
         mill_language_id id = run->docs[order[i]].language;
         if (i != 0 && run->docs[order[i - 1]].language == id)
             continue;
+        const char *name = mill_language_get(run->languages, id)->name;
         MILL_TRY_GOTO(mill_buf_append_text(out, first ? "" : ",", err));
-        MILL_TRY_GOTO(append_ratio(out, mill_language_get(run->languages, id)->name, tokens[id], total, err));
         first = false;
+        if (shares)
+            MILL_TRY_GOTO(append_ratio(out, name, counts[id].tokens, total, err));
+        else
+            MILL_TRY_GOTO(mill_buf_printf(out, err, "\"%s\":{\"documents\":%llu,\"tokens\":%llu}", name,
+                                          (unsigned long long)counts[id].documents, (unsigned long long)counts[id].tokens));
     }
+cleanup:
+    mill_free(order);
+    return status;
+}
+
+static mill_status append_languages(mill_run_state *run, mill_buf *out, mill_error *err)
+{
+    language_count *counts = mill_alloc_zero(mill_language_count(run->languages), sizeof *counts);
+    mill_status status = MILL_OK;
+    if (counts == NULL)
+        return mill_fail_nomem(err, "the metrics");
+    for (uint64_t i = 0; i < run->doc_count; i++)
+        counts[run->docs[i].language].documents += run->docs[i].verdict == MILL_KEPT;
+    for (uint64_t unit = 0; run->tokens != NULL && unit < run->unit_count; unit++) {
+        const mill_token_unit *u = &run->tokens[unit];
+        for (uint64_t i = 0; i < u->row_count; i++) {
+            const mill_doc *doc = &run->docs[run->unit_first[unit] + u->rows[i].record];
+            counts[doc->language].tokens += (uint64_t)u->rows[i].tokens * doc->epochs;
+        }
+    }
+    MILL_TRY_GOTO(mill_buf_append_text(out, "\"language_distribution\":{", err));
+    MILL_TRY_GOTO(append_language_list(run, counts, true, out, err));
+    MILL_TRY_GOTO(mill_buf_append_text(out, "},\"languages\":{", err));
+    MILL_TRY_GOTO(append_language_list(run, counts, false, out, err));
     MILL_TRY_GOTO(mill_buf_append_text(out, "},", err));
 cleanup:
-    mill_free(tokens);
-    mill_free(order);
+    mill_free(counts);
     return status;
 }
 

@@ -311,6 +311,14 @@ static bool add_text(cJSON *object, const char *name, const char *text)
     return cJSON_AddStringToObject(object, name, text != NULL ? text : "") != NULL;
 }
 
+// A build with other grammars may judge and cut otherwise.
+static bool uses_grammars(const mill_run_state *run)
+{
+    const mill_recipe *recipe = &run->recipe;
+    return (recipe->filter.enabled && recipe->syntax.mode == MILL_SYNTAX_TREE_SITTER) ||
+           (recipe->fim.cut == MILL_FIM_BLOCK && recipe->fim.rate_permille != 0);
+}
+
 mill_status mill_run_plan_json(mill_run_state *run, cJSON **plan, mill_error *err)
 {
     static const char *const sets[] = {"run", "filter", "dedup", "train", "encode", "pack"};
@@ -319,7 +327,7 @@ mill_status mill_run_plan_json(mill_run_state *run, cJSON **plan, mill_error *er
     mill_status status = mill_recipe_canonical(&run->recipe, &recipe, err);
     bool good = status == MILL_OK && add_item(json, "recipe", recipe) && add_text(json, "command", sets[run->stages]) &&
                 add_item(json, "languages", strings_json(o->languages, o->language_count)) && add_text(json, "format", o->format) &&
-                add_text(json, "grammars", mill_syntax_description()) && add_text(json, "tokenizer_sha256", run->tokenizer_sha256) && add_text(json, "input_format", o->input_format) &&
+                add_text(json, "grammars", uses_grammars(run) ? mill_syntax_description() : "") && add_text(json, "tokenizer_sha256", run->tokenizer_sha256) && add_text(json, "input_format", o->input_format) &&
                 add_text(json, "source_type", o->source_type) && add_text(json, "field_preset", o->field_preset) &&
                 add_item(json, "fields", strings_json(o->fields, o->field_count)) &&
                 cJSON_AddNumberToObject(json, "output_version", MILL_OUTPUT_VERSION) != NULL &&
