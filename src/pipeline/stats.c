@@ -97,45 +97,41 @@ static mill_status append_tokens(mill_buf *out, const cJSON *metrics, mill_error
     return append_rate(out, "packing efficiency", number_of(tokens, "packing_efficiency"), err);
 }
 
-// Largest share first, then by name.
-static int compare_shares(const void *a, const void *b)
+static uint64_t tokens_of(const cJSON *language)
+{
+    return mill_finished_number(language, "tokens");
+}
+
+// Most tokens first, then by name.
+static int compare_languages(const void *a, const void *b)
 {
     const cJSON *x = *(const cJSON *const *)a, *y = *(const cJSON *const *)b;
-    if (x->valuedouble > y->valuedouble)
-        return -1;
-    if (x->valuedouble < y->valuedouble)
-        return 1;
+    if (tokens_of(x) != tokens_of(y))
+        return tokens_of(x) > tokens_of(y) ? -1 : 1;
     return strcmp(x->string, y->string);
 }
 
 static mill_status append_languages(mill_buf *out, const cJSON *metrics, mill_error *err)
 {
-    const cJSON *shares = cJSON_GetObjectItemCaseSensitive(metrics, "language_distribution"), *share;
-    double tokens = number_of(metrics, "total_tokens");
-    tokens = tokens >= 0.0 && tokens <= 0x1p53 ? tokens : 0.0; // what is counted stays below
+    const cJSON *languages = cJSON_GetObjectItemCaseSensitive(metrics, "languages"), *language;
     const cJSON **list = NULL;
     size_t count = 0, capacity = 0;
+    uint64_t total = 0;
     mill_status status = MILL_OK;
-    cJSON_ArrayForEach(share, shares)
+    cJSON_ArrayForEach(language, languages)
     {
-        if (share->string == NULL || !cJSON_IsNumber(share) ||
-            !(share->valuedouble >= 0.0 && share->valuedouble <= 1.0))
+        if (language->string == NULL || !cJSON_IsObject(language))
             continue;
         MILL_TRY_GOTO(MILL_GROW(list, capacity, count + 1, err));
-        list[count++] = share;
+        list[count++] = language;
+        total += tokens_of(language);
     }
     if (count == 0)
         goto cleanup;
-    qsort(list, count, sizeof *list, compare_shares);
-    // metrics.json has shares of six decimals: the counts are as good as these.
-    MILL_TRY_GOTO(mill_buf_append_text(
-        out, tokens > 0.0 ? "\nlanguages, about as many tokens\n" : "\nlanguages\n", err));
-    for (size_t i = 0; i < count; i++) {
-        MILL_TRY_GOTO(append_name(out, list[i]->string, 2, err));
-        MILL_TRY_GOTO(
-            mill_append_grouped(out, (uint64_t)(list[i]->valuedouble * tokens + 0.5), COUNT_WIDTH, err));
-        MILL_TRY_GOTO(mill_buf_printf(out, err, "  %6.2f %%\n", 100.0 * list[i]->valuedouble));
-    }
+    qsort(list, count, sizeof *list, compare_languages);
+    MILL_TRY_GOTO(mill_buf_append_text(out, "\nlanguages, tokens\n", err));
+    for (size_t i = 0; i < count; i++)
+        MILL_TRY_GOTO(append_row(out, list[i]->string, 2, tokens_of(list[i]), total, err));
 cleanup:
     mill_free(list);
     return status;
