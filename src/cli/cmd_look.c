@@ -9,7 +9,7 @@
 typedef struct look {
     uint64_t samples, seed, threads;
     bool json, no_color, color;
-    const char *recipe, *preset;
+    const char *recipe, *preset, *input_format;
     mill_arguments sets, fields;
 } look;
 
@@ -25,6 +25,7 @@ const mill_option mill_explain_options[] = {
     {"set", 0, MILL_OPT_REPEAT, AT(sets), "KEY=VALUE", "change one recipe value; may be repeated", NULL},
     {"preset", 0, MILL_OPT_TEXT, AT(preset), "P", "field names, as in run", NULL},
     {"field", 0, MILL_OPT_REPEAT, AT(fields), "F=COLUMN", "take field F from COLUMN, as in run", NULL},
+    {"input-format", 0, MILL_OPT_TEXT, AT(input_format), "F", "jsonl or tree, as in run; a single file that is no JSON lines is one record", NULL},
     {"json", 0, MILL_OPT_FLAG, AT(json), NULL, "one JSON document", NULL},
     END};
 const mill_option mill_stats_options[] = {{"json", 0, MILL_OPT_FLAG, AT(json), NULL, "one JSON document", NULL}, END};
@@ -85,6 +86,7 @@ static mill_status explain(const look *l, const mill_arguments *arguments, mill_
     options.sets = l->sets.items;
     options.set_count = l->sets.count;
     options.field_preset = l->preset;
+    options.input_format = l->input_format;
     options.fields = l->fields.items;
     options.field_count = l->fields.count;
     mill_status status = mill_explain(&options, place, line, l->json, out, err);

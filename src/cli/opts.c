@@ -246,7 +246,7 @@ int mill_opts_parse(const mill_command *command, int argc, char **argv, void *se
         if (!only_arguments && strcmp(argument, "--") == 0) {
             only_arguments = true;
             in.at++;
-        } else if (only_arguments || argument[0] != '-' || argument[1] == '\0') {
+        } else if (only_arguments || argument[0] != '-' || argument[1] == '\0' || argument[1] == ':') { // -:LINE: a line of standard input
             if (add_argument(positional, argument, strlen(argument)) != 0)
                 return -1;
             in.at++;
