@@ -150,7 +150,7 @@ static mill_status write_file(void *context, void *state, uint64_t number, mill_
     mill_buf_clear(&w->text);
     mill_status status = MILL_OK;
     MILL_TRY_GOTO(mill_unit_create(run->dir, &unit, path, &file, err));
-    MILL_TRY_GOTO(mill_shard_out_open(&out, &file->out, run->recipe.shard.zstd_level, err));
+    MILL_TRY_GOTO(mill_shard_out_open(&out, &file->out, run->recipe.shard.zstd_level, run->threads, err));
     MILL_TRY_GOTO(write_docs(pass, w, &out, begin, end, err));
     MILL_TRY_GOTO(mill_shard_out_finish(&out, text_sha256, err));
     MILL_TRY_GOTO(mill_unit_commit(run->dir, &unit, err));

@@ -138,7 +138,7 @@ static mill_status open_product(mill_run_state *run, open_shard *shard, const ch
     snprintf(path, sizeof path, format, (unsigned long long)number);
 #pragma GCC diagnostic pop
     MILL_TRY(mill_unit_create(run->dir, &shard->unit, path, &file, err));
-    return mill_shard_out_open(out, &file->out, level, err);
+    return mill_shard_out_open(out, &file->out, level, run->threads, err);
 }
 
 static mill_status open_files(mill_run_state *run, open_shard *shard, uint64_t number, mill_error *err)

@@ -7,8 +7,19 @@
 
 // Fixed, so that zstd meets the same block borders whatever the appends were: text is handed on in pieces of this size.
 #define PIECE (1u << 20)
+#define THREADS_MAX 8
 
-mill_status mill_shard_out_open(mill_shard_out *out, mill_outfile *file, int level, mill_error *err)
+// zstd's threaded form cuts the text into jobs of a size that follows from the level alone; it gives the same bytes for any number of
+// workers from 1 on, but others than the plain form, so the plain form is never used.
+static bool set_up(ZSTD_CCtx *zstd, int level, uint32_t threads)
+{
+    int workers = threads < 1 ? 1 : threads > THREADS_MAX ? THREADS_MAX : (int)threads;
+    return !ZSTD_isError(ZSTD_CCtx_setParameter(zstd, ZSTD_c_compressionLevel, level)) &&
+           !ZSTD_isError(ZSTD_CCtx_setParameter(zstd, ZSTD_c_checksumFlag, 1)) &&
+           !ZSTD_isError(ZSTD_CCtx_setParameter(zstd, ZSTD_c_nbWorkers, workers));
+}
+
+mill_status mill_shard_out_open(mill_shard_out *out, mill_outfile *file, int level, uint32_t threads, mill_error *err)
 {
     *out = (mill_shard_out){.file = file, .sha256 = mill_sha256_create()};
     if (out->sha256 == NULL)
@@ -17,9 +28,10 @@ mill_status mill_shard_out_open(mill_shard_out *out, mill_outfile *file, int lev
         return MILL_OK;
     ZSTD_CCtx *zstd = ZSTD_createCCtx();
     out->zstd = zstd;
-    if (zstd == NULL || ZSTD_isError(ZSTD_CCtx_setParameter(zstd, ZSTD_c_compressionLevel, level)) ||
-        ZSTD_isError(ZSTD_CCtx_setParameter(zstd, ZSTD_c_checksumFlag, 1)))
+    if (zstd == NULL)
         return mill_fail_nomem(err, "writing a compressed shard");
+    if (!set_up(zstd, level, threads))
+        return mill_fail(err, MILL_RESOURCE, "this libzstd (%s) was built without threads; install one that has them", ZSTD_versionString());
     return mill_buf_reserve(&out->packed, ZSTD_CStreamOutSize(), err);
 }
 

@@ -12,8 +12,9 @@ typedef struct mill_shard_out {
 } mill_shard_out;
 
 // level 0: plain. The frame has a checksum; its bytes depend on the text, the level and zstd's version, never on how the text was
-// cut into appends.
-mill_status mill_shard_out_open(mill_shard_out *out, mill_outfile *file, int level, mill_error *err) MILL_MUST_CHECK;
+// cut into appends, nor on the number of threads (1 or more) that compress beside the caller.
+mill_status mill_shard_out_open(mill_shard_out *out, mill_outfile *file, int level, uint32_t threads, mill_error *err)
+    MILL_MUST_CHECK;
 mill_status mill_shard_out_append(mill_shard_out *out, const void *data, size_t bytes, mill_error *err) MILL_MUST_CHECK;
 // Ends the frame and gives the SHA-256 of the text. The file stays open.
 mill_status mill_shard_out_finish(mill_shard_out *out, char text_sha256[65], mill_error *err) MILL_MUST_CHECK;
