@@ -82,7 +82,8 @@ static mill_status plan_document(const mill_run_state *run, mill_text *out, mill
                 mill_document_text(json, "version", MILL_VERSION) && mill_document_item(json, "inputs", inputs_json(run)) &&
                 mill_document_item(json, "stages", stages_json(run->stages, err)) &&
                 mill_document_text(json, "format", run->options->format) && mill_document_number(json, "threads", run->threads) &&
-                mill_document_number(json, "batch_bytes", (double)run->batch_bytes) && mill_document_text(json, "backend", run->backend->name) &&
+                mill_document_number(json, "batch_bytes", (double)run->batch_bytes) &&
+                mill_document_text(json, "backend", run->backend->name) &&
                 mill_document_text(json, "tokenizer_sha256", run->tokenizer_sha256);
     good = mill_document_item(json, "recipe", recipe) && good;
     if (status != MILL_OK || !good) {

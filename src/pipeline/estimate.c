@@ -361,7 +361,8 @@ static cJSON *sample_json(const projection *p)
 {
     const mill_plan_sample *s = &p->sample;
     cJSON *json = cJSON_CreateObject();
-    bool good = mill_document_number(json, "bytes", (double)s->taken_bytes) && mill_document_number(json, "of_bytes", round(s->total_bytes)) &&
+    bool good = mill_document_number(json, "bytes", (double)s->taken_bytes) &&
+                mill_document_number(json, "of_bytes", round(s->total_bytes)) &&
                 mill_document_number(json, "files", (double)s->files_taken) && mill_document_number(json, "of_files", (double)s->files) &&
                 mill_document_number(json, "records", (double)s->counts.read) &&
                 mill_document_number(json, "parsed_for_syntax", (double)p->facts.checked);

@@ -16,8 +16,8 @@ typedef struct mill_plan_sample {
     uint64_t read_ns, parse_ns;
 } mill_plan_sample;
 
-// Reads about bytes_max of text: places spread over plain files and over the first GiB of compressed ones, files of a tree by a hash of their
-// path; the same sample each time. MILL_INPUT: an input is standard input, or there are no records.
+// Reads about bytes_max of text: places spread over plain files and over the first GiB of compressed ones, files of a tree by a
+// hash of their path; the same sample each time. MILL_INPUT: an input is standard input, or there are no records.
 mill_status mill_plan_sample_read(mill_run_state *run, uint64_t bytes_max, mill_plan_sample *out, mill_error *err) MILL_MUST_CHECK;
 
 typedef struct mill_plan_facts { // of the sample, as measured

@@ -185,7 +185,8 @@ static mill_status sample_tree_file(sampler *s, size_t input, const char *path, 
         status = mill_buf_append(&s->block.paths, path, strlen(path) + 1, err);
     int64_t begin = mill_clock_ns();
     if (status == MILL_OK)
-        status = mill_fs_read_file(s->run->fs, MILL_FS_CWD, (const char *)full.data, MILL_OPEN_READ, bytes + CHUNK_BYTES, &s->block.bytes, err);
+        status = mill_fs_read_file(s->run->fs, MILL_FS_CWD, (const char *)full.data, MILL_OPEN_READ, bytes + CHUNK_BYTES,
+                                   &s->block.bytes, err);
     s->sample->read_ns += (uint64_t)(mill_clock_ns() - begin);
     mill_buf_free(&full);
     MILL_TRY(status);

@@ -1,5 +1,5 @@
-// input_units.c: what the passes that read inputs (ingest, read-rows) have in common: whose records a unit holds, its table of documents and
-// its quarantine, and what is known of each input at the end.
+// input_units.c: what the passes that read inputs (ingest, read-rows) have in common: whose records a unit holds, its table of
+// documents and its quarantine, and what is known of each input at the end.
 #include "pipeline/input_units.h"
 
 #include <stdio.h>

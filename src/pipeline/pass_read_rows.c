@@ -1,5 +1,5 @@
-// pass_read_rows.c: rows of token ids as JSON lines, {"input_ids": [..], "length": n, "language": "..."}, -> token units. Each line is a document
-// of one row; where packing never cuts a row, a longer one is cut here.
+// pass_read_rows.c: rows of token ids as JSON lines, {"input_ids": [..], "length": n, "language": "..."}, -> token units. Each line is
+// a document of one row; where packing never cuts a row, a longer one is cut here.
 #include <stdlib.h>
 #include <string.h>
 #include <yyjson.h>
