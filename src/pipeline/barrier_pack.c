@@ -45,6 +45,24 @@ static uint8_t tier_of(const mill_run_state *run, int64_t stars)
     return stars > run->recipe.filter.stars_mid ? 1 : 2;
 }
 
+// A share that the input cannot fill is told, never re-spread.
+static void warn_of_short_shares(const mill_run_state *run)
+{
+    size_t wanted = 0, filled = 0;
+    uint64_t tokens = 0;
+    for (size_t i = 0; i < run->share_count; i++) {
+        const mill_share_report *share = &run->shares[i];
+        wanted += share->wanted_tokens != 0;
+        filled += share->wanted_tokens != 0 && share->available_tokens >= share->wanted_tokens;
+        tokens += share->selected_tokens;
+    }
+    if (filled < wanted)
+        mill_log_line(&run->log, MILL_LOG_WARNING,
+                      "mixture: the input fills %zu of %zu shares (%llu of %llu tokens); metrics.json lists them. --set mixture.types={} or "
+                      "mixture.tiers={} stops balancing by these, mixture.epochs allows repeats",
+                      filled, wanted, (unsigned long long)tokens, (unsigned long long)run->recipe.mixture.target_tokens);
+}
+
 static mill_status select_documents(mill_run_state *run, const doc_rows *rows, mill_error *err)
 {
     if (!run->recipe.mixture.enabled) {
@@ -79,6 +97,7 @@ static mill_status select_documents(mill_run_state *run, const doc_rows *rows, m
         if (epochs[i] == 0)
             doc->verdict = MILL_REASON_UNSELECTED;
     }
+    warn_of_short_shares(run);
 cleanup:
     mill_free(candidates);
     mill_free(places);
