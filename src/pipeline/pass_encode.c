@@ -70,13 +70,16 @@ static mill_status encode_unit(void *context, void *state, uint64_t number, mill
         return MILL_OK;
     MILL_TRY(mill_run_load_segment(run, number, &w->raw, &w->batch, err));
     MILL_TRY(MILL_GROW(w->keep, w->keep_capacity, w->batch.count, err));
-    for (uint32_t i = 0; i < w->batch.count; i++)
+    uint64_t kept_bytes = 0;
+    for (uint32_t i = 0; i < w->batch.count; i++) {
         w->keep[i] = run->docs[first + i].verdict == MILL_KEPT;
+        kept_bytes += w->keep[i] ? run->docs[first + i].bytes : 0;
+    }
     mill_rows_clear(&w->rows);
     uint64_t begin = mill_time_begin();
     const mill_line_cut *cuts = run->cuts != NULL ? run->cuts + first : NULL;
     MILL_TRY(mill_encode_batch(w->encode, &w->batch, w->keep, cuts, &w->rows, err));
-    mill_time_end(run, MILL_TIME_ENCODE, begin, w->batch.text.bytes, w->rows.documents);
+    mill_time_end(run, MILL_TIME_ENCODE, begin, kept_bytes, w->rows.documents);
     MILL_TRY(serialise(run, w, err));
     return commit_unit(run, w, number, err);
 }

@@ -104,7 +104,7 @@ static mill_status count_unit(void *context, void *state, uint64_t number, mill_
     train_worker *w = state;
     uint64_t first = run->unit_first[number];
     MILL_TRY(mill_run_load_segment(run, number, &w->raw, &w->batch, err));
-    uint64_t begin = mill_time_begin();
+    uint64_t begin = mill_time_begin(), counted_bytes = 0, counted = 0;
     for (uint32_t i = 0; i < w->batch.count; i++) {
         if (run->docs[first + i].verdict != MILL_KEPT)
             continue;
@@ -116,8 +116,10 @@ static mill_status count_unit(void *context, void *state, uint64_t number, mill_
             MILL_TRY(add_lines(w->counts, text, bytes, err));
         else
             MILL_TRY(add_jsonl_line(run, w, i, err));
+        counted_bytes += bytes;
+        counted++;
     }
-    mill_time_end(run, MILL_TIME_WORDS, begin, w->batch.text.bytes, w->batch.count);
+    mill_time_end(run, MILL_TIME_WORDS, begin, counted_bytes, counted);
     mill_run_advance(run, w->batch.count);
     return MILL_OK;
 }

@@ -44,6 +44,7 @@ typedef enum mill_timing_name {
     MILL_TIME_SKETCH,
     MILL_TIME_EXACT,
     MILL_TIME_DEDUP,
+    MILL_TIME_PRETOKEN,
     MILL_TIME_WORDS,
     MILL_TIME_TRAIN,
     MILL_TIME_FIM,
