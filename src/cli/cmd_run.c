@@ -18,39 +18,47 @@ typedef struct settings {
 #define AT(member) offsetof(settings, member)
 
 // clang-format off
-#define RUN_OPTIONS                                                                                                                        \
-    {"output", 'o', MILL_OPT_TEXT, AT(output), "DIR", "directory to make or to go on in (required)", "output_dir"},                        \
-    {"recipe", 0, MILL_OPT_TEXT, AT(recipe), "NAME|FILE", "guide, default (the default), or a JSON file", NULL},                           \
-    {"set", 0, MILL_OPT_REPEAT, AT(sets), "KEY=VALUE", "change one recipe value; may be repeated", NULL},                                  \
-    {"languages", 0, MILL_OPT_WORDS, AT(languages), "L...", "keep only these languages", NULL},                                            \
-    {"target-tokens", 0, MILL_OPT_COUNT, AT(target_tokens), "N", "stop the mixture at N tokens, by the recipe's shares (140e9, 140B)", "target_tokens"}, \
-    {"tokenizer", 0, MILL_OPT_TEXT, AT(tokenizer), "FILE", "use this tokenizer.json instead of training one", NULL},                       \
-    {"format", 0, MILL_OPT_TEXT, AT(format), "LIST", "jsonl.zst (the default), jsonl, or both", NULL},                                     \
-    {"seed", 0, MILL_OPT_COUNT, AT(seed), "N", "every random choice comes from it (0)", NULL},                                             \
-    {"threads", 'j', MILL_OPT_COUNT, AT(threads), "N", "threads; does not change a byte of the output (all cores)", NULL},                 \
-    {"device", 0, MILL_OPT_TEXT, AT(device), "D", "auto, cpu or cuda[:LIST]; does not change a byte of the output", NULL},                 \
-    {"memory", 0, MILL_OPT_SIZE, AT(memory), "SIZE", "budget for tables and buffers (half of the memory)", NULL},                          \
-    {"input-format", 0, MILL_OPT_TEXT, AT(input_format), "F", "jsonl or tree; by content and name if not given", NULL},                    \
-    {"source-type", 0, MILL_OPT_TEXT, AT(source_type), "T", "source, docs, qa, notebook, contest: the data type for the mixture", NULL},   \
-    {"preset", 0, MILL_OPT_TEXT, AT(preset), "P", "field names of guide, the-stack, github-code, starcoderdata or bigquery; auto", NULL},  \
-    {"field", 0, MILL_OPT_REPEAT, AT(fields), "F=COLUMN", "take field F (content, language, repo, path, stars, licence) from COLUMN", NULL}, \
-    {"resume", 0, MILL_OPT_FLAG, AT(resume), NULL, "go on where an earlier run of the same plan stopped (the default)", NULL},             \
-    {"overwrite", 0, MILL_OPT_FLAG, AT(overwrite), NULL, "remove an earlier run in DIR first", NULL},                                      \
-    {"strict", 0, MILL_OPT_FLAG, AT(strict), NULL, "exit with 3 when records were quarantined (after finishing)", NULL},                   \
-    {"check-inputs", 0, MILL_OPT_TEXT, AT(check_inputs), "HOW", "stat or full: how a resume proves that the inputs are the same", NULL},   \
-    {"recheck", 0, MILL_OPT_FLAG, AT(recheck), NULL, "read finished files again when going on", NULL},                                     \
-    {"keep-work", 0, MILL_OPT_FLAG, AT(keep_work), NULL, "keep the stage files in DIR/.shardmill", NULL},                                  \
-    {"durability", 0, MILL_OPT_TEXT, AT(durability), "HOW", "full, or fast: no fsync, a power cut may cost the output", NULL},             \
-    {"batch-size", 0, MILL_OPT_SIZE, AT(batch), "SIZE", "text of a batch; does not change a byte of the output (8M)", NULL},               \
-    {"progress", 0, MILL_OPT_TEXT, AT(progress), "HOW", "auto, plain, json or none; to stderr", NULL},                                     \
-    {"dry-run", 0, MILL_OPT_FLAG, AT(dry_run), NULL, "resolve inputs and recipe, print the plan, write nothing", NULL},                    \
-    {"json", 0, MILL_OPT_FLAG, AT(json), NULL, "dry run and plan: one JSON document", NULL},                                               \
-    {"backend", 0, MILL_OPT_TEXT, AT(backend), "B", "ref or cpu: the plain or the fast implementation (for comparison)", NULL},            \
-    {"quiet", 'q', MILL_OPT_FLAG, AT(quiet), NULL, "only warnings and errors", NULL},                                                      \
-    {"verbose", 'v', MILL_OPT_FLAG, AT(verbose), NULL, "more messages", NULL},                                                             \
+const mill_option mill_run_option_table[] = {
+    {"output", 'o', MILL_OPT_TEXT, AT(output), "DIR", "directory to make or to go on in (required)", "output_dir"},
+    {"recipe", 0, MILL_OPT_TEXT, AT(recipe), "guide|default|FILE", "built-in recipe, or a JSON file (default)", NULL},
+    {"set", 0, MILL_OPT_REPEAT, AT(sets), "KEY=VALUE", "change one recipe value; may be repeated", NULL},
+    {"languages", 0, MILL_OPT_WORDS, AT(languages), "L...", "keep only these languages", NULL},
+    {"target-tokens", 0, MILL_OPT_COUNT, AT(target_tokens), "N",
+     "stop the mixture at N tokens, by the recipe's shares (140e9, 140B)", "target_tokens"},
+    {"tokenizer", 0, MILL_OPT_TEXT, AT(tokenizer), "FILE", "use this tokenizer.json instead of training one", NULL},
+    {"format", 0, MILL_OPT_TEXT, AT(format), "jsonl.zst|jsonl|LIST",
+     "format of the shards; several with commas (jsonl.zst)", NULL},
+    {"seed", 0, MILL_OPT_COUNT, AT(seed), "N", "every random choice comes from it (0)", NULL},
+    {"threads", 'j', MILL_OPT_COUNT, AT(threads), "N", "threads; does not change a byte of the output (all cores)", NULL},
+    {"device", 0, MILL_OPT_TEXT, AT(device), "auto|cpu|cuda[:LIST]",
+     "where to compute (auto); does not change a byte of the output", NULL},
+    {"memory", 0, MILL_OPT_SIZE, AT(memory), "SIZE", "budget for tables and buffers (half of the memory)", NULL},
+    {"input-format", 0, MILL_OPT_TEXT, AT(input_format), "jsonl|tree",
+     "kind of the inputs; by content and name if not given", NULL},
+    {"source-type", 0, MILL_OPT_TEXT, AT(source_type), "source|docs|qa|notebook|contest",
+     "the data type for the mixture (source)", NULL},
+    {"preset", 0, MILL_OPT_TEXT, AT(preset), MILL_PRESET_WORDS, "whose field names the records have (auto)", NULL},
+    {"field", 0, MILL_OPT_REPEAT, AT(fields), "F=COLUMN",
+     "take field F (content, language, repo, path, stars, licence) from COLUMN", NULL},
+    {"resume", 0, MILL_OPT_FLAG, AT(resume), NULL, "go on where an earlier run of the same plan stopped (the default)", NULL},
+    {"overwrite", 0, MILL_OPT_FLAG, AT(overwrite), NULL, "remove an earlier run in DIR first", NULL},
+    {"strict", 0, MILL_OPT_FLAG, AT(strict), NULL, "exit with 3 when records were quarantined (after finishing)", NULL},
+    {"check-inputs", 0, MILL_OPT_TEXT, AT(check_inputs), "stat|full",
+     "how a resume proves that the inputs are the same (stat)", NULL},
+    {"recheck", 0, MILL_OPT_FLAG, AT(recheck), NULL, "read finished files again when going on", NULL},
+    {"keep-work", 0, MILL_OPT_FLAG, AT(keep_work), NULL, "keep the stage files in DIR/.shardmill", NULL},
+    {"durability", 0, MILL_OPT_TEXT, AT(durability), "full|fast",
+     "fast: no fsync, a power cut may cost the output (full)", NULL},
+    {"batch-size", 0, MILL_OPT_SIZE, AT(batch), "SIZE", "text of a batch; does not change a byte of the output (8M)", NULL},
+    {"progress", 0, MILL_OPT_TEXT, AT(progress), "auto|plain|json|none", "how to show progress on stderr (auto)", NULL},
+    {"dry-run", 0, MILL_OPT_FLAG, AT(dry_run), NULL, "resolve inputs and recipe, print the plan, write nothing", NULL},
+    {"json", 0, MILL_OPT_FLAG, AT(json), NULL, "dry run and plan: one JSON document", NULL},
+    {"backend", 0, MILL_OPT_TEXT, AT(backend), "ref|cpu", "the plain or the fast implementation (for comparison)", NULL},
+    {"quiet", 'q', MILL_OPT_FLAG, AT(quiet), NULL, "only warnings and errors", NULL},
+    {"verbose", 'v', MILL_OPT_FLAG, AT(verbose), NULL, "more messages", NULL},
     {NULL, 0, MILL_OPT_FLAG, 0, NULL, NULL, NULL}
+};
 // clang-format on
-const mill_option mill_run_option_table[] = {RUN_OPTIONS};
 
 // ---- signals: stop at the next safe point, the second one at once ----------------------------------------------------------------
 

@@ -5,6 +5,8 @@
 #include "cli/opts.h"
 #include "shardmill.h"
 
+#define MILL_PRESET_WORDS "auto|guide|the-stack|github-code|starcoderdata|bigquery"
+
 extern const mill_option mill_run_option_table[];
 extern const mill_option mill_inspect_options[], mill_explain_options[], mill_stats_options[], mill_verify_options[],
     mill_recipe_options[], mill_devices_options[];
@@ -17,6 +19,12 @@ int mill_cmd_stats(const mill_command *command, int argc, char **argv);
 int mill_cmd_verify(const mill_command *command, int argc, char **argv);
 int mill_cmd_recipe(const mill_command *command, int argc, char **argv);
 int mill_cmd_devices(const mill_command *command, int argc, char **argv);
+
+// help: the program's help, a command's, or what is made of all tables: --man, --bash, --zsh (docs.c).
+int mill_cmd_help(int argc, char **argv);
+void mill_print_man(void);
+void mill_print_bash(void);
+void mill_print_zsh(void);
 
 // Prints the error line of a failed call; returns the exit code.
 int mill_report_error(mill_status status, const mill_error *error);

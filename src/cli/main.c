@@ -6,7 +6,8 @@
 
 #include "cli/commands.h"
 
-static const char records_note[] = "INPUT: JSON lines (plain, .gz, .zst), directories of them, source trees, or - for standard input.";
+static const char records_note[] =
+    "INPUT: JSON lines (plain, .gz, .zst), directories of them, source trees, or - for standard input.";
 
 const mill_command mill_commands[] = {
     {"run", "INPUT... -o DIR [options]", "The whole pipeline: records in, training shards out", records_note,
@@ -39,14 +40,29 @@ const mill_command mill_commands[] = {
     {NULL, NULL, NULL, NULL, NULL, NULL, NULL},
 };
 
+const mill_exit_text mill_exit_texts[] = {
+    {0, "complete"},
+    {1, "internal error"},
+    {2, "usage or recipe"},
+    {3, "input refused, or --strict and records were quarantined (after finishing the rest)"},
+    {4, "input or output failed: reading, writing, no space"},
+    {5, "resources: memory, threads, device"},
+    {6, "the directory is locked by another run"},
+    {7, "the directory belongs to another plan"},
+    {8, "verify failed: damaged or unfinished"},
+    {9, "another rank failed"},
+    {0, NULL},
+};
+
 static void print_help(void)
 {
     printf("shardmill %s: raw code corpora to training-ready shards\n\nusage: shardmill COMMAND ...\n\n", mill_version());
     for (const mill_command *c = mill_commands; c->name != NULL; c++)
         printf("  %-9s %s\n", c->name, c->summary);
-    printf("\nshardmill COMMAND --help tells more. Exit codes: 0 complete, 1 internal error, 2 usage or recipe, 3 input refused,\n"
-           "4 I/O, 5 resources, 6 locked, 7 the directory belongs to another plan, 8 verify failed.\n"
-           "\nexample:\n  shardmill run corpus.jsonl.zst -o out && shardmill verify out && shardmill inspect out\n");
+    printf("\nshardmill COMMAND --help tells more; shardmill --version tells the version. Exit codes:\n");
+    for (const mill_exit_text *e = mill_exit_texts; e->text != NULL; e++)
+        printf("  %d  %s\n", e->code, e->text);
+    printf("\nexample:\n  shardmill run corpus.jsonl.zst -o out && shardmill verify out && shardmill inspect out\n");
 }
 
 static int fail_command(const char *name)
@@ -62,27 +78,52 @@ static int fail_command(const char *name)
     return 2;
 }
 
-// A program that is started without descriptors 0-2 would give those numbers to its data files.
+// A program that is started without descriptors 0-2 would give those numbers to its data files. What stands in for a missing one
+// cannot do the work of the real one: results that nobody can get are a failure, not a success.
 static void fill_descriptors(void)
 {
-    int file;
-    do {
-        file = open("/dev/null", O_RDWR);
-    } while (file >= 0 && file <= 2);
-    if (file > 2)
-        close(file);
+    for (int i = 0; i <= 2; i++) {
+        if (fcntl(i, F_GETFD) == -1)
+            (void)open("/dev/null", i == 0 ? O_WRONLY : O_RDONLY);
+    }
+}
+
+int mill_cmd_help(int argc, char **argv)
+{
+    static const struct page {
+        const char *option;
+        void (*print)(void);
+    } pages[] = {{"--man", mill_print_man}, {"--bash", mill_print_bash}, {"--zsh", mill_print_zsh}};
+    if (argc < 2) {
+        print_help();
+        return 0;
+    }
+    for (size_t i = 0; i < sizeof pages / sizeof pages[0]; i++) {
+        if (strcmp(argv[1], pages[i].option) == 0) {
+            pages[i].print();
+            return 0;
+        }
+    }
+    for (const mill_command *c = mill_commands; c->name != NULL; c++) {
+        if (strcmp(argv[1], c->name) == 0) {
+            mill_opts_help(c);
+            return 0;
+        }
+    }
+    return fail_command(argv[1]);
 }
 
 int main(int argc, char **argv)
 {
     fill_descriptors();
+    int code = 0;
     if (argc < 2) {
         print_help();
-        return 2;
-    }
-    int code = 0;
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+        code = 2;
+    } else if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
         print_help();
+    } else if (strcmp(argv[1], "help") == 0) {
+        code = mill_cmd_help(argc - 1, argv + 1);
     } else if (strcmp(argv[1], "--version") == 0) {
         printf("shardmill %s\n", mill_version());
     } else {

@@ -2,13 +2,13 @@
 #include "cli/opts.h"
 
 #include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 
-static const mill_option common_options[] = {
+const mill_option mill_common_options[] = {
     {"help", 'h', MILL_OPT_FLAG, SIZE_MAX, NULL, "show this help", NULL},
     {NULL, 0, MILL_OPT_FLAG, 0, NULL, NULL, NULL},
 };
@@ -86,31 +86,42 @@ static int add_split(mill_arguments *arguments, const char *text)
     return 0;
 }
 
-// 4096, 140e9, 140B, 2.5M: an exact whole number after the multiplication.
-static bool parse_number(const char *text, const char *units, const uint64_t *factors, uint64_t *out)
+// What may follow a number: one of the letters of units, then, for sizes, B or iB.
+static bool parse_unit(const char *text, const char *units, bool sizes, uint32_t *index)
+{
+    if (*text == '\0') {
+        *index = 0;
+        return true;
+    }
+    for (uint32_t i = 0; units[i] != '\0'; i++) {
+        if (units[i] == *text || units[i] + ('a' - 'A') == *text) {
+            *index = i + 1;
+            return text[1] == '\0' || (sizes && (strcasecmp(text + 1, "b") == 0 || strcasecmp(text + 1, "ib") == 0));
+        }
+    }
+    return false;
+}
+
+// 4096, 140e9, 140B, 2.5M: an exact whole number after the multiplication. Only decimal digits, a point and an exponent: what else
+// strtod reads (blanks, signs, hexadecimal, inf, nan) is no number here.
+static bool parse_number(const char *text, const char *units, uint64_t step, bool sizes, uint64_t *out)
 {
     char *end;
+    uint32_t unit;
+    if (text[0] < '0' || text[0] > '9' || text[1] == 'x' || text[1] == 'X')
+        return false;
     errno = 0;
     unsigned long long whole = strtoull(text, &end, 10);
-    if (end != text && *end == '\0' && errno == 0 && text[0] != '-') {
+    if (*end == '\0' && errno == 0) {
         *out = whole;
         return true;
     }
     double x = strtod(text, &end);
-    if (end == text || !(x >= 0.0))
+    if (!parse_unit(end, units, sizes, &unit))
         return false;
-    uint64_t factor = 1;
-    if (*end != '\0') {
-        const char *unit = strchr(units, *end & ~0x20);
-        if (unit == NULL)
-            return false;
-        factor = factors[unit - units];
-        end++;
-        if (strcasecmp(end, "ib") == 0 || strcasecmp(end, "b") == 0)
-            end += strlen(end);
-    }
-    x *= (double)factor;
-    if (*end != '\0' || x >= 0x1p63)
+    for (; unit != 0; unit--)
+        x *= (double)step;
+    if (!(x < 0x1p63))
         return false;
     *out = (uint64_t)x;
     return (double)*out >= x && (double)*out <= x;
@@ -118,14 +129,12 @@ static bool parse_number(const char *text, const char *units, const uint64_t *fa
 
 static bool parse_count(const char *text, uint64_t *out)
 {
-    static const uint64_t factors[] = {1000, 1000000, 1000000000, 1000000000000};
-    return parse_number(text, "KMBT", factors, out);
+    return parse_number(text, "KMBT", 1000, false, out);
 }
 
 static bool parse_size(const char *text, uint64_t *out)
 {
-    static const uint64_t factors[] = {UINT64_C(1) << 10, UINT64_C(1) << 20, UINT64_C(1) << 30, UINT64_C(1) << 40};
-    return parse_number(text, "KMGT", factors, out);
+    return parse_number(text, "KMGT", 1024, true, out);
 }
 
 static int store(const mill_command *command, const mill_option *option, const char *value, void *settings)
@@ -162,7 +171,7 @@ static const mill_option *find_in(const mill_option *options, const char *name, 
 static const mill_option *find_option(const mill_command *command, const char *name, size_t bytes, char letter)
 {
     const mill_option *option = find_in(command->options, name, bytes, letter);
-    return option != NULL ? option : find_in(common_options, name, bytes, letter);
+    return option != NULL ? option : find_in(mill_common_options, name, bytes, letter);
 }
 
 static int fail_unknown(const mill_command *command, const char *argument)
@@ -262,12 +271,15 @@ int mill_opts_parse(const mill_command *command, int argc, char **argv, void *se
 static void print_options(const mill_option *options)
 {
     for (; options->name != NULL; options++) {
-        char left[64];
+        char left[128];
         int used = options->letter != 0 ? snprintf(left, sizeof left, "  -%c, --%s", options->letter, options->name)
                                         : snprintf(left, sizeof left, "      --%s", options->name);
         if (options->value != NULL)
-            snprintf(left + used, sizeof left - (size_t)used, " %s", options->value);
-        printf("%-30s %s\n", left, options->help);
+            used += snprintf(left + used, sizeof left - (size_t)used, " %s", options->value);
+        printf("%-30s", left);
+        if (used > 30)
+            printf("\n%30s", "");
+        printf(" %s\n", options->help);
     }
 }
 
@@ -278,7 +290,7 @@ void mill_opts_help(const mill_command *command)
         printf("\n%s\n", command->details);
     printf("\noptions:\n");
     print_options(command->options);
-    print_options(common_options);
+    print_options(mill_common_options);
     printf("\nexample:\n%s\n", command->example);
 }
 

@@ -24,7 +24,7 @@ typedef struct mill_option {
     char letter;         // 0: none
     mill_option_kind kind;
     size_t offset;       // in the command's settings
-    const char *value;   // name of the value in help, NULL for flags
+    const char *value;   // name of the value in help, NULL for flags: "N", or words to choose from, "auto|cpu"; capitals stand for more
     const char *help;
     const char *alias;   // another long name, NULL: none
 } mill_option;
@@ -44,7 +44,14 @@ typedef struct mill_command {
     int (*run)(const struct mill_command *command, int argc, char **argv); // argv[0] is the command's name
 } mill_command;
 
-extern const mill_command mill_commands[]; // ends with name NULL
+typedef struct mill_exit_text {
+    int code;
+    const char *text; // NULL: the end
+} mill_exit_text;
+
+extern const mill_command mill_commands[];      // ends with name NULL
+extern const mill_option mill_common_options[]; // of every command; ends with name NULL
+extern const mill_exit_text mill_exit_texts[];
 
 // Parses argv[1..] into settings and positional arguments. 0, or -1 after a message on stderr, or 1 when --help was printed.
 int mill_opts_parse(const mill_command *command, int argc, char **argv, void *settings, mill_arguments *positional);
