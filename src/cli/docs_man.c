@@ -26,6 +26,8 @@ static void put_text(const char *text, size_t bytes)
             fputs("\\(ga", stdout);
         else
             putchar(text[i]);
+        if (text[i] == ',' && i + 1 < bytes && text[i + 1] != ' ')
+            fputs("\\:", stdout); // long lists may be broken here
     }
 }
 
@@ -183,7 +185,7 @@ static void print_files(void)
 void mill_print_man(void)
 {
     printf(".\\\" Made by shardmill help --man: do not change by hand.\n");
-    printf(".TH SHARDMILL 1 \"\" \"shardmill %s\" \"User Commands\"\n", mill_version());
+    printf(".TH SHARDMILL 1 \"\" \"shardmill %s\" \"User Commands\"\n.nh\n.ad l\n", mill_version());
     printf(".SH NAME\nshardmill \\- raw code corpora to training-ready shards\n"
            ".SH SYNOPSIS\n.B shardmill\n.I COMMAND\n.RI [ ARGUMENT... ]\n.RI [ OPTION... ]\n"
            ".SH DESCRIPTION\n.B shardmill\nreads records of source code, filters and deduplicates them, trains a tokenizer (or uses a given one),\n"
