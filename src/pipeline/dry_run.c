@@ -6,7 +6,6 @@
 #include "pipeline/plan.h"
 #include "pipeline/run.h"
 
-
 mill_status mill_recipe_text(const char *name, const char *const *sets, size_t set_count, mill_text *out, mill_error *err)
 {
     mill_recipe recipe = {0};
@@ -51,6 +50,21 @@ static cJSON *inputs_json(const mill_run_state *run)
     return list;
 }
 
+static cJSON *languages_json(const mill_run_options *options)
+{
+    cJSON *list = cJSON_CreateArray();
+    bool good = list != NULL;
+    for (size_t i = 0; good && i < options->language_count; i++) {
+        cJSON *name = cJSON_CreateString(options->languages[i]);
+        good = name != NULL && cJSON_AddItemToArray(list, name);
+    }
+    if (!good) {
+        cJSON_Delete(list);
+        return NULL;
+    }
+    return list;
+}
+
 // The lines of mill_plan_describe as a list of names.
 static cJSON *stages_json(mill_stage_set set, mill_error *err)
 {
@@ -81,6 +95,7 @@ static mill_status plan_document(const mill_run_state *run, mill_text *out, mill
     bool good = mill_document_number(json, "schema", 1) && mill_document_text(json, "command", commands[run->stages]) &&
                 mill_document_text(json, "version", MILL_VERSION) && mill_document_item(json, "inputs", inputs_json(run)) &&
                 mill_document_item(json, "stages", stages_json(run->stages, err)) &&
+                mill_document_item(json, "languages", languages_json(run->options)) &&
                 mill_document_text(json, "format", run->options->format) && mill_document_number(json, "threads", run->threads) &&
                 mill_document_number(json, "batch_bytes", (double)run->batch_bytes) &&
                 mill_document_text(json, "backend", run->backend->name) &&
@@ -126,7 +141,11 @@ static mill_status plan_text(const mill_run_state *run, mill_buf *out, mill_erro
 {
     MILL_TRY(mill_buf_printf(out, err, "shardmill %s %s: a dry run, nothing is written\n", MILL_VERSION, commands[run->stages]));
     MILL_TRY(append_inputs(run, out, err));
-    MILL_TRY(mill_buf_append_text(out, "stages:\n", err));
+    for (size_t i = 0; i < run->options->language_count; i++) {
+        MILL_TRY(mill_buf_append_text(out, i == 0 ? "languages: " : ", ", err));
+        MILL_TRY(mill_append_escaped(out, run->options->languages[i], strlen(run->options->languages[i]), false, err));
+    }
+    MILL_TRY(mill_buf_append_text(out, run->options->language_count != 0 ? "\nstages:\n" : "stages:\n", err));
     MILL_TRY(mill_plan_describe(run->stages, out, err));
     MILL_TRY(mill_buf_printf(out, err, "format: %s\nthreads: %u, backend %s, batches of %llu bytes\n", run->options->format, run->threads,
                              run->backend->name, (unsigned long long)run->batch_bytes));

@@ -59,6 +59,9 @@ static double cost_of(const mill_run_state *run, const stage *s)
 double mill_plan_fraction(const mill_run_state *run, double within)
 {
     double done = 0.0, whole = 0.0;
+    // Training has two parts, words and merges, of about equal cost.
+    if (run->stage < STAGE_COUNT && stages[run->stage].run == mill_pass_train)
+        within = (within + (run->part.number != 0 ? 1.0 : 0.0)) / 2.0;
     for (uint32_t i = 0; i < STAGE_COUNT; i++) {
         if ((stages[i].sets & 1 << run->stages) == 0)
             continue;

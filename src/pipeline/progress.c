@@ -32,6 +32,8 @@ static void show(mill_run_state *run)
 
 void mill_run_part(mill_run_state *run, const char *stage, const char *unit, uint64_t total)
 {
+    run->part.number = run->part.stage != NULL && run->part.of_stage == run->stage ? run->part.number + 1 : 0;
+    run->part.of_stage = run->stage;
     run->part.stage = stage;
     run->part.unit = unit;
     atomic_store(&run->part.done, 0);

@@ -61,6 +61,7 @@ typedef struct mill_timing {
 
 typedef struct mill_part_of_run { // what is running, for progress
     const char *stage, *unit;
+    uint32_t of_stage, number;   // place in the stage table; 0, 1, .. among the parts of that stage
     _Atomic uint64_t done, total;
 } mill_part_of_run;
 
