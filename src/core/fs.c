@@ -132,6 +132,16 @@ bool mill_fs_exists(const mill_fs *fs, int dir, const char *path)
     return get_info(fs, dir, path, false, &info) >= 0;
 }
 
+mill_status mill_fs_find(const mill_fs *fs, int dir, const char *path, bool *there, mill_error *err)
+{
+    mill_file_info info;
+    int value = get_info(fs, dir, path, false, &info);
+    *there = value >= 0;
+    if (value >= 0 || value == -ENOENT || value == -ENOTDIR)
+        return MILL_OK;
+    return mill_fail_errno(err, -value, "%s: cannot look at it", path);
+}
+
 typedef struct name_list {
     char **names;
     size_t count, capacity;

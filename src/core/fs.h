@@ -78,6 +78,8 @@ mill_status mill_fs_read_file(const mill_fs *fs, int dir, const char *path, mill
                               mill_buf *buf, mill_error *err) MILL_MUST_CHECK;
 // True if path exists (any kind, links not followed).
 bool mill_fs_exists(const mill_fs *fs, int dir, const char *path);
+// The same, but what cannot be looked at is an error, not an absence.
+mill_status mill_fs_find(const mill_fs *fs, int dir, const char *path, bool *there, mill_error *err) MILL_MUST_CHECK;
 // Removes a file or a whole directory tree; absent is fine. Never follows links.
 mill_status mill_fs_remove_tree(const mill_fs *fs, int dir, const char *path, mill_error *err) MILL_MUST_CHECK;
 

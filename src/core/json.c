@@ -2,11 +2,53 @@
 #include "core/json.h"
 
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 static mill_status append_value(const cJSON *value, unsigned depth, mill_buf *out, mill_error *err);
+
+// ---- cJSON's memory
+
+static _Thread_local bool starved; // an allocation of cJSON failed since it was cleared
+
+static void *hook_alloc(size_t bytes)
+{
+    void *pointer = mill_alloc(bytes);
+    starved = starved || pointer == NULL;
+    return pointer;
+}
+
+static void install_hooks(void)
+{
+    cJSON_Hooks hooks = {hook_alloc, mill_free};
+    cJSON_InitHooks(&hooks);
+}
+
+void mill_json_use_alloc(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, install_hooks);
+}
+
+mill_status mill_json_parse(const void *text, size_t bytes, const char **end, cJSON **out, mill_error *err)
+{
+    mill_json_use_alloc();
+    starved = false;
+    *out = cJSON_ParseWithLengthOpts(text, bytes, end, false);
+    return *out == NULL && starved ? mill_fail_nomem(err, "reading JSON") : MILL_OK;
+}
+
+bool mill_json_add_item(cJSON *object, const char *name, cJSON *item)
+{
+    if (item != NULL && object != NULL && cJSON_AddItemToObject(object, name, item))
+        return true;
+    cJSON_Delete(item);
+    return false;
+}
+
+// ---- canonical JSON
 
 // True if the double is an integer that may be written.
 static bool exact_integer(double number, int64_t *integer)

@@ -54,6 +54,7 @@ mill_status mill_docs_decode(const mill_buf *raw, const char *name, mill_languag
         ids[i] = mill_language_intern(languages, (const char *)raw->data + at + 1, raw->data[at]);
         at += 1u + raw->data[at];
     }
+    MILL_TRY(mill_language_check(languages, err));
     size_t rows = (raw->bytes - at) / sizeof **docs;
     MILL_TRY(MILL_GROW(*docs, *capacity, *count + rows, err));
     for (size_t i = 0; i < rows; i++) {

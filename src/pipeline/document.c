@@ -1,6 +1,7 @@
 // document.c: JSON documents of the commands that only look.
 #include "pipeline/document.h"
 
+#include "core/json.h"
 #include "pipeline/finished.h"
 
 bool mill_document_text(cJSON *object, const char *name, const char *text)
@@ -20,10 +21,7 @@ bool mill_document_flag(cJSON *object, const char *name, bool value)
 
 bool mill_document_item(cJSON *object, const char *name, cJSON *item)
 {
-    if (item != NULL && object != NULL && cJSON_AddItemToObject(object, name, item))
-        return true;
-    cJSON_Delete(item);
-    return false;
+    return mill_json_add_item(object, name, item);
 }
 
 mill_status mill_document_finish(cJSON *json, mill_text *out, mill_error *err)

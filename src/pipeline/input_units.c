@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/json.h"
+
 const char *mill_input_stage(const mill_run_state *run)
 {
     return run->stages == MILL_STAGES_PACK ? "read-rows" : "ingest";
@@ -77,8 +79,7 @@ bool mill_input_add_accounts(cJSON *payload, const mill_account *accounts_by_inp
     for (uint32_t i = first; good && first != UINT32_MAX && i <= last; i++) {
         char name[16];
         snprintf(name, sizeof name, "%u", i);
-        cJSON *account = mill_account_to_json(&accounts_by_input[i]);
-        good = account != NULL && cJSON_AddItemToObject(accounts, name, account);
+        good = mill_json_add_item(accounts, name, mill_account_to_json(&accounts_by_input[i]));
     }
     return good;
 }

@@ -244,8 +244,8 @@ static cJSON *inputs_json(mill_run_state *run)
     bool good = list != NULL;
     for (size_t i = 0; good && i < run->input_count; i++) {
         const mill_input_facts *facts = &run->inputs[i];
-        cJSON *input = cJSON_CreateObject(), *account = mill_account_to_json(&facts->account);
-        good = cJSON_AddItemToArray(list, input) && account != NULL && cJSON_AddItemToObject(input, "records", account) &&
+        cJSON *input = cJSON_CreateObject();
+        good = cJSON_AddItemToArray(list, input) && mill_json_add_item(input, "records", mill_account_to_json(&facts->account)) &&
                cJSON_AddStringToObject(input, "name", facts->name) != NULL &&
                cJSON_AddStringToObject(input, "sha256", facts->sha256) != NULL &&
                cJSON_AddNumberToObject(input, "bytes", (double)facts->file_bytes) != NULL &&
@@ -267,7 +267,7 @@ static bool add_shard_facts(mill_run_state *run, cJSON *file, uint64_t shard)
     const cJSON *payload = cJSON_GetObjectItemCaseSensitive(mill_workdir_done(run->dir, "shard", shard), "payload");
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         cJSON *copy = cJSON_Duplicate(cJSON_GetObjectItemCaseSensitive(payload, names[i]), false);
-        if (copy == NULL || !cJSON_AddItemToObject(file, names[i], copy))
+        if (!mill_json_add_item(file, names[i], copy))
             return false;
     }
     return true;
@@ -341,11 +341,10 @@ static mill_status build_manifest(mill_run_state *run, const totals *t, const mi
         MILL_TRY_GOTO(digest_run(run, ids, lengths, err));
     MILL_TRY_GOTO(mill_run_plan_json(run, &manifest, err));
     cJSON_DeleteItemFromObjectCaseSensitive(manifest, "inputs");
-    cJSON *inputs = inputs_json(run), *account = mill_account_to_json(&t->account), *files = files_json(run, products, count);
     cJSON *totals_json = cJSON_AddObjectToObject(manifest, "totals");
-    bool good = inputs != NULL && cJSON_AddItemToObject(manifest, "inputs", inputs) && account != NULL && totals_json != NULL &&
-                cJSON_AddItemToObject(totals_json, "records", account) && files != NULL &&
-                cJSON_AddItemToObject(manifest, "files", files) &&
+    bool good = mill_json_add_item(manifest, "inputs", inputs_json(run)) &&
+                mill_json_add_item(totals_json, "records", mill_account_to_json(&t->account)) &&
+                mill_json_add_item(manifest, "files", files_json(run, products, count)) &&
                 cJSON_AddNumberToObject(manifest, "format_version", 1) != NULL &&
                 cJSON_AddStringToObject(manifest, "version", MILL_VERSION) != NULL &&
                 cJSON_AddStringToObject(manifest, "zstd", ZSTD_versionString()) != NULL &&

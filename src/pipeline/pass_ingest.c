@@ -148,6 +148,7 @@ static mill_status ingest_block(void *context, void *state, uint64_t number, mil
     mill_quarantine_clear(&w->quarantine);
     uint64_t begin = mill_time_begin();
     MILL_TRY(mill_source_parse(w->parser, &w->block, &w->batch, &w->quarantine, w->counts, err));
+    MILL_TRY(mill_language_check(run->languages, err));
     mill_time_end(run, MILL_TIME_READ, begin, w->batch.text.bytes, w->batch.count);
     w->batch.unit = number;
     begin = mill_time_begin();

@@ -276,6 +276,7 @@ static mill_status commit_unit(mill_run_state *run, rows_worker *w, uint32_t fir
     char path[64];
     mill_status status = MILL_OK;
     const mill_token_meta meta = {.records = w->doc_count};
+    MILL_TRY(mill_language_check(run->languages, err));
     mill_unit_init(&unit, run->token_stage, w->block.unit);
     unit.payload = mill_token_counts_json(&w->rows);
     if (!mill_input_add_accounts(unit.payload, w->accounts, first, last) ||

@@ -286,14 +286,9 @@ static mill_status put_value(cJSON *json, const char *key, cJSON *value, mill_er
             parent = cJSON_AddObjectToObject(json, group);
     }
     bool there = parent != NULL && cJSON_GetObjectItemCaseSensitive(parent, name) != NULL;
-    bool good = value != NULL && parent != NULL &&
-                (there ? cJSON_ReplaceItemInObjectCaseSensitive(parent, name, value)
-                       : cJSON_AddItemToObject(parent, name, value));
-    if (!good) {
-        cJSON_Delete(value);
-        return mill_fail_nomem(err, "building the recipe");
-    }
-    return MILL_OK;
+    if (there && value != NULL)
+        cJSON_DeleteItemFromObjectCaseSensitive(parent, name);
+    return mill_json_add_item(parent, name, value) ? MILL_OK : mill_fail_nomem(err, "building the recipe");
 }
 
 static bool is_group(const char *name)
@@ -322,7 +317,8 @@ static mill_status load_builtin(mill_recipe *recipe, const char *name, mill_erro
     for (size_t i = 0; i < mill_recipe_key_count; i++) {
         const mill_recipe_key *row = &mill_recipe_keys[i];
         const char *text = guide || row->standard == NULL ? row->guide : row->standard;
-        cJSON *value = cJSON_Parse(text);
+        cJSON *value;
+        MILL_TRY(mill_json_parse(text, strlen(text), NULL, &value, err));
         MILL_ASSERT(value != NULL);
         MILL_TRY(put_value(recipe->json, row->key, value, err));
         MILL_TRY(apply(recipe, row, value, err));
@@ -368,7 +364,7 @@ static mill_status load_file(mill_recipe *recipe, const mill_fs *fs, const char 
         goto cleanup;
     }
     const char *end = NULL;
-    json = cJSON_ParseWithLengthOpts((const char *)text.data, text.bytes, &end, false);
+    MILL_TRY_GOTO(mill_json_parse(text.data, text.bytes, &end, &json, err));
     if (!cJSON_IsObject(json)) {
         size_t at = end != NULL ? (size_t)(end - (const char *)text.data) : 0;
         status = mill_fail(err, MILL_RECIPE, "%s: not a JSON object (first problem near byte %zu)", path, at);
@@ -394,7 +390,9 @@ mill_status mill_recipe_set(mill_recipe *recipe, const char *key, const char *va
     if (row == NULL)
         return fail_unknown(key, err);
     // Bare words are strings: --set pack.mode=concat. Text keys are never read as JSON numbers: filter.unicode=16.0.
-    cJSON *json = row->type == MILL_KEY_TEXT && value[0] != '"' ? NULL : cJSON_Parse(value);
+    cJSON *json = NULL;
+    if (row->type != MILL_KEY_TEXT || value[0] == '"')
+        MILL_TRY(mill_json_parse(value, strlen(value), NULL, &json, err));
     if (json == NULL)
         json = cJSON_CreateString(value);
     mill_status status = json != NULL ? put_checked(recipe, key, json, err) : mill_fail_nomem(err, "a recipe value");
@@ -555,7 +553,7 @@ static cJSON *canonical_shares(const cJSON *value, int decimals)
         uint32_t units = 0;
         (void)read_rate(item, decimals == 3 ? 1000 : 10000, &units);
         cJSON *text = cJSON_IsNull(item) ? cJSON_CreateNull() : share_text(units, decimals);
-        if (text == NULL || !cJSON_AddItemToObject(object, item->string, text)) {
+        if (!mill_json_add_item(object, item->string, text)) {
             cJSON_Delete(object);
             return NULL;
         }

@@ -1,6 +1,7 @@
 // run.c: from options to a finished directory.
 #include "pipeline/run.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -218,6 +219,7 @@ static mill_status choose_backend(mill_run_state *run, mill_error *err)
 mill_status mill_run_prepare_rules(mill_run_state *run, const mill_run_options *options, mill_error *err)
 {
     *run = (mill_run_state){.options = options, .fs = options->fs != NULL ? options->fs : mill_fs_posix(), .stages = options->stages};
+    mill_json_use_alloc();
     MILL_TRY(mill_run_log_open(options->log, options->context, &run->kept_log, err));
     run->log = (mill_log){MILL_LOG_DEBUG, mill_run_log_write, run->kept_log};
     run->started_ns = mill_clock_ns();
@@ -301,11 +303,6 @@ static cJSON *plan_inputs(mill_run_state *run)
     return list;
 }
 
-static bool add_item(cJSON *object, const char *name, cJSON *item)
-{
-    return item != NULL && cJSON_AddItemToObject(object, name, item);
-}
-
 static bool add_text(cJSON *object, const char *name, const char *text)
 {
     return cJSON_AddStringToObject(object, name, text != NULL ? text : "") != NULL;
@@ -325,13 +322,13 @@ mill_status mill_run_plan_json(mill_run_state *run, cJSON **plan, mill_error *er
     const mill_run_options *o = run->options;
     cJSON *json = cJSON_CreateObject(), *recipe = NULL;
     mill_status status = mill_recipe_canonical(&run->recipe, &recipe, err);
-    bool good = status == MILL_OK && add_item(json, "recipe", recipe) && add_text(json, "command", sets[run->stages]) &&
-                add_item(json, "languages", strings_json(o->languages, o->language_count)) && add_text(json, "format", o->format) &&
+    bool good = status == MILL_OK && mill_json_add_item(json, "recipe", recipe) && add_text(json, "command", sets[run->stages]) &&
+                mill_json_add_item(json, "languages", strings_json(o->languages, o->language_count)) && add_text(json, "format", o->format) &&
                 add_text(json, "grammars", uses_grammars(run) ? mill_syntax_description() : "") && add_text(json, "tokenizer_sha256", run->tokenizer_sha256) && add_text(json, "input_format", o->input_format) &&
                 add_text(json, "source_type", o->source_type) && add_text(json, "field_preset", o->field_preset) &&
-                add_item(json, "fields", strings_json(o->fields, o->field_count)) &&
+                mill_json_add_item(json, "fields", strings_json(o->fields, o->field_count)) &&
                 cJSON_AddNumberToObject(json, "output_version", MILL_OUTPUT_VERSION) != NULL &&
-                add_item(json, "inputs", plan_inputs(run));
+                mill_json_add_item(json, "inputs", plan_inputs(run));
     if (!good) {
         cJSON_Delete(json);
         return status != MILL_OK ? status : mill_fail_nomem(err, "the plan");
@@ -343,8 +340,10 @@ mill_status mill_run_plan_json(mill_run_state *run, cJSON **plan, mill_error *er
 // Standard input cannot be read twice, so a directory that was fed from it cannot be resumed.
 static mill_status refuse_second_stdin(mill_run_state *run, mill_error *err)
 {
+    bool there;
+    MILL_TRY(mill_fs_find(run->fs, mill_workdir_handle(run->dir), MILL_STATE "/plan.json", &there, err));
     for (size_t i = 0; i < run->input_count; i++) {
-        if (strcmp(run->inputs[i].name, "-") == 0 && mill_fs_exists(run->fs, mill_workdir_handle(run->dir), MILL_STATE "/plan.json"))
+        if (there && strcmp(run->inputs[i].name, "-") == 0)
             return mill_fail(err, MILL_PLAN, "%s holds a run that was fed from standard input, which cannot be read again; use --overwrite",
                              run->options->output);
     }
@@ -392,9 +391,12 @@ static mill_status check_complete(mill_run_state *run, const cJSON *manifest, mi
     cJSON_ArrayForEach(file, cJSON_GetObjectItemCaseSensitive(manifest, "files")) {
         const cJSON *path = cJSON_GetObjectItemCaseSensitive(file, "path");
         mill_file_info info;
-        if (!cJSON_IsString(path) ||
-            run->fs->ops->info(run->fs->self, mill_workdir_handle(run->dir), path->valuestring, false, &info) != 0 ||
-            info.bytes != json_number(file, "bytes"))
+        int result = !cJSON_IsString(path)
+                         ? -ENOENT
+                         : run->fs->ops->info(run->fs->self, mill_workdir_handle(run->dir), path->valuestring, false, &info);
+        if (result < 0 && result != -ENOENT && result != -ENOTDIR)
+            return mill_fail_errno(err, -result, "%s: cannot look at %s", run->options->output, path->valuestring);
+        if (result < 0 || info.bytes != json_number(file, "bytes"))
             return mill_fail(err, MILL_VERIFY, "%s: %s is missing or has another size; use --overwrite to make the run anew",
                              run->options->output, cJSON_IsString(path) ? path->valuestring : "a file");
     }
@@ -410,6 +412,8 @@ static mill_status report_complete(mill_run_state *run, mill_error *err)
         status = mill_manifest_parse(text.data, text.bytes, "manifest.json", &manifest, err);
     if (status == MILL_OK)
         status = check_complete(run, manifest, err);
+    if (status == MILL_OK)
+        status = mill_workdir_settle(run->dir, run->options->keep_work, err);
     const cJSON *totals = cJSON_GetObjectItemCaseSensitive(manifest, "totals");
     mill_account account;
     if (status == MILL_OK && mill_account_from_json(cJSON_GetObjectItemCaseSensitive(totals, "records"), &account))
@@ -441,7 +445,9 @@ mill_status mill_run_load_segment(mill_run_state *run, uint64_t unit, mill_buf *
 static mill_status run_prepared(mill_run_state *run, mill_error *err)
 {
     MILL_TRY(claim_directory(run, err));
-    if (mill_workdir_is_complete(run->dir))
+    bool complete;
+    MILL_TRY(mill_workdir_is_complete(run->dir, &complete, err));
+    if (complete)
         return report_complete(run, err);
     MILL_TRY(keep_batch_size(run, err));
     mill_log_line(&run->log, MILL_LOG_DEBUG, "device cpu, backend %s, %u threads, batches of %llu bytes", run->backend->name, run->threads,
@@ -457,6 +463,9 @@ static mill_status run_prepared(mill_run_state *run, mill_error *err)
 
 mill_status mill_run(const mill_run_options *options, mill_run_summary *summary, mill_error *err)
 {
+    mill_error unheard;
+    if (err == NULL)
+        err = &unheard; // some decisions look at the reason of a failure
     mill_run_state *run = mill_alloc_zero(1, sizeof *run);
     if (run == NULL)
         return mill_fail_nomem(err, "starting the run");

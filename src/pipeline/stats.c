@@ -206,7 +206,7 @@ static cJSON *read_timings(const mill_finished *f)
     cJSON *timings = NULL;
     if (mill_finished_info(f, TIMINGS, &info, NULL) == MILL_OK && info.kind == MILL_FILE_REGULAR &&
         mill_fs_read_file(f->fs, f->dir, TIMINGS, MILL_OPEN_READ_OWN, TIMINGS_MAX, &text, NULL) == MILL_OK)
-        timings = cJSON_ParseWithLength((const char *)text.data, text.bytes);
+        (void)!mill_json_parse(text.data, text.bytes, NULL, &timings, NULL);
     mill_buf_free(&text);
     if (timings != NULL && !cJSON_IsObject(timings)) {
         cJSON_Delete(timings);
@@ -223,7 +223,7 @@ mill_status mill_stats(const char *directory, bool json, mill_text *out, mill_er
     mill_status status = MILL_OK;
     MILL_TRY_GOTO(mill_finished_open(directory, &f, err));
     MILL_TRY_GOTO(mill_finished_read(&f, "metrics.json", &raw, err));
-    metrics = cJSON_ParseWithLength((const char *)raw.data, raw.bytes);
+    MILL_TRY_GOTO(mill_json_parse(raw.data, raw.bytes, NULL, &metrics, err));
     if (metrics == NULL || !cJSON_IsObject(metrics)) {
         status = mill_fail(err, MILL_VERIFY, "%s/metrics.json: is no JSON object", directory);
         goto cleanup;

@@ -105,11 +105,10 @@ mill_status mill_verify_accounts(const mill_finished *f, mill_error *err)
     mill_buf text = {0};
     cJSON *metrics = NULL;
     mill_status status = mill_finished_read(f, "metrics.json", &text, err);
-    if (status == MILL_OK) {
-        metrics = cJSON_ParseWithLength((const char *)text.data, text.bytes);
-        if (metrics == NULL)
-            status = mill_fail(err, MILL_VERIFY, "%s/metrics.json: is no JSON", f->path);
-    }
+    if (status == MILL_OK)
+        status = mill_json_parse(text.data, text.bytes, NULL, &metrics, err);
+    if (status == MILL_OK && metrics == NULL)
+        status = mill_fail(err, MILL_VERIFY, "%s/metrics.json: is no JSON", f->path);
     if (status == MILL_OK)
         status = check_funnel(f, metrics, &total, err);
     if (status == MILL_OK)

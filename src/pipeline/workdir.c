@@ -32,9 +32,9 @@ const char *mill_workdir_path(const mill_workdir *dir)
     return dir->options.path;
 }
 
-bool mill_workdir_is_complete(const mill_workdir *dir)
+mill_status mill_workdir_is_complete(const mill_workdir *dir, bool *complete, mill_error *err)
 {
-    return mill_fs_exists(dir->fs, dir->handle, "manifest.json");
+    return mill_fs_find(dir->fs, dir->handle, "manifest.json", complete, err);
 }
 
 mill_status mill_workdir_sync_directory(mill_workdir *dir, int base, const char *path, mill_error *err)
@@ -48,7 +48,19 @@ mill_status mill_workdir_sync_directory(mill_workdir *dir, int base, const char 
     return status != MILL_OK ? status : closed;
 }
 
-// mkdir -p, each new entry made durable in its parent.
+// Makes the entry of path durable in its parent; may cut path at its last slash.
+static mill_status sync_parent(mill_workdir *dir, int base, char *path, mill_error *err)
+{
+    char *slash = strrchr(path, '/');
+    if (slash == path)
+        return mill_workdir_sync_directory(dir, base, "/", err);
+    if (slash == NULL)
+        return mill_workdir_sync_directory(dir, base, ".", err);
+    *slash = '\0';
+    return mill_workdir_sync_directory(dir, base, path, err);
+}
+
+// mkdir -p, each entry made durable in its parent: also those that are there, as an earlier attempt may have been killed after mkdir.
 mill_status mill_workdir_make_directories(mill_workdir *dir, int base, const char *path, mill_error *err)
 {
     char part[4096];
@@ -60,17 +72,19 @@ mill_status mill_workdir_make_directories(mill_workdir *dir, int base, const cha
             continue;
         memcpy(part, path, i);
         part[i] = '\0';
-        if (mill_fs_exists(dir->fs, base, part))
+        bool there;
+        mill_error refused = {0};
+        MILL_TRY(mill_fs_find(dir->fs, base, part, &there, err));
+        if (!there)
+            MILL_TRY(mill_fs_mkdir(dir->fs, base, part, err));
+        mill_status status = sync_parent(dir, base, part, &refused);
+        // A directory above ours that we may not open is none that we made entries in.
+        if (status != MILL_OK && there && (refused.sys_errno == EACCES || refused.sys_errno == EPERM))
             continue;
-        MILL_TRY(mill_fs_mkdir(dir->fs, base, part, err));
-        char *slash = strrchr(part, '/');
-        if (slash == part)
-            MILL_TRY(mill_workdir_sync_directory(dir, base, "/", err));
-        else if (slash != NULL) {
-            *slash = '\0';
-            MILL_TRY(mill_workdir_sync_directory(dir, base, part, err));
-        } else {
-            MILL_TRY(mill_workdir_sync_directory(dir, base, ".", err));
+        if (status != MILL_OK) {
+            if (err != NULL)
+                *err = refused;
+            return status;
         }
     }
     return MILL_OK;
@@ -231,7 +245,7 @@ static mill_status take_lock(mill_workdir *dir, mill_error *err)
 {
     MILL_TRY(mill_fs_open(dir->fs, dir->handle, STATE "/lock", MILL_OPEN_APPEND, &dir->lock_file, err));
     int result = dir->fs->ops->lock(dir->fs->self, dir->lock_file);
-    if (result == -EAGAIN || result == -EACCES)
+    if (result == -EAGAIN)
         return mill_fail(err, MILL_LOCKED, "%s: another shardmill is at work in this directory; wait for it, or choose another -o",
                          dir->options.path);
     if (result < 0)
@@ -246,7 +260,8 @@ static mill_status remove_products(mill_workdir *dir, mill_error *err)
     static const char *const state[] = {"journal", "stage", "tmp", "plan.json", "layout.json", "run.log", "timings.json"};
     mill_buf text = {0};
     if (mill_fs_read_file(dir->fs, dir->handle, "manifest.json", MILL_OPEN_READ_OWN, PLAN_MAX, &text, NULL) == MILL_OK) {
-        cJSON *manifest = cJSON_ParseWithLengthOpts((const char *)text.data, text.bytes, NULL, false);
+        cJSON *manifest;
+        (void)!mill_json_parse(text.data, text.bytes, NULL, &manifest, NULL);
         const cJSON *file;
         cJSON_ArrayForEach(file, cJSON_GetObjectItemCaseSensitive(manifest, "files")) {
             const cJSON *path = cJSON_GetObjectItemCaseSensitive(file, "path");
@@ -286,7 +301,9 @@ static mill_status open_state(mill_workdir *dir, mill_error *err)
     const char *path = dir->options.path;
     MILL_TRY(mill_workdir_make_directories(dir, MILL_FS_CWD, path, err));
     MILL_TRY(mill_fs_open(dir->fs, MILL_FS_CWD, path, MILL_OPEN_DIRECTORY, &dir->handle, err));
-    if (!mill_fs_exists(dir->fs, dir->handle, STATE)) {
+    bool there;
+    MILL_TRY(mill_fs_find(dir->fs, dir->handle, STATE, &there, err));
+    if (!there) {
         char **names;
         size_t count;
         MILL_TRY(mill_fs_list(dir->fs, dir->handle, ".", &names, &count, err));
@@ -418,15 +435,18 @@ mill_status mill_workdir_check_plan(mill_workdir *dir, const cJSON *plan, mill_e
     mill_buf text = {0};
     mill_status status = MILL_OK;
     cJSON *old = NULL;
-    if (mill_fs_exists(dir->fs, dir->handle, STATE "/plan.json")) {
+    bool there, complete;
+    MILL_TRY(mill_fs_find(dir->fs, dir->handle, STATE "/plan.json", &there, err));
+    MILL_TRY(mill_workdir_is_complete(dir, &complete, err));
+    if (there) {
         MILL_TRY_GOTO(mill_fs_read_file(dir->fs, dir->handle, STATE "/plan.json", MILL_OPEN_READ_OWN, PLAN_MAX, &text, err));
-        old = cJSON_ParseWithLength((const char *)text.data, text.bytes);
+        MILL_TRY_GOTO(mill_json_parse(text.data, text.bytes, NULL, &old, err));
         if (old == NULL)
             status = mill_fail(err, MILL_VERIFY, "%s/" STATE "/plan.json is damaged; use --overwrite", dir->options.path);
         else if (!cJSON_Compare(old, plan, true))
             status = fail_plan(dir, old, plan, err);
     } else {
-        if (dir->entry_count != 0 || mill_workdir_is_complete(dir)) {
+        if (dir->entry_count != 0 || complete) {
             status = mill_fail(err, MILL_PLAN, "%s holds a run without its plan; use another -o, or --overwrite", dir->options.path);
             goto cleanup;
         }
@@ -444,9 +464,14 @@ mill_status mill_workdir_keep_state(mill_workdir *dir, const char *name, uint64_
     mill_buf text = {0};
     mill_status status = MILL_OK;
     cJSON *layout = NULL;
-    if (mill_fs_exists(dir->fs, dir->handle, STATE "/layout.json"))
+    bool there;
+    MILL_TRY(mill_fs_find(dir->fs, dir->handle, STATE "/layout.json", &there, err));
+    if (there)
         MILL_TRY_GOTO(mill_fs_read_file(dir->fs, dir->handle, STATE "/layout.json", MILL_OPEN_READ_OWN, PLAN_MAX, &text, err));
-    layout = text.bytes != 0 ? cJSON_ParseWithLength((const char *)text.data, text.bytes) : cJSON_CreateObject();
+    if (text.bytes != 0)
+        MILL_TRY_GOTO(mill_json_parse(text.data, text.bytes, NULL, &layout, err));
+    else
+        layout = cJSON_CreateObject();
     const cJSON *old = cJSON_GetObjectItemCaseSensitive(layout, name);
     if (cJSON_IsNumber(old)) {
         *value = (uint64_t)old->valuedouble;

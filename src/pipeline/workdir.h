@@ -29,7 +29,8 @@ mill_status mill_workdir_check_plan(mill_workdir *dir, const cJSON *plan, mill_e
 // The stored state value of a number under `name` in the plan's "state" object, or `value`, stored now, when there is none yet.
 // For choices that a resume must keep although they do not change the output (batch size).
 mill_status mill_workdir_keep_state(mill_workdir *dir, const char *name, uint64_t *value, mill_error *err) MILL_MUST_CHECK;
-bool mill_workdir_is_complete(const mill_workdir *dir); // a manifest is there
+// *complete: a manifest is there.
+mill_status mill_workdir_is_complete(const mill_workdir *dir, bool *complete, mill_error *err) MILL_MUST_CHECK;
 
 int mill_workdir_handle(const mill_workdir *dir);           // directory handle of the output
 const mill_fs *mill_workdir_fs(const mill_workdir *dir);
@@ -81,6 +82,8 @@ mill_status mill_workdir_read(mill_workdir *dir, const char *path, mill_buf *out
 // The end: SHA256SUMS and manifest.json, in this order, each durable before the next; then state files go (unless keep_work).
 mill_status mill_workdir_seal(mill_workdir *dir, const mill_buf *sums, const mill_buf *manifest, bool keep_work, mill_error *err)
     MILL_MUST_CHECK;
+// The last steps of sealing, for a run that may have been killed between its manifest and them.
+mill_status mill_workdir_settle(mill_workdir *dir, bool keep_work, mill_error *err) MILL_MUST_CHECK;
 // Writes a state file (.shardmill/NAME), not part of the product.
 mill_status mill_workdir_write_state(mill_workdir *dir, const char *name, const void *data, size_t bytes, mill_error *err)
     MILL_MUST_CHECK;

@@ -214,9 +214,14 @@ static mill_status flush(mill_workdir *dir, mill_error *err)
     dir->flushed_at = now_ms();
     if (dir->pending_count == 0)
         return MILL_OK;
+    // A failed fsync is never repeated, and nothing is written behind a torn record.
+    if (dir->broken)
+        return mill_fail(err, MILL_IO, "%s: an earlier commit failed", dir->options.path);
+    dir->broken = true;
     MILL_TRY(rename_all(dir, err));
     MILL_TRY(sync_parents(dir, err));
     MILL_TRY(write_journal(dir, err));
+    dir->broken = false;
     dir->pending_count = 0;
     dir->pending_bytes = 0;
     return MILL_OK;
@@ -326,8 +331,10 @@ mill_status mill_workdir_products(mill_workdir *dir, mill_product **products, si
     for (size_t i = 0; i < dir->entry_count; i++) {
         const cJSON *file;
         cJSON_ArrayForEach(file, cJSON_GetObjectItemCaseSensitive(dir->entries[i].record, "files")) {
+            if (dir->entries[i].lost)
+                continue;
             const char *path = cJSON_GetObjectItemCaseSensitive(file, "path")->valuestring;
-            if (dir->entries[i].lost || strncmp(path, STATE "/", sizeof STATE) == 0)
+            if (strncmp(path, STATE "/", sizeof STATE) == 0)
                 continue;
             if (MILL_GROW(list, capacity, n + 1, err) != MILL_OK) {
                 mill_free(list);
@@ -346,10 +353,16 @@ mill_status mill_workdir_products(mill_workdir *dir, mill_product **products, si
 
 mill_status mill_workdir_seal(mill_workdir *dir, const mill_buf *sums, const mill_buf *manifest, bool keep_work, mill_error *err)
 {
-    static const char *const state[] = {STATE "/stage", STATE "/tmp", STATE "/journal"};
     MILL_TRY(mill_workdir_flush(dir, err));
     MILL_TRY(mill_workdir_write_file(dir, "SHA256SUMS", sums->data, sums->bytes, NULL, err));
     MILL_TRY(mill_workdir_write_file(dir, "manifest.json", manifest->data, manifest->bytes, NULL, err));
+    return mill_workdir_settle(dir, keep_work, err);
+}
+
+mill_status mill_workdir_settle(mill_workdir *dir, bool keep_work, mill_error *err)
+{
+    static const char *const state[] = {STATE "/stage", STATE "/tmp", STATE "/journal"};
+    MILL_TRY(mill_workdir_sync_directory(dir, dir->handle, ".", err));
     char parent[4096];
     const char *path = dir->options.path;
     if (!parent_of(path, parent, sizeof parent))

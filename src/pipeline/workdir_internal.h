@@ -29,6 +29,7 @@ struct mill_workdir {
     mill_unit *pending;        // closed, not renamed yet
     size_t pending_count, pending_capacity;
     uint64_t pending_bytes;
+    bool broken;               // a flush failed: what it left half done is for the next run to judge
     int64_t flushed_at;        // monotonic milliseconds of the last flush
     uint64_t tmp_number;
     char *directories[MILL_DIRECTORIES_MAX]; // known to exist

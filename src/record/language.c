@@ -35,6 +35,7 @@ struct mill_language_table {
     text_map extensions, filenames;
     const mill_language *languages[NAMES_MAX];
     uint32_t count;
+    bool starved; // a name is missing: there was no memory for it
 };
 
 static const char *const no_texts[] = {NULL};
@@ -166,8 +167,10 @@ static mill_language_id add_name(mill_language_table *table, slot *at, const cha
     if (table->count == NAMES_MAX)
         return MILL_LANGUAGE_OTHER;
     mill_language *language = mill_alloc_zero(1, sizeof *language + bytes + 1);
-    if (language == NULL)
+    if (language == NULL) {
+        table->starved = true;
         return MILL_LANGUAGE_OTHER;
+    }
     char *copy = (char *)(language + 1);
     memcpy(copy, name, bytes);
     *language = *table->languages[MILL_LANGUAGE_OTHER];
@@ -197,6 +200,14 @@ mill_language_id mill_language_intern(mill_language_table *table, const char *na
     id = found->text != NULL ? found->id : add_name(table, found, clean, length);
     pthread_rwlock_unlock(&table->lock);
     return id;
+}
+
+mill_status mill_language_check(mill_language_table *table, mill_error *err)
+{
+    MILL_ASSERT(pthread_rwlock_rdlock(&table->lock) == 0);
+    bool starved = table->starved;
+    pthread_rwlock_unlock(&table->lock);
+    return starved ? mill_fail_nomem(err, "the table of languages") : MILL_OK;
 }
 
 static int find_exact(const text_map *map, const char *text, size_t bytes)

@@ -40,6 +40,8 @@ void mill_language_table_destroy(mill_language_table *table); // NULL is fine
 // Id of a name or alias as data spells it (any case, surrounding blanks ignored); unknown well-formed names are added, the
 // rest (and an empty name, and whatever comes after 4096 names) is MILL_LANGUAGE_OTHER. Thread-safe.
 mill_language_id mill_language_intern(mill_language_table *table, const char *name, size_t bytes);
+// MILL_NOMEM if a name could not be added for lack of memory: what was interned until then must not be used.
+mill_status mill_language_check(mill_language_table *table, mill_error *err) MILL_MUST_CHECK;
 // Id by path: whole file name, then the longest extension; MILL_LANGUAGE_OTHER if unknown.
 mill_language_id mill_language_from_path(const mill_language_table *table, const char *path, size_t bytes);
 // Traits of an id; names added from data get a neutral entry. The pointer stays valid as long as the table. Thread-safe.

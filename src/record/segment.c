@@ -176,7 +176,7 @@ static bool read_columns(reader in, const segment_header *header, mill_language_
           TAKE(verdict, n) && TAKE(flags, n)))
         return false;
     size_t meta_bytes = in.bytes - in.at;
-    if (mill_buf_reserve(&batch->meta, meta_bytes, NULL) != MILL_OK || !take(&in, batch->meta.data, meta_bytes))
+    if (!take(&in, batch->meta.data, meta_bytes))
         return false;
     batch->meta.bytes = meta_bytes;
     for (size_t i = 0; i < n; i++) {
@@ -190,8 +190,6 @@ static bool read_columns(reader in, const segment_header *header, mill_language_
 
 static bool unpack(const uint8_t *data, size_t packed, mill_buf *out, size_t raw)
 {
-    if (mill_buf_reserve(out, raw, NULL) != MILL_OK)
-        return false;
     size_t got = ZSTD_decompress(out->data, raw, data, packed);
     out->bytes = raw;
     return !ZSTD_isError(got) && got == raw;
@@ -224,6 +222,8 @@ mill_status mill_segment_decode(const uint8_t *data, size_t bytes, const char *n
     }
     MILL_TRY_GOTO(mill_batch_reserve(batch, header.count == 0 ? 1 : header.count, err));
     MILL_TRY_GOTO(mill_buf_reserve(&batch->text, header.text_raw, err));
+    MILL_TRY_GOTO(mill_buf_reserve(&columns, header.columns_raw, err));
+    MILL_TRY_GOTO(mill_buf_reserve(&batch->meta, header.columns_raw, err)); // the metadata are the rest of the columns
     const uint8_t *packed = data + HEADER_BYTES;
     if (!unpack(packed, header.columns_packed, &columns, header.columns_raw) ||
         !unpack(packed + header.columns_packed, header.text_packed, &batch->text, header.text_raw) ||
@@ -231,6 +231,7 @@ mill_status mill_segment_decode(const uint8_t *data, size_t bytes, const char *n
         status = mill_fail(err, MILL_VERIFY, "%s: contents do not fit the header", name);
         goto cleanup;
     }
+    MILL_TRY_GOTO(mill_language_check(languages, err));
     batch->count = header.count;
     batch->unit = header.unit;
 cleanup:

@@ -68,7 +68,8 @@ mill_status mill_manifest_parse(const void *data, size_t bytes, const char *name
     MILL_TRY(make_seal(text, body, seal, err));
     if (memcmp(seal, text + body, SEAL_BYTES) != 0)
         return mill_fail(err, MILL_VERIFY, "%s: its content does not match its seal: it was changed", name);
-    cJSON *object = cJSON_ParseWithLength(text, body);
+    cJSON *object;
+    MILL_TRY(mill_json_parse(text, body, NULL, &object, err));
     if (object == NULL || !cJSON_IsObject(object) || text[body - 1] != '\n') {
         cJSON_Delete(object);
         return mill_fail(err, MILL_VERIFY, "%s: sealed, but not a JSON object on one line", name);

@@ -287,10 +287,21 @@ static mill_status add_entry(mill_source *source, char *name, char *path, uint64
     return MILL_OK;
 }
 
+// True if the reason lies in what was named, not in the machine.
+static bool blames_argument(int sys_errno)
+{
+    static const int reasons[] = {0, ENOENT, ENOTDIR, EISDIR, EACCES, EPERM, ELOOP, ENAMETOOLONG, EINVAL, ENXIO, ENODEV};
+    for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++) {
+        if (reasons[i] == sys_errno)
+            return true;
+    }
+    return false;
+}
+
 // An argument that cannot be opened is a refused input, not a failing disk.
 static mill_status refuse(mill_status status, mill_error *err)
 {
-    if (status != MILL_IO)
+    if (status != MILL_IO || (err != NULL && !blames_argument(err->sys_errno)))
         return status;
     if (err != NULL)
         err->status = MILL_INPUT;
@@ -422,6 +433,8 @@ static mill_status add_argument(mill_source *source, const char *argument, mill_
     int result = *argument == '\0'
                      ? -ENOENT
                      : source->fs->ops->info(source->fs->self, MILL_FS_CWD, argument, true, &info);
+    if (result < 0 && !blames_argument(-result))
+        return mill_fail_errno(err, -result, "%s: cannot look at it", argument);
     if (result < 0)
         return mill_fail(err, MILL_INPUT, "%s: %s; check the input arguments", argument, strerror(-result));
     if (info.kind != MILL_FILE_DIRECTORY)
