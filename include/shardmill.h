@@ -128,11 +128,11 @@ typedef struct mill_run_summary {
     bool already_complete; // nothing had to be done
 } mill_run_summary;
 
-// Runs the pipeline into options->output, going on where an earlier run of the same plan stopped. On failure the directory is left so
-// that the same call goes on. Blocks; uses options->threads threads.
+// Runs the pipeline into options->output, going on where an earlier run of the same plan stopped. On failure the directory is left
+// so that the same call goes on. Blocks; uses options->threads threads.
 MILL_API mill_status mill_run(const mill_run_options *options, mill_run_summary *summary, mill_error *err);
 
-// ---- texts: results of the other commands, as text or one JSON document; free with mill_text_free ---------------------------------
+// ---- texts: results of the other commands, as text or one JSON document; free with mill_text_free -------------------------------
 
 typedef struct mill_text {
     char *data; // NUL-terminated
@@ -151,7 +151,8 @@ MILL_API mill_status mill_verify(const char *directory, uint32_t threads, mill_t
 // The metrics of a finished run.
 MILL_API mill_status mill_stats(const char *directory, bool json, mill_text *out, mill_error *err);
 // Random packed samples, decoded, FIM parts and document ends marked; color: with terminal escapes.
-MILL_API mill_status mill_inspect(const char *directory, uint32_t samples, uint64_t seed, bool color, mill_text *out, mill_error *err);
+MILL_API mill_status mill_inspect(const char *directory, uint32_t samples, uint64_t seed, bool color, mill_text *out,
+                                  mill_error *err);
 // Every filter's measured value beside its limit for one record: line `line` (1-based) of a file, or of standard input ("-").
 MILL_API mill_status mill_explain(const mill_run_options *options, const char *file, uint64_t line, bool json, mill_text *out,
                                   mill_error *err);

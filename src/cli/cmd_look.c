@@ -16,16 +16,18 @@ typedef struct look {
 #define AT(member) offsetof(look, member)
 #define END {NULL, 0, MILL_OPT_FLAG, 0, NULL, NULL, NULL}
 
-const mill_option mill_inspect_options[] = {{"samples", 'n', MILL_OPT_COUNT, AT(samples), "N", "how many samples (1)", NULL},
-                                            {"seed", 0, MILL_OPT_COUNT, AT(seed), "S", "which ones (0)", NULL},
-                                            {"no-color", 0, MILL_OPT_FLAG, AT(no_color), NULL, "plain text on a terminal, too", NULL},
-                                            END};
+const mill_option mill_inspect_options[] = {
+    {"samples", 'n', MILL_OPT_COUNT, AT(samples), "N", "how many samples (1)", NULL},
+    {"seed", 0, MILL_OPT_COUNT, AT(seed), "S", "which ones (0)", NULL},
+    {"no-color", 0, MILL_OPT_FLAG, AT(no_color), NULL, "plain text on a terminal, too", NULL},
+    END};
 const mill_option mill_explain_options[] = {
     {"recipe", 0, MILL_OPT_TEXT, AT(recipe), "guide|default|FILE", "recipe to judge by (default)", NULL},
     {"set", 0, MILL_OPT_REPEAT, AT(sets), "KEY=VALUE", "change one recipe value; may be repeated", NULL},
     {"preset", 0, MILL_OPT_TEXT, AT(preset), MILL_PRESET_WORDS, "field names, as in run", NULL},
     {"field", 0, MILL_OPT_REPEAT, AT(fields), "F=COLUMN", "take field F from COLUMN, as in run", NULL},
-    {"input-format", 0, MILL_OPT_TEXT, AT(input_format), "jsonl|tree", "as in run; a single file that is no JSON lines is one record", NULL},
+    {"input-format", 0, MILL_OPT_TEXT, AT(input_format), "jsonl|tree",
+     "as in run; a single file that is no JSON lines is one record", NULL},
     {"json", 0, MILL_OPT_FLAG, AT(json), NULL, "one JSON document", NULL},
     END};
 const mill_option mill_stats_options[] = {{"json", 0, MILL_OPT_FLAG, AT(json), NULL, "one JSON document", NULL}, END};

@@ -60,7 +60,7 @@ const mill_option mill_run_option_table[] = {
 };
 // clang-format on
 
-// ---- signals: stop at the next safe point, the second one at once ----------------------------------------------------------------
+// ---- signals: stop at the next safe point, the second one at once ---------------------------------------------------------------
 
 static volatile int stop_requested;
 static volatile sig_atomic_t stop_signal;
@@ -98,7 +98,7 @@ static int die_by_signal(void)
     return 128 + number;
 }
 
-// ---- options -> API --------------------------------------------------------------------------------------------------------------
+// ---- options -> API -------------------------------------------------------------------------------------------------------------
 
 static bool one_of(const char *command, const char *name, const char *value, const char *first, const char *second)
 {
@@ -131,7 +131,8 @@ static int add_sets(settings *s)
     return 0;
 }
 
-static void fill_options(const settings *s, const mill_arguments *inputs, mill_stage_set stages, mill_talk *talk, mill_run_options *o)
+static void fill_options(const settings *s, const mill_arguments *inputs, mill_stage_set stages, mill_talk *talk,
+                         mill_run_options *o)
 {
     *o = (mill_run_options)MILL_RUN_OPTIONS_INIT;
     o->stages = stages;
@@ -179,7 +180,9 @@ static void print_summary(const mill_run_summary *s, const char *output)
         fprintf(stderr, "shardmill: %s is complete already; nothing to do\n", output);
         return;
     }
-    fprintf(stderr, "shardmill: read %llu = kept %llu + rejected %llu + exact duplicates %llu + near duplicates %llu + unselected %llu + quarantined %llu\n",
+    fprintf(stderr,
+            "shardmill: read %llu = kept %llu + rejected %llu + exact duplicates %llu + near duplicates %llu + unselected %llu + "
+            "quarantined %llu\n",
             (unsigned long long)s->read, (unsigned long long)s->kept, (unsigned long long)s->rejected,
             (unsigned long long)s->duplicate_exact, (unsigned long long)s->duplicate_near, (unsigned long long)s->unselected,
             (unsigned long long)s->quarantined);
@@ -194,7 +197,8 @@ static int execute(const mill_command *command, settings *s, const mill_argument
     mill_run_summary summary;
     mill_error error = {0};
     if (!mill_talk_init(&talk, s->progress, s->quiet, s->verbose)) {
-        fprintf(stderr, "shardmill %s: error[E_USAGE]: --progress: expected auto, plain, json or none, got '%s'\n", command->name, s->progress);
+        fprintf(stderr, "shardmill %s: error[E_USAGE]: --progress: expected auto, plain, json or none, got '%s'\n", command->name,
+                s->progress);
         return 2;
     }
     if (s->resume && s->overwrite) {
@@ -210,7 +214,8 @@ static int execute(const mill_command *command, settings *s, const mill_argument
     bool planning = strcmp(command->name, "plan") == 0;
     if (s->dry_run || planning) {
         mill_text text = {0};
-        mill_status status = planning ? mill_plan(&options, s->json, &text, &error) : mill_dry_run(&options, s->json, &text, &error);
+        mill_status status =
+            planning ? mill_plan(&options, s->json, &text, &error) : mill_dry_run(&options, s->json, &text, &error);
         int code = status == MILL_OK ? mill_print(text.data, text.bytes) : mill_report_error(status, &error);
         mill_text_free(&text);
         return code;

@@ -5,7 +5,8 @@
 
 #include "cli/commands.h"
 
-// What may be typed as the value of an option: the words of "auto|cpu|cuda[:LIST]" up to a bracket, and files where a part names them.
+// What may be typed as the value of an option: the words of "auto|cpu|cuda[:LIST]" up to a bracket, and files where a part names
+// them.
 typedef struct choices {
     char words[256]; // with blanks between
     bool files, directories;
@@ -35,7 +36,7 @@ static choices choices_of(const mill_option *option)
     return c;
 }
 
-// ---- bash ----------------------------------------------------------------------------------------------------------------------------
+// ---- bash -----------------------------------------------------------------------------------------------------------------------
 
 static void bash_option_names(const mill_option *options)
 {
@@ -103,7 +104,7 @@ void mill_print_bash(void)
            "complete -F _shardmill shardmill\n");
 }
 
-// ---- zsh -----------------------------------------------------------------------------------------------------------------------------
+// ---- zsh ------------------------------------------------------------------------------------------------------------------------
 
 // Text inside a single-quoted specification of _arguments, where brackets and colons mean something.
 static void zsh_text(const char *text)
@@ -121,7 +122,8 @@ static void zsh_text(const char *text)
 static void zsh_option(const mill_option *option)
 {
     choices c = choices_of(option);
-    const char *many = option->kind == MILL_OPT_REPEAT || option->kind == MILL_OPT_LIST || option->kind == MILL_OPT_WORDS ? "*" : "";
+    const char *many =
+        option->kind == MILL_OPT_REPEAT || option->kind == MILL_OPT_LIST || option->kind == MILL_OPT_WORDS ? "*" : "";
     for (int letter = option->letter != 0; letter >= 0; letter--) {
         printf("            '%s", many);
         if (letter)

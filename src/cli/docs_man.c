@@ -149,10 +149,13 @@ static void print_recipe(const char *text)
 static void print_recipes(void)
 {
     mill_text text = {0};
-    printf(".SH RECIPES\nA recipe holds every threshold, share and format of a run as one JSON object. \\fBdefault\\fR and \\fBguide\\fR are\n"
-           "built in; \\fBguide\\fR has the values and the behaviour of the source guide. A file holds the keys that differ from its\n"
-           "\\fBbase\\fR (\\fBdefault\\fR if it names none). \\fB\\-\\-set\\fR \\fIKEY=VALUE\\fR changes one value. The keys, with the values of\n"
-           "\\fBdefault\\fR:\n");
+    printf(
+        ".SH RECIPES\nA recipe holds every threshold, share and format of a run as one JSON object. \\fBdefault\\fR and "
+        "\\fBguide\\fR are\n"
+        "built in; \\fBguide\\fR has the values and the behaviour of the source guide. A file holds the keys that differ from its\n"
+        "\\fBbase\\fR (\\fBdefault\\fR if it names none). \\fB\\-\\-set\\fR \\fIKEY=VALUE\\fR changes one value. The keys, with "
+        "the values of\n"
+        "\\fBdefault\\fR:\n");
     if (mill_recipe_text("default", NULL, 0, &text, NULL) == MILL_OK)
         print_recipe(text.data);
     mill_text_free(&text);
@@ -172,7 +175,8 @@ static void print_files(void)
         {"quarantine.jsonl", "records that could not be read, with place and reason"},
         {".shardmill/", "state, not product: lock, plan, journal, stage files, run.log, timings.json"},
     };
-    printf(".SH FILES\nThe output directory. Everything outside \\fI.shardmill\\fR is a function of inputs, recipe, seed and program version.\n");
+    printf(".SH FILES\nThe output directory. Everything outside \\fI.shardmill\\fR is a function of inputs, recipe, seed and "
+           "program version.\n");
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
         printf(".TP\n.I ");
         put(files[i][0]);
@@ -186,13 +190,16 @@ void mill_print_man(void)
 {
     printf(".\\\" Made by shardmill help --man: do not change by hand.\n");
     printf(".TH SHARDMILL 1 \"\" \"shardmill %s\" \"User Commands\"\n.nh\n.ad l\n", mill_version());
-    printf(".SH NAME\nshardmill \\- raw code corpora to training-ready shards\n"
-           ".SH SYNOPSIS\n.B shardmill\n.I COMMAND\n.RI [ ARGUMENT... ]\n.RI [ OPTION... ]\n"
-           ".SH DESCRIPTION\n.B shardmill\nreads records of source code, filters and deduplicates them, trains a tokenizer (or uses a given one),\n"
-           "applies fill\\-in\\-the\\-middle, encodes, packs, and writes shards. The same inputs, recipe and seed give the same bytes,\n"
-           "whatever the threads, and however often a run was stopped and gone on with.\n.PP\n"
-           "Standard output carries results only; messages and progress go to standard error. Counts take K, M, B and T (powers of\n"
-           "1000) or an exponent, sizes take K, M, G and T (powers of 1024); \\fB\\-\\-\\fR ends the options.\n.SH COMMANDS\n");
+    printf(
+        ".SH NAME\nshardmill \\- raw code corpora to training-ready shards\n"
+        ".SH SYNOPSIS\n.B shardmill\n.I COMMAND\n.RI [ ARGUMENT... ]\n.RI [ OPTION... ]\n"
+        ".SH DESCRIPTION\n.B shardmill\nreads records of source code, filters and deduplicates them, trains a tokenizer (or uses a "
+        "given one),\n"
+        "applies fill\\-in\\-the\\-middle, encodes, packs, and writes shards. The same inputs, recipe and seed give the same "
+        "bytes,\n"
+        "whatever the threads, and however often a run was stopped and gone on with.\n.PP\n"
+        "Standard output carries results only; messages and progress go to standard error. Counts take K, M, B and T (powers of\n"
+        "1000) or an exponent, sizes take K, M, G and T (powers of 1024); \\fB\\-\\-\\fR ends the options.\n.SH COMMANDS\n");
     for (const mill_command *c = mill_commands; c->name != NULL; c++)
         print_command(c);
     printf(".SS Every command\n");
@@ -204,7 +211,8 @@ void mill_print_man(void)
         put(e->text);
         putchar('\n');
     }
-    printf(".PP\nA run that SIGINT, SIGTERM or SIGHUP stopped ends by that signal, after a clean stop; the same command goes on.\n");
+    printf(
+        ".PP\nA run that SIGINT, SIGTERM or SIGHUP stopped ends by that signal, after a clean stop; the same command goes on.\n");
     print_files();
     printf(".SH EXAMPLES\n");
     for (const mill_command *c = mill_commands; c->name != NULL; c++)

@@ -21,7 +21,8 @@ const mill_command mill_commands[] = {
      "  shardmill train unique/records -o tok --set tokenizer.vocab_size=16000", mill_run_option_table, mill_cmd_stage},
     {"encode", "INPUT... -o DIR [options]", "FIM and encoding only: rows of token ids go to DIR/rows", records_note,
      "  shardmill encode unique/records -o rows --tokenizer tok/tokenizer/tokenizer.json", mill_run_option_table, mill_cmd_stage},
-    {"pack", "INPUT... -o DIR [options]", "Pack rows of token ids into shards", "INPUT: JSON lines with \"input_ids\" (as encode writes them).",
+    {"pack", "INPUT... -o DIR [options]", "Pack rows of token ids into shards",
+     "INPUT: JSON lines with \"input_ids\" (as encode writes them).",
      "  shardmill pack rows/rows -o packed --tokenizer tok/tokenizer/tokenizer.json --set pack.seq_len=2048", mill_run_option_table,
      mill_cmd_stage},
     {"inspect", "DIR [-n N] [--seed S]", "Decode random packed samples, FIM parts and document ends marked", NULL,
@@ -34,9 +35,10 @@ const mill_command mill_commands[] = {
     {"verify", "DIR", "Re-read everything that was written; check sums, seal and accounting", NULL, "  shardmill verify out",
      mill_verify_options, mill_cmd_verify},
     {"recipe", "[NAME|FILE]", "Print a recipe (guide, default) as JSON, ready to edit", NULL,
-     "  shardmill recipe default > my.json && shardmill run corpus.jsonl.zst -o out --recipe my.json", mill_recipe_options, mill_cmd_recipe},
-    {"devices", "", "What can compute here: processor, GPUs, compiled-in options", NULL, "  shardmill devices", mill_devices_options,
-     mill_cmd_devices},
+     "  shardmill recipe default > my.json && shardmill run corpus.jsonl.zst -o out --recipe my.json", mill_recipe_options,
+     mill_cmd_recipe},
+    {"devices", "", "What can compute here: processor, GPUs, compiled-in options", NULL, "  shardmill devices",
+     mill_devices_options, mill_cmd_devices},
     {NULL, NULL, NULL, NULL, NULL, NULL, NULL},
 };
 

@@ -151,7 +151,8 @@ static int store(const mill_command *command, const mill_option *option, const c
     case MILL_OPT_REPEAT: good = add_argument(at, value, strlen(value)) == 0; break;
     }
     if (!good) {
-        fprintf(stderr, "shardmill %s: error[E_USAGE]: --%s: cannot use '%s' as %s\n", command->name, option->name, value, option->value);
+        fprintf(stderr, "shardmill %s: error[E_USAGE]: --%s: cannot use '%s' as %s\n", command->name, option->name, value,
+                option->value);
         return -1;
     }
     return 0;
@@ -160,9 +161,10 @@ static int store(const mill_command *command, const mill_option *option, const c
 static const mill_option *find_in(const mill_option *options, const char *name, size_t bytes, char letter)
 {
     for (; options->name != NULL; options++) {
-        if (letter != 0 ? options->letter == letter
-                        : (strlen(options->name) == bytes && memcmp(options->name, name, bytes) == 0) ||
-                              (options->alias != NULL && strlen(options->alias) == bytes && memcmp(options->alias, name, bytes) == 0))
+        if (letter != 0
+                ? options->letter == letter
+                : (strlen(options->name) == bytes && memcmp(options->name, name, bytes) == 0) ||
+                      (options->alias != NULL && strlen(options->alias) == bytes && memcmp(options->alias, name, bytes) == 0))
             return options;
     }
     return NULL;
@@ -255,7 +257,8 @@ int mill_opts_parse(const mill_command *command, int argc, char **argv, void *se
         if (!only_arguments && strcmp(argument, "--") == 0) {
             only_arguments = true;
             in.at++;
-        } else if (only_arguments || argument[0] != '-' || argument[1] == '\0' || argument[1] == ':') { // -:LINE: a line of standard input
+        } else if (only_arguments || argument[0] != '-' || argument[1] == '\0' ||
+                   argument[1] == ':') { // -:LINE: a line of standard input
             if (add_argument(positional, argument, strlen(argument)) != 0)
                 return -1;
             in.at++;

@@ -1,5 +1,5 @@
-// opts.h: command lines by table. Each command has a list of options; the parser, the help text, the man page and the shell completions
-// all read it.
+// opts.h: command lines by table. Each command has a list of options; the parser, the help text, the man page and the shell
+// completions all read it.
 #ifndef MILL_CLI_OPTS_H
 #define MILL_CLI_OPTS_H
 
@@ -24,7 +24,7 @@ typedef struct mill_option {
     char letter;         // 0: none
     mill_option_kind kind;
     size_t offset;       // in the command's settings
-    const char *value;   // name of the value in help, NULL for flags: "N", or words to choose from, "auto|cpu"; capitals stand for more
+    const char *value;   // in help: a name, "N", or words to choose from, "auto|cpu" (capitals stand for more); NULL for flags
     const char *help;
     const char *alias;   // another long name, NULL: none
 } mill_option;

@@ -91,8 +91,10 @@ void mill_talk_progress(void *context, const mill_progress *p)
         break;
     case MILL_PROGRESS_JSON:
         fprintf(stderr,
-                "{\"stage\":\"%s\",\"done\":%llu,\"total\":%llu,\"unit\":\"%s\",\"fraction\":%.4f,\"seconds\":%.3f,\"seconds_left\":%.1f}\n",
-                p->stage, (unsigned long long)p->done, (unsigned long long)p->total, p->unit, p->fraction, p->seconds, p->seconds_left);
+                "{\"stage\":\"%s\",\"done\":%llu,\"total\":%llu,\"unit\":\"%s\",\"fraction\":%.4f,\"seconds\":%.3f,\"seconds_"
+                "left\":%.1f}\n",
+                p->stage, (unsigned long long)p->done, (unsigned long long)p->total, p->unit, p->fraction, p->seconds,
+                p->seconds_left);
         break;
     }
     pthread_mutex_unlock(&voice);

@@ -4,7 +4,12 @@
 
 #include "shardmill.h"
 
-typedef enum mill_progress_mode { MILL_PROGRESS_NONE, MILL_PROGRESS_BAR, MILL_PROGRESS_PLAIN, MILL_PROGRESS_JSON } mill_progress_mode;
+typedef enum mill_progress_mode {
+    MILL_PROGRESS_NONE,
+    MILL_PROGRESS_BAR,
+    MILL_PROGRESS_PLAIN,
+    MILL_PROGRESS_JSON
+} mill_progress_mode;
 
 typedef struct mill_talk { // the program's voice on stderr
     mill_progress_mode mode;

@@ -258,7 +258,8 @@ static mill_status parse_as(mill_grammar *self, int grammar, TSTree **out, mill_
     }
     unlink_block(&guard.ring); // the tree's memory remains a ring without it
     if (*out == NULL)
-        return mill_fail(err, MILL_INTERNAL, "the %s grammar does not fit tree-sitter " MILL_TREE_SITTER_VERSION, grammars[grammar].name);
+        return mill_fail(err, MILL_INTERNAL, "the %s grammar does not fit tree-sitter " MILL_TREE_SITTER_VERSION,
+                         grammars[grammar].name);
     return MILL_OK;
 }
 
@@ -356,10 +357,11 @@ uint64_t mill_grammar_work(const mill_grammar *self)
 // ---- blocks ------------------------------------------------------------------------------------------------------------------
 
 // The grammars agree well enough on names: a node is a block if its name has one of these parts between underscores.
-static const char *const block_words[] = {
-    "function", "method", "constructor", "class",  "struct", "enum",  "union",   "interface", "trait", "impl",  "namespace", "block", "body",
-    "compound", "for",    "foreach",     "while",  "do",     "loop",  "if",      "elif",      "else",  "unless", "switch",   "match", "case",
-    "try",      "catch",  "except",      "finally", "with",  "using", "lock",    "select"};
+static const char *const block_words[] = {"function",  "method",  "constructor", "class",     "struct", "enum",  "union",
+                                          "interface", "trait",   "impl",        "namespace", "block",  "body",  "compound",
+                                          "for",       "foreach", "while",       "do",        "loop",   "if",    "elif",
+                                          "else",      "unless",  "switch",      "match",     "case",   "try",   "catch",
+                                          "except",    "finally", "with",        "using",     "lock",   "select"};
 
 static bool ends_with(const char *name, const char *end)
 {
@@ -395,7 +397,8 @@ static mill_status block_table(mill_grammar *self, const TSLanguage *language, m
         return mill_fail_nomem(err, "finding blocks");
     for (uint32_t i = 0; i < count; i++) {
         const TSSymbol symbol = (TSSymbol)i;
-        table[i] = ts_language_symbol_type(language, symbol) == TSSymbolTypeRegular && name_is_block(ts_language_symbol_name(language, symbol));
+        table[i] = ts_language_symbol_type(language, symbol) == TSSymbolTypeRegular &&
+                   name_is_block(ts_language_symbol_name(language, symbol));
     }
     self->is_block[self->current] = table;
     return MILL_OK;
@@ -463,7 +466,8 @@ static void sort_distinct(mill_grammar *self)
     self->block_count = kept;
 }
 
-mill_status mill_grammar_blocks(mill_grammar *self, uint32_t lines_max, const mill_grammar_span **out, size_t *count, mill_error *err)
+mill_status mill_grammar_blocks(mill_grammar *self, uint32_t lines_max, const mill_grammar_span **out, size_t *count,
+                                mill_error *err)
 {
     self->block_count = 0;
     *out = NULL;
@@ -546,7 +550,8 @@ uint64_t mill_grammar_work(const mill_grammar *grammar)
     return 0;
 }
 
-mill_status mill_grammar_blocks(mill_grammar *grammar, uint32_t lines_max, const mill_grammar_span **out, size_t *count, mill_error *err)
+mill_status mill_grammar_blocks(mill_grammar *grammar, uint32_t lines_max, const mill_grammar_span **out, size_t *count,
+                                mill_error *err)
 {
     (void)grammar, (void)lines_max, (void)err;
     *out = NULL;

@@ -35,8 +35,8 @@ mill_status mill_grammar_open(mill_grammar **out, mill_error *err) MILL_MUST_CHE
 void mill_grammar_close(mill_grammar *grammar); // NULL is fine
 
 // Parses text and keeps the tree until the next parse or close; text is borrowed as long. work_max: where it gives up; counted
-// in what the parser does, not by a clock, so that the outcome is the same on every machine. typescript is tried as tsx too when it has
-// errors, c as cpp when more than a hundredth is in error; the reading with fewer bytes in error is kept.
+// in what the parser does, not by a clock, so that the outcome is the same on every machine. typescript is tried as tsx too when it
+// has errors, c as cpp when more than a hundredth is in error; the reading with fewer bytes in error is kept.
 mill_status mill_grammar_parse(mill_grammar *grammar, const char *language, const uint8_t *text, uint64_t bytes,
                                uint64_t work_max, mill_grammar_outcome *out, mill_error *err) MILL_MUST_CHECK;
 // Of the latest tree: bytes under topmost ERROR nodes (an empty one counts 1) plus 1 for each MISSING token, at most the

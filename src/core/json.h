@@ -12,8 +12,8 @@
 
 // Sends cJSON's memory through core/alloc.h, once for the process.
 void mill_json_use_alloc(void);
-// Parses text. *out is NULL with MILL_OK when it is no JSON; the only failure is MILL_NOMEM. end: see cJSON_ParseWithLengthOpts; may
-// be NULL.
+// Parses text. *out is NULL with MILL_OK when it is no JSON; the only failure is MILL_NOMEM. end: see cJSON_ParseWithLengthOpts;
+// may be NULL.
 mill_status mill_json_parse(const void *text, size_t bytes, const char **end, cJSON **out, mill_error *err) MILL_MUST_CHECK;
 // Adds item under name and takes it over in every case; false if there is no memory, or if item or object is NULL.
 bool mill_json_add_item(cJSON *object, const char *name, cJSON *item) MILL_MUST_CHECK;

@@ -46,7 +46,8 @@ static mill_status resolve_limits(mill_syntax *self, const mill_syntax_options *
     return MILL_OK;
 }
 
-mill_status mill_syntax_open(const mill_syntax_options *options, const mill_language_table *languages, mill_syntax **out, mill_error *err)
+mill_status mill_syntax_open(const mill_syntax_options *options, const mill_language_table *languages, mill_syntax **out,
+                             mill_error *err)
 {
     *out = NULL;
     mill_syntax *self = mill_alloc_zero(1, sizeof *self);
@@ -59,7 +60,8 @@ mill_status mill_syntax_open(const mill_syntax_options *options, const mill_lang
     if (status == MILL_OK && self->mode == MILL_SYNTAX_TREE_SITTER)
         status = mill_grammar_open(&self->grammar, err);
     if (status == MILL_OK && self->mode == MILL_SYNTAX_CPYTHON)
-        status = mill_python_open(options->python, options->timeout_ms != 0 ? options->timeout_ms : PYTHON_TIMEOUT_MS, &self->python, err);
+        status = mill_python_open(options->python, options->timeout_ms != 0 ? options->timeout_ms : PYTHON_TIMEOUT_MS,
+                                  &self->python, err);
     if (status != MILL_OK) {
         mill_syntax_close(self);
         return status;

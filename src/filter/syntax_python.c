@@ -157,7 +157,8 @@ static int spawn(const mill_python *self, int socket, pid_t *pid)
     sigset_t none, all;
     sigemptyset(&none);
     sigfillset(&all);
-    if ((failed = posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF)) == 0 &&
+    if ((failed = posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF)) ==
+            0 &&
         (failed = posix_spawnattr_setpgroup(&attributes, 0)) == 0 &&
         (failed = posix_spawnattr_setsigmask(&attributes, &none)) == 0 &&
         (failed = posix_spawnattr_setsigdefault(&attributes, &all)) == 0 &&
@@ -179,7 +180,9 @@ static mill_status start_child(mill_python *self, mill_error *err)
 {
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
-        return mill_fail(err, MILL_RESOURCE, "cannot open a socket to the syntax checker: %s; raise the limit of open files (ulimit -n)", strerror(errno));
+        return mill_fail(err, MILL_RESOURCE,
+                         "cannot open a socket to the syntax checker: %s; raise the limit of open files (ulimit -n)",
+                         strerror(errno));
     const int failed = spawn(self, ends[1], &self->pid);
     close(ends[1]);
     self->socket = ends[0];
@@ -187,7 +190,8 @@ static mill_status start_child(mill_python *self, mill_error *err)
         self->pid = -1;
         stop_child(self);
         return mill_fail(err, MILL_RESOURCE,
-                         "cannot start '%s' for the syntax check: %s; install Python 3, name an interpreter, or set filter.syntax to tree-sitter or off",
+                         "cannot start '%s' for the syntax check: %s; install Python 3, name an interpreter, or set filter.syntax "
+                         "to tree-sitter or off",
                          self->interpreter, strerror(failed));
     }
     set_timeout(self->socket, SO_RCVTIMEO, UINT64_C(1000) * START_SECONDS);
@@ -196,7 +200,8 @@ static mill_status start_child(mill_python *self, mill_error *err)
     if (receive_all(self->socket, greeting, sizeof greeting) != IO_DONE || memcmp(greeting, "mill", sizeof greeting) != 0) {
         stop_child(self);
         return mill_fail(err, MILL_RESOURCE,
-                         "'%s' does not work as Python 3 for the syntax check; name another interpreter, or set filter.syntax to tree-sitter or off",
+                         "'%s' does not work as Python 3 for the syntax check; name another interpreter, or set filter.syntax to "
+                         "tree-sitter or off",
                          self->interpreter);
     }
     set_timeout(self->socket, SO_RCVTIMEO, self->timeout_ms);

@@ -24,7 +24,8 @@ typedef enum mill_fim_cut {
     MILL_FIM_GUIDE, // the guide's line split that loses two newlines
     MILL_FIM_CUT_COUNT
 } mill_fim_cut;
-extern const char *const mill_fim_cut_names[MILL_FIM_CUT_COUNT]; // "char", "line", "token", "block", "line-completion", "multi", "guide"
+extern const char
+    *const mill_fim_cut_names[MILL_FIM_CUT_COUNT]; // "char", "line", "token", "block", "line-completion", "multi", "guide"
 
 typedef enum mill_fim_mode { MILL_FIM_NONE, MILL_FIM_PSM, MILL_FIM_SPM, MILL_FIM_SPANS } mill_fim_mode;
 

@@ -6,7 +6,7 @@
 #include "core/rng.h"
 
 typedef struct mill_share { // one row of mixture.languages, mixture.types or mixture.tiers
-    const char *name;       // language ("c+cpp": several with one share), data type, or tier "high", "mid", "low"; "other": the rest
+    const char *name; // language ("c+cpp": several with one share), data type, or tier "high", "mid", "low"; "other": the rest
     uint32_t permyriad;     // 3000 = 30 %
 } mill_share;
 
@@ -43,8 +43,8 @@ typedef struct mill_share_report { // what became of a share: for metrics.json, 
 // (the document that crosses it is taken only if that brings the cell nearer to its share; it ends the cell either way). The order
 // of pass n is mill_draw(seed, MILL_DRAW_MIXTURE, key, n), then the key, then the index; with epochs_max > 1 a cell that runs out
 // starts again, and a pass that fits as a whole is taken as a whole. A cell with too little data stays short: see its report.
-// A table names each of its values once; several in one share are joined by '+'. A value that no share names belongs to "other"; where a
-// table has no "other", its documents are unselected and counted in the report "outside". Reports stand in table order
+// A table names each of its values once; several in one share are joined by '+'. A value that no share names belongs to "other";
+// where a table has no "other", its documents are unselected and counted in the report "outside". Reports stand in table order
 // (languages, types, tiers). Shares of a table must add up to 10000, else MILL_RECIPE names the table and the sum.
 // Not enabled, or without a target: everything is selected once and there are no reports.
 mill_status mill_mixture_select(const mill_mixture_doc *docs, uint64_t count, const mill_mixture_options *options,

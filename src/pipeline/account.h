@@ -1,5 +1,5 @@
-// account.h: the bookkeeping of records. Every record read ends in exactly one place; the sums are kept by input and by unit and must
-// add up before a run may end.
+// account.h: the bookkeeping of records. Every record read ends in exactly one place; the sums are kept by input and by unit and
+// must add up before a run may end.
 #ifndef MILL_PIPELINE_ACCOUNT_H
 #define MILL_PIPELINE_ACCOUNT_H
 

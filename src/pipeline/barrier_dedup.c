@@ -1,5 +1,5 @@
-// barrier_dedup.c: the decisions that need the order of all records: Python's draws, exact and near duplicates. The product is one verdict
-// a document, and the list of clusters for the user.
+// barrier_dedup.c: the decisions that need the order of all records: Python's draws, exact and near duplicates. The product is one
+// verdict a document, and the list of clusters for the user.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -153,7 +153,7 @@ static mill_status find_duplicates(mill_run_state *run, judge *j, mill_error *er
     return MILL_OK;
 }
 
-// ---- clusters.jsonl.zst ----------------------------------------------------------------------------------------------------------
+// ---- clusters.jsonl.zst ---------------------------------------------------------------------------------------------------------
 
 typedef struct dropped {
     uint64_t survivor, doc;
@@ -175,7 +175,8 @@ static uint64_t survivor_of(const judge *j, uint64_t doc)
     return doc;
 }
 
-static mill_status read_signature(mill_run_state *run, uint64_t doc, mill_buf *raw, uint64_t *loaded_unit, uint32_t *out, mill_error *err)
+static mill_status read_signature(mill_run_state *run, uint64_t doc, mill_buf *raw, uint64_t *loaded_unit, uint32_t *out,
+                                  mill_error *err)
 {
     const mill_doc *d = &run->docs[run->docs[doc].represents];
     if (*loaded_unit != d->unit) {
@@ -198,8 +199,8 @@ static mill_status append_place(mill_run_state *run, uint64_t doc, mill_buf *out
     return mill_buf_printf(out, err, ",\"record\":%llu", (unsigned long long)d->record);
 }
 
-static mill_status append_cluster(mill_run_state *run, const judge *j, const dropped *list, size_t count, const uint32_t *similarity,
-                                  mill_buf *out, mill_error *err)
+static mill_status append_cluster(mill_run_state *run, const judge *j, const dropped *list, size_t count,
+                                  const uint32_t *similarity, mill_buf *out, mill_error *err)
 {
     MILL_TRY(mill_buf_append_text(out, "{\"kept\":", err));
     MILL_TRY(append_place(run, list[0].survivor, out, err));
@@ -214,7 +215,8 @@ static mill_status append_cluster(mill_run_state *run, const judge *j, const dro
 }
 
 // Similarities in the order of the list. Documents are visited in order of their units so that each sketch is read about twice.
-static mill_status estimate(mill_run_state *run, const judge *j, const dropped *list, size_t count, uint32_t *similarity, mill_error *err)
+static mill_status estimate(mill_run_state *run, const judge *j, const dropped *list, size_t count, uint32_t *similarity,
+                            mill_error *err)
 {
     mill_buf a_raw = {0}, b_raw = {0};
     uint64_t a_unit = UINT64_MAX, b_unit = UINT64_MAX;
@@ -275,7 +277,7 @@ cleanup:
     return status;
 }
 
-// ---- the unit --------------------------------------------------------------------------------------------------------------------
+// ---- the unit -------------------------------------------------------------------------------------------------------------------
 
 static mill_status commit(mill_run_state *run, const judge *j, mill_error *err)
 {
@@ -312,7 +314,8 @@ static mill_status load_verdicts(mill_run_state *run, mill_error *err)
     mill_buf raw = {0};
     mill_status status = mill_workdir_read(run->dir, MILL_STATE "/stage/verdicts", &raw, err);
     if (status == MILL_OK && raw.bytes != run->doc_count * sizeof(uint16_t))
-        status = mill_fail(err, MILL_VERIFY, "%s/" MILL_STATE "/stage/verdicts is damaged; remove it and run again", run->options->output);
+        status = mill_fail(err, MILL_VERIFY, "%s/" MILL_STATE "/stage/verdicts is damaged; remove it and run again",
+                           run->options->output);
     for (uint64_t i = 0; status == MILL_OK && i < run->doc_count; i++)
         memcpy(&run->docs[i].verdict, raw.data + i * sizeof(uint16_t), sizeof(uint16_t));
     mill_buf_free(&raw);

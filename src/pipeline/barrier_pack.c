@@ -57,10 +57,11 @@ static void warn_of_short_shares(const mill_run_state *run)
         tokens += share->selected_tokens;
     }
     if (filled < wanted)
-        mill_log_line(&run->log, MILL_LOG_WARNING,
-                      "mixture: the input fills %zu of %zu shares (%llu of %llu tokens); metrics.json lists them. --set mixture.types={} or "
-                      "mixture.tiers={} stops balancing by these, mixture.epochs allows repeats",
-                      filled, wanted, (unsigned long long)tokens, (unsigned long long)run->recipe.mixture.target_tokens);
+        mill_log_line(
+            &run->log, MILL_LOG_WARNING,
+            "mixture: the input fills %zu of %zu shares (%llu of %llu tokens); metrics.json lists them. --set mixture.types={} or "
+            "mixture.tiers={} stops balancing by these, mixture.epochs allows repeats",
+            filled, wanted, (unsigned long long)tokens, (unsigned long long)run->recipe.mixture.target_tokens);
 }
 
 static mill_status select_documents(mill_run_state *run, const doc_rows *rows, mill_error *err)

@@ -158,7 +158,8 @@ static mill_status machine_document(const machine *m, mill_text *out, mill_error
     bool good = mill_document_text(cpu, "model", m->model) && mill_document_number(cpu, "cores", (double)m->cores) &&
                 mill_document_item(cpu, "features", features_json(m));
     good = mill_document_item(json, "cpu", cpu) && good && mill_document_number(json, "schema", 1) &&
-           mill_document_text(json, "version", MILL_VERSION) && mill_document_number(json, "memory_bytes", (double)m->memory_bytes) &&
+           mill_document_text(json, "version", MILL_VERSION) &&
+           mill_document_number(json, "memory_bytes", (double)m->memory_bytes) &&
            mill_document_number(json, "free_memory_bytes", (double)m->free_bytes) &&
            mill_document_item(json, "backends", cJSON_CreateStringArray((const char *const[]){"cpu", "ref"}, 2)) &&
            mill_document_text(json, "auto_backend", mill_backend_find("auto")->name) &&

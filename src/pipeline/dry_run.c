@@ -40,7 +40,8 @@ static cJSON *inputs_json(const mill_run_state *run)
         const mill_input_info *info = mill_source_input(run->source, i);
         cJSON *input = cJSON_CreateObject();
         good = cJSON_AddItemToArray(list, input) && mill_document_text(input, "name", info->name) &&
-               mill_document_text(input, "kind", input_kind(info)) && mill_document_number(input, "bytes", (double)info->file_bytes) &&
+               mill_document_text(input, "kind", input_kind(info)) &&
+               mill_document_number(input, "bytes", (double)info->file_bytes) &&
                mill_document_number(input, "files", (double)info->files);
     }
     if (!good) {
@@ -72,7 +73,8 @@ static cJSON *stages_json(mill_stage_set set, mill_error *err)
     cJSON *list = cJSON_CreateArray();
     bool good = list != NULL && mill_plan_describe(set, &text, err) == MILL_OK && mill_buf_append(&text, "", 1, err) == MILL_OK;
     char *place = NULL;
-    for (char *line = good ? strtok_r((char *)text.data, "\n", &place) : NULL; good && line != NULL; line = strtok_r(NULL, "\n", &place)) {
+    for (char *line = good ? strtok_r((char *)text.data, "\n", &place) : NULL; good && line != NULL;
+         line = strtok_r(NULL, "\n", &place)) {
         line += strspn(line, " ");
         line[strcspn(line, " ")] = '\0';
         cJSON *name = cJSON_CreateString(line);
@@ -147,8 +149,8 @@ static mill_status plan_text(const mill_run_state *run, mill_buf *out, mill_erro
     }
     MILL_TRY(mill_buf_append_text(out, run->options->language_count != 0 ? "\nstages:\n" : "stages:\n", err));
     MILL_TRY(mill_plan_describe(run->stages, out, err));
-    MILL_TRY(mill_buf_printf(out, err, "format: %s\nthreads: %u, backend %s, batches of %llu bytes\n", run->options->format, run->threads,
-                             run->backend->name, (unsigned long long)run->batch_bytes));
+    MILL_TRY(mill_buf_printf(out, err, "format: %s\nthreads: %u, backend %s, batches of %llu bytes\n", run->options->format,
+                             run->threads, run->backend->name, (unsigned long long)run->batch_bytes));
     if (run->tokenizer != NULL)
         MILL_TRY(mill_buf_printf(out, err, "tokenizer: given, %u ids, sha256 %s\n", mill_tokenizer_vocab_size(run->tokenizer),
                                  run->tokenizer_sha256));

@@ -36,7 +36,7 @@ static double ratio(double part, double whole)
     return whole > 0.0 ? part / whole : 0.0;
 }
 
-// ---- projecting ------------------------------------------------------------------------------------------------------------------
+// ---- projecting -----------------------------------------------------------------------------------------------------------------
 
 static void project_documents(projection *p)
 {
@@ -87,8 +87,8 @@ static void project_disk(projection *p)
     p->disk[n++] = (line){"segments", p->sample.scale * (double)f->segment_bytes};
     p->disk[n++] = (line){"document tables", passed * (double)sizeof(mill_doc)};
     p->disk[n++] = (line){"sketches", passed * (2.0 + (run->recipe.dedup.near ? 4.0 * run->minhash.num_perm : 0.0))};
-    p->disk[n++] = (line){"token units", p->tokens * (f->vocab_size <= 65536 ? 2.0 : 4.0) + packed_rows(p) * (double)sizeof(mill_row) +
-                                             passed * 3.0 * (double)sizeof(mill_span)};
+    p->disk[n++] = (line){"token units", p->tokens * (f->vocab_size <= 65536 ? 2.0 : 4.0) +
+                                             packed_rows(p) * (double)sizeof(mill_row) + passed * 3.0 * (double)sizeof(mill_span)};
     size_t first_result = n;
     if (run->write_zst)
         p->disk[n++] = (line){"shards (jsonl.zst)", out * ratio((double)f->zst_bytes, (double)f->written_tokens)};
@@ -198,7 +198,7 @@ static double available(const projection *p, const mill_share_report *share)
     return (double)share->available_tokens * p->run->recipe.mixture.epochs_max;
 }
 
-// ---- showing ---------------------------------------------------------------------------------------------------------------------
+// ---- showing --------------------------------------------------------------------------------------------------------------------
 
 static const char duplicate_note[] = "duplicates are counted inside the sample only: a corpus has at least this share, mostly more";
 
@@ -363,7 +363,8 @@ static cJSON *sample_json(const projection *p)
     cJSON *json = cJSON_CreateObject();
     bool good = mill_document_number(json, "bytes", (double)s->taken_bytes) &&
                 mill_document_number(json, "of_bytes", round(s->total_bytes)) &&
-                mill_document_number(json, "files", (double)s->files_taken) && mill_document_number(json, "of_files", (double)s->files) &&
+                mill_document_number(json, "files", (double)s->files_taken) &&
+                mill_document_number(json, "of_files", (double)s->files) &&
                 mill_document_number(json, "records", (double)s->counts.read) &&
                 mill_document_number(json, "parsed_for_syntax", (double)p->facts.checked);
     if (!good) {
@@ -380,8 +381,8 @@ static mill_status show_document(const projection *p, mill_text *out, mill_error
                 mill_document_item(json, "documents", documents_json(p)) && mill_document_text(json, "note", duplicate_note) &&
                 mill_document_number(json, "kept_bytes", round(p->kept_bytes)) &&
                 mill_document_number(json, "bytes_per_token", p->bytes_per_token) &&
-                mill_document_number(json, "vocab_size", p->facts.vocab_size) && mill_document_number(json, "tokens", round(p->tokens)) &&
-                mill_document_number(json, "samples", p->samples) &&
+                mill_document_number(json, "vocab_size", p->facts.vocab_size) &&
+                mill_document_number(json, "tokens", round(p->tokens)) && mill_document_number(json, "samples", p->samples) &&
                 mill_document_item(json, "disk_bytes", lines_json(p->disk, p->disk_count)) &&
                 mill_document_number(json, "disk_bytes_peak", round(p->disk_total)) &&
                 mill_document_number(json, "result_bytes", round(p->result_bytes)) &&

@@ -69,7 +69,7 @@ static mill_status measure_syntax(mill_run_state *run, mill_batch *batch, mill_p
     return status;
 }
 
-// ---- duplicates ------------------------------------------------------------------------------------------------------------------
+// ---- duplicates -----------------------------------------------------------------------------------------------------------------
 
 typedef struct keys_view {
     const uint32_t *signatures;
@@ -107,7 +107,8 @@ static mill_status find_near(mill_run_state *run, const mill_batch *batch, const
     f->signed_bytes = batch->text.bytes;
     begin = mill_clock_ns();
     if (status == MILL_OK)
-        status = mill_dedup_near(view, run->bands, run->recipe.dedup.policy, run->recipe.dedup.survivor, give_keys, &keys, kept_by, err);
+        status =
+            mill_dedup_near(view, run->bands, run->recipe.dedup.policy, run->recipe.dedup.survivor, give_keys, &keys, kept_by, err);
     f->dedup_ns += since(begin);
     if (backend != NULL)
         backend->ops->close(backend);
@@ -160,7 +161,7 @@ cleanup:
     return status;
 }
 
-// ---- tokens ----------------------------------------------------------------------------------------------------------------------
+// ---- tokens ---------------------------------------------------------------------------------------------------------------------
 
 // A tokenizer of the recipe's size, trained on every second document (on all of a small sample).
 static mill_status measure_training(mill_run_state *run, const mill_batch *batch, uint32_t step, mill_tokenizer **out,

@@ -54,8 +54,8 @@ static mill_status parse(sampler *s, const mill_block_piece *piece, mill_error *
     return MILL_OK;
 }
 
-// Takes the whole lines of the block: not the piece of a line before the first newline unless `at_start`, and not the one behind the last
-// unless `at_end`.
+// Takes the whole lines of the block: not the piece of a line before the first newline unless `at_start`, and not the one behind
+// the last unless `at_end`.
 static mill_status take_lines(sampler *s, size_t input, bool at_start, bool at_end, mill_error *err)
 {
     size_t begin = 0, end = s->block.bytes.bytes;
@@ -108,7 +108,8 @@ static mill_status sample_stream(sampler *s, size_t input, mill_stream *stream, 
     const mill_input_info *info = mill_source_input(s->run->source, input);
     double text_guess = (double)info->file_bytes * USUAL_RATIO;
     uint64_t chunk = budget < CHUNK_BYTES ? (budget < STEP_BYTES ? STEP_BYTES : budget) : CHUNK_BYTES;
-    uint64_t stride = text_guess > (double)budget ? (uint64_t)(text_guess / (double)budget * (double)chunk) : 0; // 0: everything is taken
+    uint64_t stride =
+        text_guess > (double)budget ? (uint64_t)(text_guess / (double)budget * (double)chunk) : 0; // 0: everything is taken
     uint64_t text = 0, place = 0, raw = 0, ratio_raw = 0, ratio_text = 0, begun = s->sample->taken_bytes;
     bool taking = true, ended = false;
     mill_buf_clear(&s->block.bytes);

@@ -20,7 +20,7 @@ typedef struct explained {
     const char *verdict, *note;
 } explained;
 
-// ---- finding the record ----------------------------------------------------------------------------------------------------------
+// ---- finding the record ---------------------------------------------------------------------------------------------------------
 
 static uint64_t count_lines(const uint8_t *text, size_t bytes)
 {
@@ -83,7 +83,8 @@ static mill_status parse_picked(explained *e, const mill_block *block, mill_erro
     if (status == MILL_OK)
         status = mill_source_parse(parser, block, &e->batch, &e->quarantine, &counts, err);
     mill_parser_close(parser);
-    // Of several over-long lines in one block only the one that was asked for counts; the last row is that one or stands for all behind it.
+    // Of several over-long lines in one block only the one that was asked for counts; the last row is that one or stands for all
+    // behind it.
     if (status == MILL_OK && e->batch.count == 0 && e->quarantine.count == 0)
         return mill_fail(err, MILL_INPUT, "%s: line %llu is blank, so it is no record", e->file, (unsigned long long)e->line);
     return status;
@@ -159,7 +160,7 @@ static mill_status find(explained *e, const mill_run_options *options, mill_erro
     return take_file(e, err);
 }
 
-// ---- judging ---------------------------------------------------------------------------------------------------------------------
+// ---- judging --------------------------------------------------------------------------------------------------------------------
 
 static mill_status judge_syntax(explained *e, mill_rule_result *row, mill_error *err)
 {
@@ -229,7 +230,7 @@ static mill_status judge(explained *e, mill_error *err)
     return MILL_OK;
 }
 
-// ---- showing ---------------------------------------------------------------------------------------------------------------------
+// ---- showing --------------------------------------------------------------------------------------------------------------------
 
 static bool add_meta(cJSON *json, const char *name, const mill_batch *batch, const mill_span *span)
 {
@@ -312,7 +313,8 @@ static mill_status show_record(const explained *e, mill_buf *out, mill_error *er
         MILL_TRY(mill_buf_printf(out, err, "  %-9s -\n", "stars"));
     else
         MILL_TRY(mill_buf_printf(out, err, "  %-9s %lld\n", "stars", (long long)b->stars[0]));
-    MILL_TRY(mill_buf_printf(out, err, "  %-9s %llu bytes, %llu lines\n\n", "size", (unsigned long long)bytes, (unsigned long long)lines));
+    MILL_TRY(mill_buf_printf(out, err, "  %-9s %llu bytes, %llu lines\n\n", "size", (unsigned long long)bytes,
+                             (unsigned long long)lines));
     MILL_TRY(mill_buf_printf(out, err, "  %-4s  %-14s  %-44s  %s\n", "", "rule", "measured", "limit"));
     for (uint32_t i = 0; i < e->row_count; i++) {
         const mill_rule_result *row = &e->rows[i];
@@ -342,7 +344,8 @@ static mill_status show_text(const explained *e, mill_buf *out, mill_error *err)
     return mill_buf_printf(out, err, "verdict: %s (%s)\n", e->verdict, e->note);
 }
 
-mill_status mill_explain(const mill_run_options *options, const char *file, uint64_t line, bool json, mill_text *out, mill_error *err)
+mill_status mill_explain(const mill_run_options *options, const char *file, uint64_t line, bool json, mill_text *out,
+                         mill_error *err)
 {
     *out = (mill_text){0};
     if (options->struct_size != sizeof *options)

@@ -100,7 +100,7 @@ mill_status mill_input_add_tables(mill_run_state *run, mill_unit *unit, const mi
     return mill_unit_add(run->dir, unit, path, scratch->data, scratch->bytes, err);
 }
 
-// ---- the end of the pass: what was read of each input -----------------------------------------------------------------------------
+// ---- the end of the pass: what was read of each input ---------------------------------------------------------------------------
 
 static cJSON *input_json(const mill_input_info *info)
 {

@@ -1,5 +1,5 @@
-// input_units.h: what the passes that read inputs have in common. Their stages are "ingest" and, for rows of token ids, "read-rows";
-// each has an end record with the facts of the inputs.
+// input_units.h: what the passes that read inputs have in common. Their stages are "ingest" and, for rows of token ids,
+// "read-rows"; each has an end record with the facts of the inputs.
 #ifndef MILL_PIPELINE_INPUT_UNITS_H
 #define MILL_PIPELINE_INPUT_UNITS_H
 

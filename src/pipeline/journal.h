@@ -1,9 +1,9 @@
 // journal.h: one checksummed record a finished unit.
 //
-// A record is u32 length | u32 bytes since the first record of its group | u32 CRC32 (zlib's polynomial) of both and payload | payload;
-// little-endian; the payload is compact JSON, at most 16 MiB. The records that are written and synced together are a group: a power
-// cut can lose any blocks of the last one. Each process that writes appends to a file of its own. From its first bad record on the
-// last group is a torn tail and is cut; a bad record with a good one of a later group behind it is damage.
+// A record is u32 length | u32 bytes since the first record of its group | u32 CRC32 (zlib's polynomial) of both and payload |
+// payload; little-endian; the payload is compact JSON, at most 16 MiB. The records that are written and synced together are a
+// group: a power cut can lose any blocks of the last one. Each process that writes appends to a file of its own. From its first bad
+// record on the last group is a torn tail and is cut; a bad record with a good one of a later group behind it is damage.
 #ifndef MILL_PIPELINE_JOURNAL_H
 #define MILL_PIPELINE_JOURNAL_H
 

@@ -1,6 +1,6 @@
-// pass_check.c: the costly looks at each document that is left: does it parse, and what is its MinHash signature. One unit a segment; the
-// product is a sketch: u32 count | count verdicts (u16) | count signatures (num_perm u32 each; zero for documents that are represented by
-// another, or did not parse).
+// pass_check.c: the costly looks at each document that is left: does it parse, and what is its MinHash signature. One unit a
+// segment; the product is a sketch: u32 count | count verdicts (u16) | count signatures (num_perm u32 each; zero for documents that
+// are represented by another, or did not parse).
 #include <stdio.h>
 #include <string.h>
 
@@ -69,7 +69,8 @@ static mill_status check_syntax(mill_run_state *run, check_worker *w, uint64_t f
 }
 
 // Gathers the texts that need a signature into one view; the others are skipped, not copied.
-static mill_status gather(mill_run_state *run, check_worker *w, uint64_t first, const uint16_t *verdicts, uint32_t *count, mill_error *err)
+static mill_status gather(mill_run_state *run, check_worker *w, uint64_t first, const uint16_t *verdicts, uint32_t *count,
+                          mill_error *err)
 {
     mill_buf_clear(&w->text);
     MILL_TRY(MILL_GROW(w->offsets, w->offset_capacity, (size_t)w->batch.count + 1, err));
@@ -88,7 +89,8 @@ static mill_status gather(mill_run_state *run, check_worker *w, uint64_t first, 
     return MILL_OK;
 }
 
-static mill_status sign(mill_run_state *run, check_worker *w, uint64_t first, const uint16_t *verdicts, uint32_t *sketch, mill_error *err)
+static mill_status sign(mill_run_state *run, check_worker *w, uint64_t first, const uint16_t *verdicts, uint32_t *sketch,
+                        mill_error *err)
 {
     uint32_t count, perms = run->minhash.num_perm;
     MILL_TRY(gather(run, w, first, verdicts, &count, err));
@@ -120,7 +122,8 @@ static mill_status check_unit(void *context, void *state, uint64_t number, mill_
         return MILL_OK;
     MILL_TRY(mill_run_load_segment(run, number, &w->raw, &w->batch, err));
     if (w->batch.count != count)
-        return mill_fail(err, MILL_VERIFY, "segment %llu holds %u records, its table %u", (unsigned long long)number, w->batch.count, count);
+        return mill_fail(err, MILL_VERIFY, "segment %llu holds %u records, its table %u", (unsigned long long)number,
+                         w->batch.count, count);
     size_t offset = mill_sketch_signature_offset(count);
     size_t bytes = offset + (run->recipe.dedup.near ? (size_t)count * run->minhash.num_perm * 4 : 0);
     mill_buf_clear(&w->sketch);

@@ -84,7 +84,8 @@ static mill_status encode_unit(void *context, void *state, uint64_t number, mill
     return commit_unit(run, w, number, err);
 }
 
-// `rng: python`: the guide encodes language by language, files sorted by "LANGUAGE_dedup.jsonl", with the stream of its fourth step.
+// `rng: python`: the guide encodes language by language, files sorted by "LANGUAGE_dedup.jsonl", with the stream of its fourth
+// step.
 static mill_status draw_cuts(mill_run_state *run, mill_error *err)
 {
     if (run->recipe.rng != MILL_RNG_PYTHON)

@@ -1,5 +1,5 @@
-// pass_finish.c: what a finished run leaves behind: quarantine, metrics, sums and the sealed manifest; and the check that every record and
-// every token is accounted for.
+// pass_finish.c: what a finished run leaves behind: quarantine, metrics, sums and the sealed manifest; and the check that every
+// record and every token is accounted for.
 #include <stdio.h>
 #include <string.h>
 #include <zstd.h>
@@ -83,7 +83,7 @@ static mill_status check_tokens(const mill_run_state *run, const totals *t, mill
     return MILL_OK;
 }
 
-// ---- metrics.json ----------------------------------------------------------------------------------------------------------------
+// ---- metrics.json ---------------------------------------------------------------------------------------------------------------
 
 // The one place where a ratio becomes text.
 static mill_status append_ratio(mill_buf *out, const char *name, uint64_t part, uint64_t whole, mill_error *err)
@@ -96,7 +96,8 @@ typedef struct language_count {
 } language_count;
 
 // One member a language, names sorted: its share of all tokens, or its counts.
-static mill_status append_language_list(mill_run_state *run, const language_count *counts, bool shares, mill_buf *out, mill_error *err)
+static mill_status append_language_list(mill_run_state *run, const language_count *counts, bool shares, mill_buf *out,
+                                        mill_error *err)
 {
     uint64_t *order = NULL, kept = 0, total = 0;
     MILL_TRY(mill_run_order_by_language(run, '\0', &order, &kept, err));
@@ -214,7 +215,7 @@ static mill_status append_metrics(mill_run_state *run, const totals *t, mill_buf
     return mill_buf_append_text(out, "}\n", err);
 }
 
-// ---- quarantine.jsonl ------------------------------------------------------------------------------------------------------------
+// ---- quarantine.jsonl -----------------------------------------------------------------------------------------------------------
 
 // Units are in the order of the inputs, and rows in the order of their unit: the whole is sorted by input and offset.
 static mill_status gather_quarantine(mill_run_state *run, mill_buf *out, mill_error *err)
@@ -236,7 +237,7 @@ static mill_status gather_quarantine(mill_run_state *run, mill_buf *out, mill_er
     return status;
 }
 
-// ---- manifest.json ---------------------------------------------------------------------------------------------------------------
+// ---- manifest.json --------------------------------------------------------------------------------------------------------------
 
 static cJSON *inputs_json(mill_run_state *run)
 {
@@ -342,20 +343,21 @@ static mill_status build_manifest(mill_run_state *run, const totals *t, const mi
     MILL_TRY_GOTO(mill_run_plan_json(run, &manifest, err));
     cJSON_DeleteItemFromObjectCaseSensitive(manifest, "inputs");
     cJSON *totals_json = cJSON_AddObjectToObject(manifest, "totals");
-    bool good = mill_json_add_item(manifest, "inputs", inputs_json(run)) &&
-                mill_json_add_item(totals_json, "records", mill_account_to_json(&t->account)) &&
-                mill_json_add_item(manifest, "files", files_json(run, products, count)) &&
-                cJSON_AddNumberToObject(manifest, "format_version", 1) != NULL &&
-                cJSON_AddStringToObject(manifest, "version", MILL_VERSION) != NULL &&
-                cJSON_AddStringToObject(manifest, "zstd", ZSTD_versionString()) != NULL &&
-                cJSON_AddStringToObject(manifest, "ids_sha256", ids) != NULL &&
-                cJSON_AddStringToObject(manifest, "lengths_sha256", lengths) != NULL &&
-                cJSON_AddNumberToObject(totals_json, "samples", (double)run->packing.sample_count) != NULL &&
-                cJSON_AddNumberToObject(totals_json, "tokens", (double)run->packing.tokens) != NULL &&
-                cJSON_AddNumberToObject(totals_json, "documents", (double)t->documents) != NULL &&
-                cJSON_AddNumberToObject(totals_json, "fim_documents", (double)t->transformed) != NULL &&
-                cJSON_AddNumberToObject(totals_json, "encoded_tokens", (double)t->encoded_tokens) != NULL &&
-                cJSON_AddNumberToObject(totals_json, "dropped_tokens", (double)(t->dropped_tokens + run->packing.dropped_tokens)) != NULL;
+    bool good =
+        mill_json_add_item(manifest, "inputs", inputs_json(run)) &&
+        mill_json_add_item(totals_json, "records", mill_account_to_json(&t->account)) &&
+        mill_json_add_item(manifest, "files", files_json(run, products, count)) &&
+        cJSON_AddNumberToObject(manifest, "format_version", 1) != NULL &&
+        cJSON_AddStringToObject(manifest, "version", MILL_VERSION) != NULL &&
+        cJSON_AddStringToObject(manifest, "zstd", ZSTD_versionString()) != NULL &&
+        cJSON_AddStringToObject(manifest, "ids_sha256", ids) != NULL &&
+        cJSON_AddStringToObject(manifest, "lengths_sha256", lengths) != NULL &&
+        cJSON_AddNumberToObject(totals_json, "samples", (double)run->packing.sample_count) != NULL &&
+        cJSON_AddNumberToObject(totals_json, "tokens", (double)run->packing.tokens) != NULL &&
+        cJSON_AddNumberToObject(totals_json, "documents", (double)t->documents) != NULL &&
+        cJSON_AddNumberToObject(totals_json, "fim_documents", (double)t->transformed) != NULL &&
+        cJSON_AddNumberToObject(totals_json, "encoded_tokens", (double)t->encoded_tokens) != NULL &&
+        cJSON_AddNumberToObject(totals_json, "dropped_tokens", (double)(t->dropped_tokens + run->packing.dropped_tokens)) != NULL;
     status = good ? mill_manifest_append(manifest, out, err) : mill_fail_nomem(err, "the manifest");
 cleanup:
     cJSON_Delete(manifest);

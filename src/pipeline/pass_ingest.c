@@ -1,5 +1,5 @@
-// pass_ingest.c: source, record, normalise, filter -> segments. A unit is a block of input; its products are the segment of the records that
-// passed, a table of what barriers need of them, and the quarantined records as JSON lines.
+// pass_ingest.c: source, record, normalise, filter -> segments. A unit is a block of input; its products are the segment of the
+// records that passed, a table of what barriers need of them, and the quarantined records as JSON lines.
 #include <stdio.h>
 #include <string.h>
 
@@ -112,7 +112,8 @@ static mill_status list_docs(ingest_worker *w, mill_error *err)
     return MILL_OK;
 }
 
-static mill_status commit_unit(mill_run_state *run, ingest_worker *w, uint64_t number, uint32_t first, uint32_t last, mill_error *err)
+static mill_status commit_unit(mill_run_state *run, ingest_worker *w, uint64_t number, uint32_t first, uint32_t last,
+                               mill_error *err)
 {
     mill_unit unit;
     char path[64];

@@ -1,5 +1,5 @@
-// pass_read_rows.c: rows of token ids as JSON lines, {"input_ids": [..], "length": n, "language": "..."}, -> token units. Each line is
-// a document of one row; where packing never cuts a row, a longer one is cut here.
+// pass_read_rows.c: rows of token ids as JSON lines, {"input_ids": [..], "length": n, "language": "..."}, -> token units. Each line
+// is a document of one row; where packing never cuts a row, a longer one is cut here.
 #include <stdlib.h>
 #include <string.h>
 #include <yyjson.h>
@@ -54,7 +54,7 @@ static mill_status next_block(void *context, void *state, uint64_t unit, bool *e
     return mill_input_next(context, &w->block, unit, end, err);
 }
 
-// ---- one line --------------------------------------------------------------------------------------------------------------------
+// ---- one line -------------------------------------------------------------------------------------------------------------------
 
 typedef struct line_place {
     rows_worker *w;
@@ -227,7 +227,7 @@ static mill_status take_line(line_place *place, const uint8_t *text, size_t byte
     return status;
 }
 
-// ---- a unit ----------------------------------------------------------------------------------------------------------------------
+// ---- a unit ---------------------------------------------------------------------------------------------------------------------
 
 static int compare_quarantined(const void *a, const void *b)
 {
@@ -331,8 +331,10 @@ mill_status mill_pass_read_rows(mill_run_state *run, mill_error *err)
 {
     for (size_t i = 0; i < run->input_count; i++) {
         if (mill_source_input(run->source, i)->is_tree)
-            return mill_fail(err, MILL_INPUT, "%s: a source tree holds no rows of token ids; give .jsonl files (.gz and .zst too), or a "
-                             "directory of nothing else, such as encode's DIR/rows", run->inputs[i].name);
+            return mill_fail(err, MILL_INPUT,
+                             "%s: a source tree holds no rows of token ids; give .jsonl files (.gz and .zst too), or a "
+                             "directory of nothing else, such as encode's DIR/rows",
+                             run->inputs[i].name);
     }
     run->token_stage = mill_input_stage(run);
     const mill_map map = {.threads = run->threads,

@@ -1,5 +1,5 @@
-// pass_records.c: the products of single stages: kept records as JSON lines (filter, dedup), and rows of token ids (encode). Files hold a fixed
-// number of records, so they do not depend on how the work was cut.
+// pass_records.c: the products of single stages: kept records as JSON lines (filter, dedup), and rows of token ids (encode). Files
+// hold a fixed number of records, so they do not depend on how the work was cut.
 #include <stdio.h>
 #include <string.h>
 

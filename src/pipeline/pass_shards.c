@@ -176,7 +176,8 @@ static void hex_digest(void **sha256, char hex[65])
     mill_hex(digest, sizeof digest, hex);
 }
 
-static mill_status write_samples(shard_pass *pass, shard_worker *w, open_shard *shard, uint64_t begin, uint64_t end, mill_error *err)
+static mill_status write_samples(shard_pass *pass, shard_worker *w, open_shard *shard, uint64_t begin, uint64_t end,
+                                 mill_error *err)
 {
     mill_run_state *run = pass->run;
     for (uint64_t s = begin; s < end; s++) {

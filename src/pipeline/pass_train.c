@@ -124,7 +124,7 @@ static mill_status count_unit(void *context, void *state, uint64_t number, mill_
     return MILL_OK;
 }
 
-// ---- special tokens --------------------------------------------------------------------------------------------------------------
+// ---- special tokens -------------------------------------------------------------------------------------------------------------
 
 typedef struct special_list {
     char *items[SPECIALS_MAX];
@@ -208,7 +208,7 @@ static mill_status list_specials(mill_run_state *run, special_list *list, mill_e
     return MILL_OK;
 }
 
-// ---- training --------------------------------------------------------------------------------------------------------------------
+// ---- training -------------------------------------------------------------------------------------------------------------------
 
 static int show_progress(void *context, uint32_t done, uint32_t wanted)
 {

@@ -1,5 +1,5 @@
-// plan.c: the stage table. Data moves down this table and nowhere else: a PASS maps units on all threads, a BARRIER takes small facts of all
-// documents (keys, counts, lengths) and returns a decision.
+// plan.c: the stage table. Data moves down this table and nowhere else: a PASS maps units on all threads, a BARRIER takes small
+// facts of all documents (keys, counts, lengths) and returns a decision.
 #include "pipeline/plan.h"
 
 #include <stdio.h>

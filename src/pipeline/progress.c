@@ -93,12 +93,11 @@ mill_status mill_run_write_timings(mill_run_state *run, mill_error *err)
     for (size_t i = 0; status == MILL_OK && i < MILL_TIME_COUNT; i++) {
         mill_timing *timing = &run->timing[i];
         uint32_t threads = timing_rows[i].one_thread ? 1 : run->threads;
-        status = mill_buf_printf(&out, err,
-                                 "%s\n {\"name\":\"%s\",\"bytes\":%llu,\"records\":%llu,\"seconds\":%.6f,\"threads\":%u,\"bound\":\"%s\"}",
-                                 i != 0 ? "," : "", timing_rows[i].name, (unsigned long long)atomic_load(&timing->bytes),
-                                 (unsigned long long)atomic_load(&timing->records),
-                                 (double)atomic_load(&timing->ns) * 1e-9 / threads, threads,
-                                 timing_rows[i].bound);
+        status = mill_buf_printf(
+            &out, err, "%s\n {\"name\":\"%s\",\"bytes\":%llu,\"records\":%llu,\"seconds\":%.6f,\"threads\":%u,\"bound\":\"%s\"}",
+            i != 0 ? "," : "", timing_rows[i].name, (unsigned long long)atomic_load(&timing->bytes),
+            (unsigned long long)atomic_load(&timing->records), (double)atomic_load(&timing->ns) * 1e-9 / threads, threads,
+            timing_rows[i].bound);
     }
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);

@@ -520,7 +520,8 @@ mill_status mill_recipe_resolve(mill_recipe *recipe, mill_error *err)
     if ((recipe->fim.cut == MILL_FIM_GUIDE) != recipe->encode.guide_chunks)
         return mill_fail(err, MILL_RECIPE, "fim.cut guide and encode.guide_chunks go together (the guide's text-level transform)");
     if (recipe->rng == MILL_RNG_PYTHON && recipe->fim.cut != MILL_FIM_GUIDE && recipe->fim.rate_permille != 0)
-        return mill_fail(err, MILL_RECIPE, "rng python knows the guide's draws only: use fim.cut=guide, fim.rate=0, or rng=counter");
+        return mill_fail(err, MILL_RECIPE,
+                         "rng python knows the guide's draws only: use fim.cut=guide, fim.rate=0, or rng=counter");
     if (recipe->filter.stars_mid > recipe->filter.stars_high)
         return mill_fail(err, MILL_RECIPE, "filter.stars_mid is above filter.stars_high");
     recipe->fim.seed = recipe->seed;
@@ -626,7 +627,8 @@ mill_status mill_recipe_print(const char *builtin, const mill_recipe *recipe, mi
         const char *name;
         split_key(row->key, group, &name);
         if (strcmp(group, open_group) != 0) {
-            MILL_TRY(mill_buf_printf(out, err, "%s%s  \"%s\": {\n", open_group[0] != '\0' ? "\n  }" : "", first ? "" : ",\n", group));
+            MILL_TRY(
+                mill_buf_printf(out, err, "%s%s  \"%s\": {\n", open_group[0] != '\0' ? "\n  }" : "", first ? "" : ",\n", group));
             memcpy(open_group, group, sizeof group);
         } else if (!first) {
             MILL_TRY(mill_buf_append_text(out, ",\n", err));

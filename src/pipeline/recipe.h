@@ -56,8 +56,9 @@ typedef struct mill_recipe {
     mill_mixture_options mixture;
 } mill_recipe;
 
-// Loads a built-in recipe by name ("guide", "default") or a JSON file (on top of its "base", "default" if it has none), then applies
-// `sets` ("key=value", value as JSON or bare text). Unknown keys and wrong values are MILL_RECIPE; the message names the nearest key.
+// Loads a built-in recipe by name ("guide", "default") or a JSON file (on top of its "base", "default" if it has none), then
+// applies `sets` ("key=value", value as JSON or bare text). Unknown keys and wrong values are MILL_RECIPE; the message names the
+// nearest key.
 mill_status mill_recipe_load(const mill_fs *fs, const char *name_or_file, const char *const *sets, size_t set_count,
                              mill_recipe *out, mill_error *err) MILL_MUST_CHECK;
 void mill_recipe_free(mill_recipe *recipe);

@@ -1,5 +1,5 @@
-// recipe_table.c: every key of a recipe. The columns `guide` and `default` are the two built-in recipes; where a row has one value, both
-// agree. docs/RECIPES.md tells why they differ.
+// recipe_table.c: every key of a recipe. The columns `guide` and `default` are the two built-in recipes; where a row has one value,
+// both agree. docs/RECIPES.md tells why they differ.
 #include "pipeline/recipe_table.h"
 
 static const char *const bad_unicode_names[] = {"replace", "drop", "error", NULL};

@@ -18,7 +18,7 @@
 #define BATCH_BYTES_MAX (UINT64_C(64) << 20)
 #define TOKENIZER_MAX (UINT64_C(256) << 20)
 
-// ---- preparing -------------------------------------------------------------------------------------------------------------------
+// ---- preparing ------------------------------------------------------------------------------------------------------------------
 
 static mill_status choose_formats(mill_run_state *run, const char *list, mill_error *err)
 {
@@ -50,7 +50,8 @@ static mill_status choose_languages(mill_run_state *run, mill_error *err)
     for (size_t i = 0; i < options->language_count; i++) {
         const char *name = options->languages[i];
         if (mill_language_find(run->languages, name) < 0)
-            mill_log_line(&run->log, MILL_LOG_WARNING, "--languages: '%s' is not a name shardmill knows; taken as the data spells it", name);
+            mill_log_line(&run->log, MILL_LOG_WARNING,
+                          "--languages: '%s' is not a name shardmill knows; taken as the data spells it", name);
         run->wanted_languages[mill_language_intern(run->languages, name, strlen(name))] = true;
     }
     run->recipe.filter.languages = run->wanted_languages;
@@ -99,7 +100,8 @@ static mill_status parse_field(const char *text, mill_source_options *source, ch
         source->field[i] = names[i];
         return names[i] == NULL ? mill_fail_nomem(err, "a field name") : MILL_OK;
     }
-    return mill_fail(err, MILL_USAGE, "--field %s: expected FIELD=COLUMN, FIELD one of content, language, repo, path, stars, licence", text);
+    return mill_fail(err, MILL_USAGE,
+                     "--field %s: expected FIELD=COLUMN, FIELD one of content, language, repo, path, stars, licence", text);
 }
 
 static mill_status parse_type(const char *text, mill_source_options *source, mill_error *err)
@@ -185,10 +187,11 @@ static mill_status choose_memory(mill_run_state *run, mill_error *err)
     uint64_t needed = memory_needed(run->threads, run->batch_bytes);
     run->memory_bytes = run->options->memory_bytes != 0 ? run->options->memory_bytes : half;
     if (run->options->memory_bytes != 0 && needed > run->memory_bytes)
-        return mill_fail(err, MILL_RESOURCE,
-                         "--memory is too small for %u threads and batches of %llu bytes: at least %llu MiB are needed; fewer threads (-j) or "
-                         "a smaller --batch-size need less",
-                         run->threads, (unsigned long long)run->batch_bytes, (unsigned long long)(needed >> 20) + 1);
+        return mill_fail(
+            err, MILL_RESOURCE,
+            "--memory is too small for %u threads and batches of %llu bytes: at least %llu MiB are needed; fewer threads (-j) or "
+            "a smaller --batch-size need less",
+            run->threads, (unsigned long long)run->batch_bytes, (unsigned long long)(needed >> 20) + 1);
     return MILL_OK;
 }
 
@@ -197,7 +200,8 @@ mill_status mill_run_check_tables(const mill_run_state *run, mill_error *err)
     uint64_t bytes = run->doc_count * (sizeof(mill_doc) + 16ull * run->bands + 64);
     if (bytes > run->memory_bytes)
         return mill_fail(err, MILL_RESOURCE,
-                         "the tables of %llu documents need %llu MiB, more than --memory allows; raise it, or split the inputs over several runs",
+                         "the tables of %llu documents need %llu MiB, more than --memory allows; raise it, or split the inputs "
+                         "over several runs",
                          (unsigned long long)run->doc_count, (unsigned long long)(bytes >> 20) + 1);
     return MILL_OK;
 }
@@ -218,7 +222,8 @@ static mill_status choose_backend(mill_run_state *run, mill_error *err)
 
 mill_status mill_run_prepare_rules(mill_run_state *run, const mill_run_options *options, mill_error *err)
 {
-    *run = (mill_run_state){.options = options, .fs = options->fs != NULL ? options->fs : mill_fs_posix(), .stages = options->stages};
+    *run =
+        (mill_run_state){.options = options, .fs = options->fs != NULL ? options->fs : mill_fs_posix(), .stages = options->stages};
     mill_json_use_alloc();
     MILL_TRY(mill_run_log_open(options->log, options->context, &run->kept_log, err));
     run->log = (mill_log){MILL_LOG_DEBUG, mill_run_log_write, run->kept_log};
@@ -269,7 +274,7 @@ void mill_run_release(mill_run_state *run)
     mill_run_log_close(run->kept_log);
 }
 
-// ---- the plan --------------------------------------------------------------------------------------------------------------------
+// ---- the plan -------------------------------------------------------------------------------------------------------------------
 
 static cJSON *strings_json(const char *const *items, size_t count)
 {
@@ -323,8 +328,10 @@ mill_status mill_run_plan_json(mill_run_state *run, cJSON **plan, mill_error *er
     cJSON *json = cJSON_CreateObject(), *recipe = NULL;
     mill_status status = mill_recipe_canonical(&run->recipe, &recipe, err);
     bool good = status == MILL_OK && mill_json_add_item(json, "recipe", recipe) && add_text(json, "command", sets[run->stages]) &&
-                mill_json_add_item(json, "languages", strings_json(o->languages, o->language_count)) && add_text(json, "format", o->format) &&
-                add_text(json, "grammars", uses_grammars(run) ? mill_syntax_description() : "") && add_text(json, "tokenizer_sha256", run->tokenizer_sha256) && add_text(json, "input_format", o->input_format) &&
+                mill_json_add_item(json, "languages", strings_json(o->languages, o->language_count)) &&
+                add_text(json, "format", o->format) &&
+                add_text(json, "grammars", uses_grammars(run) ? mill_syntax_description() : "") &&
+                add_text(json, "tokenizer_sha256", run->tokenizer_sha256) && add_text(json, "input_format", o->input_format) &&
                 add_text(json, "source_type", o->source_type) && add_text(json, "field_preset", o->field_preset) &&
                 mill_json_add_item(json, "fields", strings_json(o->fields, o->field_count)) &&
                 cJSON_AddNumberToObject(json, "output_version", MILL_OUTPUT_VERSION) != NULL &&
@@ -344,7 +351,8 @@ static mill_status refuse_second_stdin(mill_run_state *run, mill_error *err)
     MILL_TRY(mill_fs_find(run->fs, mill_workdir_handle(run->dir), MILL_STATE "/plan.json", &there, err));
     for (size_t i = 0; i < run->input_count; i++) {
         if (there && strcmp(run->inputs[i].name, "-") == 0)
-            return mill_fail(err, MILL_PLAN, "%s holds a run that was fed from standard input, which cannot be read again; use --overwrite",
+            return mill_fail(err, MILL_PLAN,
+                             "%s holds a run that was fed from standard input, which cannot be read again; use --overwrite",
                              run->options->output);
     }
     return MILL_OK;
@@ -370,14 +378,15 @@ static mill_status keep_batch_size(mill_run_state *run, mill_error *err)
     MILL_TRY(mill_workdir_keep_state(run->dir, "batch_bytes", &bytes, err));
     if (bytes == run->batch_bytes)
         return MILL_OK;
-    mill_log_line(&run->log, MILL_LOG_INFO, "going on with the batch size of the first attempt: %llu bytes", (unsigned long long)bytes);
+    mill_log_line(&run->log, MILL_LOG_INFO, "going on with the batch size of the first attempt: %llu bytes",
+                  (unsigned long long)bytes);
     run->batch_bytes = bytes;
     mill_source_close(run->source);
     run->source = NULL;
     return open_source(run, err);
 }
 
-// ---- a run that has nothing left to do -------------------------------------------------------------------------------------------
+// ---- a run that has nothing left to do ------------------------------------------------------------------------------------------
 
 static uint64_t json_number(const cJSON *object, const char *name)
 {
@@ -432,7 +441,7 @@ static mill_status report_complete(mill_run_state *run, mill_error *err)
     return status;
 }
 
-// ---- the run ---------------------------------------------------------------------------------------------------------------------
+// ---- the run --------------------------------------------------------------------------------------------------------------------
 
 mill_status mill_run_load_segment(mill_run_state *run, uint64_t unit, mill_buf *raw, mill_batch *batch, mill_error *err)
 {
@@ -450,8 +459,8 @@ static mill_status run_prepared(mill_run_state *run, mill_error *err)
     if (complete)
         return report_complete(run, err);
     MILL_TRY(keep_batch_size(run, err));
-    mill_log_line(&run->log, MILL_LOG_DEBUG, "device cpu, backend %s, %u threads, batches of %llu bytes", run->backend->name, run->threads,
-                  (unsigned long long)run->batch_bytes);
+    mill_log_line(&run->log, MILL_LOG_DEBUG, "device cpu, backend %s, %u threads, batches of %llu bytes", run->backend->name,
+                  run->threads, (unsigned long long)run->batch_bytes);
     mill_status status = mill_plan_run(run, err);
     if (status != MILL_OK) {
         // What is finished stays finished; the first error is the one to report.

@@ -154,8 +154,9 @@ mill_status mill_docs_decode(const mill_buf *raw, const char *name, mill_languag
 // Offset of the signatures in a sketch of `count` documents.
 size_t mill_sketch_signature_offset(uint32_t count);
 
-// ---- helpers of the passes -------------------------------------------------------------------------------------------------------
-// The stage whose units are the blocks of the inputs: "ingest", or "read-rows".
+// ---- helpers of the passes
+// ------------------------------------------------------------------------------------------------------- The stage whose units are
+// the blocks of the inputs: "ingest", or "read-rows".
 const char *mill_input_stage(const mill_run_state *run);
 // Loads the segment of a unit; raw is scratch.
 mill_status mill_run_load_segment(mill_run_state *run, uint64_t unit, mill_buf *raw, mill_batch *batch, mill_error *err)

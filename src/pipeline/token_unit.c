@@ -67,7 +67,8 @@ static mill_status append_meta(const mill_token_meta *meta, mill_buf *out, mill_
     return mill_buf_append(out, zeros, (8 - meta->byte_count % 8) % 8, err);
 }
 
-mill_status mill_token_unit_write(const mill_rows *rows, const mill_token_meta *meta, uint32_t vocab_size, mill_buf *out, mill_error *err)
+mill_status mill_token_unit_write(const mill_rows *rows, const mill_token_meta *meta, uint32_t vocab_size, mill_buf *out,
+                                  mill_error *err)
 {
     token_header header = {.version = 1,
                            .records = meta->records,
@@ -103,7 +104,7 @@ cJSON *mill_token_counts_json(const mill_rows *rows)
     return json;
 }
 
-// ---- mapping -----------------------------------------------------------------------------------------------------------------------
+// ---- mapping --------------------------------------------------------------------------------------------------------------------
 
 static mill_status parse_unit(mill_token_unit *unit, const char *path, mill_error *err)
 {

@@ -60,7 +60,8 @@ static mill_status sync_parent(mill_workdir *dir, int base, char *path, mill_err
     return mill_workdir_sync_directory(dir, base, path, err);
 }
 
-// mkdir -p, each entry made durable in its parent: also those that are there, as an earlier attempt may have been killed after mkdir.
+// mkdir -p, each entry made durable in its parent: also those that are there, as an earlier attempt may have been killed after
+// mkdir.
 mill_status mill_workdir_make_directories(mill_workdir *dir, int base, const char *path, mill_error *err)
 {
     char part[4096];
@@ -447,7 +448,8 @@ mill_status mill_workdir_check_plan(mill_workdir *dir, const cJSON *plan, mill_e
             status = fail_plan(dir, old, plan, err);
     } else {
         if (dir->entry_count != 0 || complete) {
-            status = mill_fail(err, MILL_PLAN, "%s holds a run without its plan; use another -o, or --overwrite", dir->options.path);
+            status =
+                mill_fail(err, MILL_PLAN, "%s holds a run without its plan; use another -o, or --overwrite", dir->options.path);
             goto cleanup;
         }
         MILL_TRY_GOTO(mill_json_canonical(plan, &text, err));

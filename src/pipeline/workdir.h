@@ -23,8 +23,8 @@ mill_status mill_workdir_open(const mill_fs *fs, const mill_workdir_options *opt
     MILL_MUST_CHECK;
 void mill_workdir_close(mill_workdir *dir); // gives the lock back; NULL is fine
 
-// Compares `plan` with the plan stored in the directory: equal, or none yet (it is stored), or MILL_PLAN naming the first difference.
-// A directory with foreign files and no plan is MILL_PLAN as well.
+// Compares `plan` with the plan stored in the directory: equal, or none yet (it is stored), or MILL_PLAN naming the first
+// difference. A directory with foreign files and no plan is MILL_PLAN as well.
 mill_status mill_workdir_check_plan(mill_workdir *dir, const cJSON *plan, mill_error *err) MILL_MUST_CHECK;
 // The stored state value of a number under `name` in the plan's "state" object, or `value`, stored now, when there is none yet.
 // For choices that a resume must keep although they do not change the output (batch size).

@@ -9,8 +9,8 @@
 #define PIECE (1u << 20)
 #define THREADS_MAX 8
 
-// zstd's threaded form cuts the text into jobs of a size that follows from the level alone; it gives the same bytes for any number of
-// workers from 1 on, but others than the plain form, so the plain form is never used.
+// zstd's threaded form cuts the text into jobs of a size that follows from the level alone; it gives the same bytes for any number
+// of workers from 1 on, but others than the plain form, so the plain form is never used.
 static bool set_up(ZSTD_CCtx *zstd, int level, uint32_t threads)
 {
     int workers = threads < 1 ? 1 : threads > THREADS_MAX ? THREADS_MAX : (int)threads;
@@ -31,7 +31,8 @@ mill_status mill_shard_out_open(mill_shard_out *out, mill_outfile *file, int lev
     if (zstd == NULL)
         return mill_fail_nomem(err, "writing a compressed shard");
     if (!set_up(zstd, level, threads))
-        return mill_fail(err, MILL_RESOURCE, "this libzstd (%s) was built without threads; install one that has them", ZSTD_versionString());
+        return mill_fail(err, MILL_RESOURCE, "this libzstd (%s) was built without threads; install one that has them",
+                         ZSTD_versionString());
     return mill_buf_reserve(&out->packed, ZSTD_CStreamOutSize(), err);
 }
 

@@ -54,8 +54,8 @@ typedef struct mill_input_info { // one input, for plans, manifests and messages
 
 typedef struct mill_source mill_source;
 
-// Resolves arguments (files, directories, "-") into inputs in the given order; a directory expands bytewise by path. A directory is a
-// source tree unless every regular file in it (hidden ones aside) has a record suffix (.jsonl .ndjson .json, with .gz or .zst).
+// Resolves arguments (files, directories, "-") into inputs in the given order; a directory expands bytewise by path. A directory is
+// a source tree unless every regular file in it (hidden ones aside) has a record suffix (.jsonl .ndjson .json, with .gz or .zst).
 // A missing or unreadable argument is MILL_INPUT naming it. FIFOs, sockets and devices inside directories are skipped and counted.
 mill_status mill_source_open(const mill_fs *fs, const char *const *arguments, size_t count,
                              const mill_source_options *options, mill_language_table *languages, mill_source **out,
@@ -63,7 +63,8 @@ mill_status mill_source_open(const mill_fs *fs, const char *const *arguments, si
 size_t mill_source_input_count(const mill_source *source);
 const mill_input_info *mill_source_input(const mill_source *source, size_t index);
 void mill_source_close(mill_source *source); // NULL is fine
-// A short proof of what input `index` holds (source_fingerprint.c); whole: by all of its content, whatever its size. Standard input has none.
+// A short proof of what input `index` holds (source_fingerprint.c); whole: by all of its content, whatever its size. Standard input
+// has none.
 mill_status mill_source_fingerprint(const mill_source *source, size_t index, bool whole, mill_key *out, mill_error *err)
     MILL_MUST_CHECK;
 

@@ -1,5 +1,6 @@
-// source_fingerprint.c: a short proof that an input is the one of an earlier attempt. Up to 64 MiB an input is hashed whole; a larger file by
-// size, time of change, and 64 KiB at both ends with 16 samples of 4 KiB between them; a larger tree by paths, sizes and times.
+// source_fingerprint.c: a short proof that an input is the one of an earlier attempt. Up to 64 MiB an input is hashed whole; a
+// larger file by size, time of change, and 64 KiB at both ends with 16 samples of 4 KiB between them; a larger tree by paths, sizes
+// and times.
 #include "source/source_internal.h"
 
 #include <errno.h>

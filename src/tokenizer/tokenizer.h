@@ -49,7 +49,8 @@ void mill_tokenizer_close(mill_tokenizer *tokenizer);
 
 // The three files, appended to out. tokenizer.json is laid out as HF's Tokenizer.save(pretty=True); decoder: write a ByteLevel
 // decoder (the guide sets none). A parsed tokenizer is written back equivalent (same ids).
-mill_status mill_tokenizer_write_json(const mill_tokenizer *tokenizer, bool decoder, mill_buf *out, mill_error *err) MILL_MUST_CHECK;
+mill_status mill_tokenizer_write_json(const mill_tokenizer *tokenizer, bool decoder, mill_buf *out,
+                                      mill_error *err) MILL_MUST_CHECK;
 // eos_token and pad_token; loads in transformers 4 and 5.
 mill_status mill_tokenizer_write_config(const mill_tokenizer *tokenizer, const char *eos, uint64_t model_max_length,
                                         mill_buf *out, mill_error *err) MILL_MUST_CHECK;

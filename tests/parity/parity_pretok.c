@@ -19,8 +19,9 @@ static uint32_t below(uint32_t bound)
 
 // Characters at the borders of the rules: contractions, white space of all widths, digits of several scripts, marks.
 static const uint32_t interesting[] = {
-    '\'', '\'', 's', 't', 'r', 'e', 'v', 'm', 'l', 'd', 'S', 'L', 'E', ' ', ' ', ' ', '\n', '\n', '\r', '\t', 0x0b, '0', '7', '.', '=',
-    0x85, 0xa0, 0x2003, 0x3000, 0x1680, 0x17f, 0x212a, 0xe9, 0x301, 0x663, 0x11de3, 0x16ff5, 0x1f600, 0x4e2d, 0xb2, 0x1c, 0x7f, 0, 0xfeff,
+    '\'',  '\'',   's',  't',   'r',   'e',     'v',     'm',     'l',    'd',  'S',  'L',  'E',    ' ',    ' ',
+    ' ',   '\n',   '\n', '\r',  '\t',  0x0b,    '0',     '7',     '.',    '=',  0x85, 0xa0, 0x2003, 0x3000, 0x1680,
+    0x17f, 0x212a, 0xe9, 0x301, 0x663, 0x11de3, 0x16ff5, 0x1f600, 0x4e2d, 0xb2, 0x1c, 0x7f, 0,      0xfeff,
 };
 
 static uint32_t any_character(uint32_t style)

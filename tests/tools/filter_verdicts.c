@@ -118,8 +118,8 @@ static void report(mill_batch *batch, mill_language_table *table, const mill_fil
     mill_mt19937_seed_python(&mt, seed != NULL ? strtoull(seed, NULL, 10) : 0);
     for (uint32_t i = 0; i < batch->count; i++) {
         const mill_language *language = mill_language_get(table, batch->language[i]);
-        uint32_t styles =
-            options->comment_by_language ? (uint32_t)language->comments & ~(uint32_t)MILL_COMMENT_STAR : MILL_COMMENT_HASH | MILL_COMMENT_SLASHES;
+        uint32_t styles = options->comment_by_language ? (uint32_t)language->comments & ~(uint32_t)MILL_COMMENT_STAR
+                                                       : MILL_COMMENT_HASH | MILL_COMMENT_SLASHES;
         bool word_language = strcmp(language->name, "javascript") == 0 ||
                              strcmp(language->name, "typescript") == 0 || strcmp(language->name, "ruby") == 0;
         print_measured(batch, i, &markers, &stats[i], styles, vector, word_language);

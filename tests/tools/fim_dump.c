@@ -176,8 +176,8 @@ static int check_rows(const mill_tokenizer *tokenizer, mill_fim_cut cut, uint32_
         transformed += rows.rows[i].mode != MILL_FIM_NONE;
         full += rows.rows[i].tokens * UINT64_C(10) >= context * UINT64_C(9);
     }
-    printf("%u documents, %llu of them transformed; %zu rows, %llu transformed, %llu at least 90%% full; %llu tokens\n", batch.count,
-           (unsigned long long)rows.transformed, rows.count, (unsigned long long)transformed, (unsigned long long)full,
+    printf("%u documents, %llu of them transformed; %zu rows, %llu transformed, %llu at least 90%% full; %llu tokens\n",
+           batch.count, (unsigned long long)rows.transformed, rows.count, (unsigned long long)transformed, (unsigned long long)full,
            (unsigned long long)rows.encoded_tokens);
     return 0;
 }

@@ -1,5 +1,6 @@
 // syntax_verdicts.c: test driver. Reads documents from standard input, each "LANGUAGE BYTES\n" and then its text, and prints a
-// line for each: judged, passed, bytes in error, the parser's work, nanoseconds. Usage: syntax_verdicts tree-sitter|cpython [PYTHON]
+// line for each: judged, passed, bytes in error, the parser's work, nanoseconds. Usage: syntax_verdicts tree-sitter|cpython
+// [PYTHON]
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,8 +30,8 @@ int main(int argc, char **argv)
     mill_syntax *syntax;
     mill_grammar *grammar;
     const mill_syntax_options options = {.mode = MILL_SYNTAX_CPYTHON, .python = argc > 2 ? argv[2] : NULL};
-    if (mill_language_table_create(&languages, &err) != MILL_OK || mill_syntax_open(&options, languages, &syntax, &err) != MILL_OK ||
-        mill_grammar_open(&grammar, &err) != MILL_OK)
+    if (mill_language_table_create(&languages, &err) != MILL_OK ||
+        mill_syntax_open(&options, languages, &syntax, &err) != MILL_OK || mill_grammar_open(&grammar, &err) != MILL_OK)
         return fail(&err);
 
     char language[64];

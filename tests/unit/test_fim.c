@@ -113,8 +113,9 @@ Test(fim, every_cut_of_hostile_text_lies_on_code_points_in_order)
             uint8_t *exact = malloc(bytes + 1); // the sanitizer sees a read past the end
             memcpy(exact, text, bytes);
             exact = realloc(exact, bytes != 0 ? bytes : 1);
-            cr_assert_eq(mill_fim_plan_piece(fim, (mill_key){i, (uint64_t)cut}, 0, language, exact, bytes, ends, tokens, &plan, &err),
-                         MILL_OK);
+            cr_assert_eq(
+                mill_fim_plan_piece(fim, (mill_key){i, (uint64_t)cut}, 0, language, exact, bytes, ends, tokens, &plan, &err),
+                MILL_OK);
             check_plan(&plan, exact, bytes);
             cr_assert(plan.mode == MILL_FIM_NONE || mill_utf8_count(exact, bytes) >= 2);
             transformed += plan.mode != MILL_FIM_NONE;
@@ -268,8 +269,8 @@ Test(fim, a_plan_depends_on_key_and_piece_and_not_on_earlier_calls)
                          MILL_OK);
         }
         for (uint32_t i = N; i-- > 0;)
-            cr_assert_eq(
-                mill_fim_plan_piece(b, (mill_key){i, 1}, i % 4, python_id, text[i], bytes[i], NULL, 0, &backward[i], &err), MILL_OK);
+            cr_assert_eq(mill_fim_plan_piece(b, (mill_key){i, 1}, i % 4, python_id, text[i], bytes[i], NULL, 0, &backward[i], &err),
+                         MILL_OK);
         for (uint32_t i = 0; i < N; i++) {
             cr_assert_eq(forward[i].mode, backward[i].mode);
             cr_assert_arr_eq(forward[i].begin, backward[i].begin, sizeof forward[i].begin);

@@ -169,8 +169,9 @@ static mill_status parse_resealed(const char *body)
 Test(manifest, a_valid_seal_over_anything_but_canonical_json_is_refused)
 {
     cr_assert_eq(parse_resealed("{\"a\":1}\n"), MILL_OK);
-    const char *const refused[] = {"{\"a\": 1}\n", "{\"b\":1,\"a\":1}\n", "[1]\n", "{\"a\":1}", "{\"a\":1}{}\n", "{\"a\":1.5}\n", "\n\n\n\n",
-                                   "{\"a\":9007199254740993}\n", "{\"a\":1,\"a\":1}\n", "{\"a\":\"x\\u0000y\"}\n", "{\"a\":1}\n\n"};
+    const char *const refused[] = {"{\"a\": 1}\n",        "{\"b\":1,\"a\":1}\n",     "[1]\n",        "{\"a\":1}",
+                                   "{\"a\":1}{}\n",       "{\"a\":1.5}\n",           "\n\n\n\n",     "{\"a\":9007199254740993}\n",
+                                   "{\"a\":1,\"a\":1}\n", "{\"a\":\"x\\u0000y\"}\n", "{\"a\":1}\n\n"};
     for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++)
         cr_assert_eq(parse_resealed(refused[i]), MILL_VERIFY, "%s", refused[i]);
 }

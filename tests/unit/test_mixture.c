@@ -248,10 +248,13 @@ static void refuse(mill_mixture_options options, const char *in_message)
 
 Test(mixture, bad_tables_are_refused_and_named)
 {
-    refuse((mill_mixture_options){.epochs_max = 1, .languages = {{"c", 5000}, {"go", 4999}}, .language_count = 2}, "language shares add up to 9999");
-    refuse((mill_mixture_options){.epochs_max = 1, .tiers = {{"high", UINT32_MAX}, {"low", UINT32_MAX}}, .tier_count = 2}, "8589934590");
+    refuse((mill_mixture_options){.epochs_max = 1, .languages = {{"c", 5000}, {"go", 4999}}, .language_count = 2},
+           "language shares add up to 9999");
+    refuse((mill_mixture_options){.epochs_max = 1, .tiers = {{"high", UINT32_MAX}, {"low", UINT32_MAX}}, .tier_count = 2},
+           "8589934590");
     refuse((mill_mixture_options){.epochs_max = 1, .types = {{"sauce", 10000}}, .type_count = 1}, "no type called \"sauce\"");
-    refuse((mill_mixture_options){.epochs_max = 1, .languages = {{"c+go", 5000}, {"go", 5000}}, .language_count = 2}, "\"go\" stands in two");
+    refuse((mill_mixture_options){.epochs_max = 1, .languages = {{"c+go", 5000}, {"go", 5000}}, .language_count = 2},
+           "\"go\" stands in two");
     refuse((mill_mixture_options){.epochs_max = 1, .languages = {{NULL, 10000}}, .language_count = 1}, "no name");
     refuse((mill_mixture_options){.epochs_max = 1, .tier_count = 5}, "more than 4 tier");
     refuse((mill_mixture_options){.epochs_max = 0}, "epochs_max");
@@ -259,7 +262,8 @@ Test(mixture, bad_tables_are_refused_and_named)
 
 Test(mixture, token_counts_near_2_to_64_do_not_overflow)
 {
-    mill_mixture_doc docs[] = {{.key = {1, 0}, .tokens = UINT64_MAX, .language = "c"}, {.key = {2, 0}, .tokens = UINT64_MAX, .language = "c"}};
+    mill_mixture_doc docs[] = {{.key = {1, 0}, .tokens = UINT64_MAX, .language = "c"},
+                               {.key = {2, 0}, .tokens = UINT64_MAX, .language = "c"}};
     mill_mixture_options options = {.enabled = true, .target_tokens = UINT64_MAX, .epochs_max = 7};
     run r = {.docs = docs, .epochs = calloc(2, sizeof(uint32_t)), .count = 2};
     select_docs(&r, &options);

@@ -256,7 +256,8 @@ Test(pack, best_fit_fills_99_percent_of_lognormal_samples)
         lengths[i] = lognormal_length(i);
     for (uint64_t open_max = 0; open_max <= 1000; open_max = open_max == 0 ? 10 : open_max * 10) {
         clock_t start = clock();
-        mill_packing p = pack(lengths, count, (mill_pack_options){.mode = MILL_PACK_BEST_FIT, .seq_len = 4096, .open_max = open_max});
+        mill_packing p =
+            pack(lengths, count, (mill_pack_options){.mode = MILL_PACK_BEST_FIT, .seq_len = 4096, .open_max = open_max});
         double filled = (double)p.tokens / ((double)p.sample_count * 4096);
         printf("best-fit, open_max %lu: %zu samples, %.3f %% filled, %.0f ms a million rows\n", open_max, p.sample_count,
                100 * filled, 1000.0 * (double)(clock() - start) / CLOCKS_PER_SEC);

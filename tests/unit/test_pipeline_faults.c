@@ -46,7 +46,7 @@ static void complain(const char *what, const char *more)
     printf("FAILED %s: %s: %s\n", now, what, more);
 }
 
-// ---- inputs and runs -------------------------------------------------------------------------------------------------------------
+// ---- inputs and runs ------------------------------------------------------------------------------------------------------------
 
 // One record; some repeat an earlier one exactly or nearly, so that the duplicate stages have work.
 static int record_line(uint64_t number, char *line, size_t bytes)
@@ -55,13 +55,18 @@ static int record_line(uint64_t number, char *line, size_t bytes)
     int at = snprintf(line, bytes, "{\"content\": \"# module %llu\\nimport os\\n", (unsigned long long)source);
     for (uint64_t i = 0; i < 6 + source % 9; i++)
         at += snprintf(line + at, bytes - (size_t)at,
-                       "\\ndef step_%llu_%llu(value, limit):\\n    total = value * %llu + limit\\n    return [total, %llu, \\\"key %llu\\\"]\\n",
+                       "\\ndef step_%llu_%llu(value, limit):\\n    total = value * %llu + limit\\n    return [total, %llu, \\\"key "
+                       "%llu\\\"]\\n",
                        (unsigned long long)source, (unsigned long long)i, (unsigned long long)(source * 31 + i),
                        (unsigned long long)(source ^ i), (unsigned long long)(source * i));
-    at += snprintf(line + at, bytes - (size_t)at,
-                   "%s\", \"language\": \"%s\", \"repo\": \"r/%llu\", \"path\": \"p%llu.py\", \"stars\": %llu, \"licence\": \"mit\"}\n",
-                   number % 14 == 6 ? "# end\\n" : "", source % 5 == 4 ? "javascript" : source % 11 == 3 ? "zork" : "python", (unsigned long long)(number % 11),
-                   (unsigned long long)number, (unsigned long long)(number * 3 % 17));
+    at += snprintf(
+        line + at, bytes - (size_t)at,
+        "%s\", \"language\": \"%s\", \"repo\": \"r/%llu\", \"path\": \"p%llu.py\", \"stars\": %llu, \"licence\": \"mit\"}\n",
+        number % 14 == 6 ? "# end\\n" : "",
+        source % 5 == 4    ? "javascript"
+        : source % 11 == 3 ? "zork"
+                           : "python",
+        (unsigned long long)(number % 11), (unsigned long long)number, (unsigned long long)(number * 3 % 17));
     return at;
 }
 
@@ -144,14 +149,15 @@ static void finish(simfs *sim, uint64_t seed, const char *promise)
         check_complete(sim, seed);
 }
 
-// ---- accidents -------------------------------------------------------------------------------------------------------------------
+// ---- accidents ------------------------------------------------------------------------------------------------------------------
 
 static const struct bad_errno {
     int number;
     mill_status status;
     const char *name;
-} errnos[] = {{EIO, MILL_IO, "EIO"},         {ENOSPC, MILL_NOSPC, "ENOSPC"}, {EDQUOT, MILL_NOSPC, "EDQUOT"}, {EMFILE, MILL_RESOURCE, "EMFILE"},
-              {EACCES, MILL_IO, "EACCES"},   {EROFS, MILL_IO, "EROFS"},      {EFBIG, MILL_NOSPC, "EFBIG"},   {EINTR, MILL_OK, "EINTR"}};
+} errnos[] = {
+    {EIO, MILL_IO, "EIO"},       {ENOSPC, MILL_NOSPC, "ENOSPC"}, {EDQUOT, MILL_NOSPC, "EDQUOT"}, {EMFILE, MILL_RESOURCE, "EMFILE"},
+    {EACCES, MILL_IO, "EACCES"}, {EROFS, MILL_IO, "EROFS"},      {EFBIG, MILL_NOSPC, "EFBIG"},   {EINTR, MILL_OK, "EINTR"}};
 
 // One call fails. Half of the time the power fails after it, too: what a failed fsync left must not be trusted.
 static void one_call_fails(uint64_t seed, uint64_t *random)
@@ -161,8 +167,8 @@ static void one_call_fails(uint64_t seed, uint64_t *random)
     bool cut = draw(random) % 2 == 0;
     simfs *sim = simfs_copy(fresh);
     mill_error err;
-    snprintf(now, sizeof now, "seed %llu: call %llu fails with %s%s", (unsigned long long)seed, (unsigned long long)faults.fail_call, bad->name,
-             cut ? ", then the power" : "");
+    snprintf(now, sizeof now, "seed %llu: call %llu fails with %s%s", (unsigned long long)seed,
+             (unsigned long long)faults.fail_call, bad->name, cut ? ", then the power" : "");
     simfs_set_faults(sim, &faults);
     mill_status status = run_once(sim, seed, &err);
     if (status == MILL_OK)
@@ -181,11 +187,12 @@ static void one_call_fails(uint64_t seed, uint64_t *random)
 
 static void short_transfers(uint64_t seed, uint64_t *random)
 {
-    simfs_faults faults = {.seed = seed, .short_permille = (uint32_t)(draw(random) % 700), .interrupt_permille = (uint32_t)(draw(random) % 400)};
+    simfs_faults faults = {
+        .seed = seed, .short_permille = (uint32_t)(draw(random) % 700), .interrupt_permille = (uint32_t)(draw(random) % 400)};
     simfs *sim = simfs_copy(fresh);
     mill_error err;
-    snprintf(now, sizeof now, "seed %llu: short transfers %u, interrupts %u per mille", (unsigned long long)seed, faults.short_permille,
-             faults.interrupt_permille);
+    snprintf(now, sizeof now, "seed %llu: short transfers %u, interrupts %u per mille", (unsigned long long)seed,
+             faults.short_permille, faults.interrupt_permille);
     simfs_set_faults(sim, &faults);
     if (run_once(sim, seed, &err) != MILL_OK)
         complain("P5: short transfers and interrupts are no errors", err.message);
@@ -297,7 +304,8 @@ static bool undisturbed(void)
         complain("does not end", err.message);
     } else {
         check_complete(sim, 1);
-        printf("undisturbed: %llu file calls, %llu allocations\n", (unsigned long long)run_calls[0], (unsigned long long)run_allocations);
+        printf("undisturbed: %llu file calls, %llu allocations\n", (unsigned long long)run_calls[0],
+               (unsigned long long)run_allocations);
     }
     simfs_destroy(sim);
     return status == MILL_OK;

@@ -146,23 +146,42 @@ Test(shard, docs_lines_have_the_documented_bytes_and_escape_names)
 {
     mill_buf out = {0};
     mill_error err = {0};
-    mill_doc_line line = {.sample = 3, .begin = 4, .tokens = 5, .file = "in \"a\".jsonl", .file_bytes = 12, .record = 6, .repo = "o/r",
-                          .repo_bytes = 3, .path = "a\nb", .path_bytes = 3, .licence = "mitXX", .licence_bytes = 3, .language = "c",
-                          .language_bytes = 1, .piece = 7, .text_begin = 8, .text_end = UINT64_MAX, .mode = "psm", .cut_begin = 10,
-                          .cut_end = 11, .row_begin = 12, .last = true};
+    mill_doc_line line = {.sample = 3,
+                          .begin = 4,
+                          .tokens = 5,
+                          .file = "in \"a\".jsonl",
+                          .file_bytes = 12,
+                          .record = 6,
+                          .repo = "o/r",
+                          .repo_bytes = 3,
+                          .path = "a\nb",
+                          .path_bytes = 3,
+                          .licence = "mitXX",
+                          .licence_bytes = 3,
+                          .language = "c",
+                          .language_bytes = 1,
+                          .piece = 7,
+                          .text_begin = 8,
+                          .text_end = UINT64_MAX,
+                          .mode = "psm",
+                          .cut_begin = 10,
+                          .cut_end = 11,
+                          .row_begin = 12,
+                          .last = true};
     cr_assert_eq(mill_docs_append(&line, &out, &err), MILL_OK);
     line.repo = NULL; // nothing known
     line.repo_bytes = 0;
     line.last = false;
     cr_assert_eq(mill_docs_append(&line, &out, &err), MILL_OK);
     cr_assert_eq(mill_buf_append(&out, "", 1, &err), MILL_OK);
-    cr_assert_str_eq((char *)out.data,
-                     "{\"sample\":3,\"begin\":4,\"tokens\":5,\"file\":\"in \\\"a\\\".jsonl\",\"record\":6,\"repo\":\"o/r\",\"path\":\"a\\nb\","
-                     "\"licence\":\"mit\",\"language\":\"c\",\"piece\":7,\"text_begin\":8,\"text_end\":18446744073709551615,"
-                     "\"mode\":\"psm\",\"cut_begin\":10,\"cut_end\":11,\"row_begin\":12,\"last\":true}\n"
-                     "{\"sample\":3,\"begin\":4,\"tokens\":5,\"file\":\"in \\\"a\\\".jsonl\",\"record\":6,\"repo\":\"\",\"path\":\"a\\nb\","
-                     "\"licence\":\"mit\",\"language\":\"c\",\"piece\":7,\"text_begin\":8,\"text_end\":18446744073709551615,"
-                     "\"mode\":\"psm\",\"cut_begin\":10,\"cut_end\":11,\"row_begin\":12,\"last\":false}\n");
+    cr_assert_str_eq(
+        (char *)out.data,
+        "{\"sample\":3,\"begin\":4,\"tokens\":5,\"file\":\"in \\\"a\\\".jsonl\",\"record\":6,\"repo\":\"o/r\",\"path\":\"a\\nb\","
+        "\"licence\":\"mit\",\"language\":\"c\",\"piece\":7,\"text_begin\":8,\"text_end\":18446744073709551615,"
+        "\"mode\":\"psm\",\"cut_begin\":10,\"cut_end\":11,\"row_begin\":12,\"last\":true}\n"
+        "{\"sample\":3,\"begin\":4,\"tokens\":5,\"file\":\"in \\\"a\\\".jsonl\",\"record\":6,\"repo\":\"\",\"path\":\"a\\nb\","
+        "\"licence\":\"mit\",\"language\":\"c\",\"piece\":7,\"text_begin\":8,\"text_end\":18446744073709551615,"
+        "\"mode\":\"psm\",\"cut_begin\":10,\"cut_end\":11,\"row_begin\":12,\"last\":false}\n");
     mill_buf_free(&out);
 }
 

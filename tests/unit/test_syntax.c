@@ -42,7 +42,8 @@ static bool have_grammars(void)
     return false;
 }
 
-static uint64_t errors_in(mill_grammar *grammar, const char *language, const void *text, uint64_t bytes, mill_grammar_outcome *outcome)
+static uint64_t errors_in(mill_grammar *grammar, const char *language, const void *text, uint64_t bytes,
+                          mill_grammar_outcome *outcome)
 {
     OK(mill_grammar_parse(grammar, language, text, bytes, mill_grammar_work_max(bytes), outcome, &err));
     return mill_grammar_error_bytes(grammar);
@@ -98,7 +99,8 @@ Test(grammar, dialects_are_read_by_the_grammar_that_fits)
     mill_grammar_outcome outcome;
     static const char tsx[] = "const a = <div title=\"x\">text <b>c</b></div>;\n";
     static const char cast[] = "const a = <string>b;\n";
-    static const char header[] = "namespace a {\nclass B : public C {\n  public:\n    template <typename T> void f() const;\n};\n}\n";
+    static const char header[] =
+        "namespace a {\nclass B : public C {\n  public:\n    template <typename T> void f() const;\n};\n}\n";
     cr_expect_eq(errors_in(grammar, "typescript", tsx, sizeof tsx - 1, &outcome), 0);
     cr_expect_eq(errors_in(grammar, "typescript", cast, sizeof cast - 1, &outcome), 0);
     cr_expect_eq(errors_in(grammar, "c", header, sizeof header - 1, &outcome), 0);
@@ -196,8 +198,8 @@ static bool has_block(const mill_grammar_span *blocks, size_t count, const char 
     return false;
 }
 
-static void check_blocks(mill_grammar *grammar, const char *language, const char *text, uint32_t lines_max, const mill_grammar_span **out,
-                         size_t *count)
+static void check_blocks(mill_grammar *grammar, const char *language, const char *text, uint32_t lines_max,
+                         const mill_grammar_span **out, size_t *count)
 {
     mill_grammar_outcome outcome;
     errors_in(grammar, language, text, strlen(text), &outcome);
@@ -262,7 +264,8 @@ Test(grammar, many_blocks_are_capped)
 static mill_syntax_result verdict(mill_syntax *syntax, const mill_language_table *languages, const char *language, const char *text)
 {
     mill_syntax_result result;
-    OK(mill_syntax_check(syntax, (mill_language_id)mill_language_find(languages, language), (const uint8_t *)text, strlen(text), &result, &err));
+    OK(mill_syntax_check(syntax, (mill_language_id)mill_language_find(languages, language), (const uint8_t *)text, strlen(text),
+                         &result, &err));
     return result;
 }
 
@@ -272,7 +275,8 @@ Test(syntax, limits_are_shares_by_language)
         return;
     mill_language_table *languages;
     OK(mill_language_table_create(&languages, &err));
-    const mill_syntax_options options = {.mode = MILL_SYNTAX_TREE_SITTER, .limits = {{"python", 0}, {"java", 100}, {"c", -1}}, .limit_count = 3};
+    const mill_syntax_options options = {
+        .mode = MILL_SYNTAX_TREE_SITTER, .limits = {{"python", 0}, {"java", 100}, {"c", -1}}, .limit_count = 3};
     mill_syntax *syntax;
     OK(mill_syntax_open(&options, languages, &syntax, &err));
     cr_expect(verdict(syntax, languages, "python", "a = 1\n").passed);
@@ -320,10 +324,22 @@ Test(python, answers_what_ast_parse_says)
         size_t bytes;
         bool accepted;
     } cases[] = {
-        {"", 0, true},        {"a = 1\n", 6, true},        {"a = = 1\n", 8, false},          {"print 'a'\n", 10, false},
-        {"\x1a", 1, false},   {"a\0b", 3, false},          {"\xef\xbb\xbf" "a = 1\n", 9, false}, {"a = '\\d'\n", 9, true},
-        {"a\r\nb\rc", 6, true}, {"# coding: latin-1\n\xc3\xa9 = 1\n", 25, true}, {"\f\na = 1\n", 8, true}, {"a = '\xff'\n", 8, false},
-        {"assert (a, 'b')\n", 16, true}, {"a is 1\n", 7, true},
+        {"", 0, true},
+        {"a = 1\n", 6, true},
+        {"a = = 1\n", 8, false},
+        {"print 'a'\n", 10, false},
+        {"\x1a", 1, false},
+        {"a\0b", 3, false},
+        {"\xef\xbb\xbf"
+         "a = 1\n",
+         9, false},
+        {"a = '\\d'\n", 9, true},
+        {"a\r\nb\rc", 6, true},
+        {"# coding: latin-1\n\xc3\xa9 = 1\n", 25, true},
+        {"\f\na = 1\n", 8, true},
+        {"a = '\xff'\n", 8, false},
+        {"assert (a, 'b')\n", 16, true},
+        {"a is 1\n", 7, true},
     };
     mill_python *python = open_python();
     const pid_t child = mill_python_child(python);

@@ -16,8 +16,11 @@ static mill_error err;
 static const char *const specials[] = {"<|endoftext|>", "<|pad|>", "<|endoftext|>", "ab"};
 
 static const char *const texts[] = {
-    "def f(x):\n    return x + 1\n", "for (int i = 0; i < 10; i++) {\n\tsum += i;\n}\n", "it's abababab aaaa aaa",
-    "a_word_that_is_longer_than_sixteen_bytes = a_word_that_is_longer_than_sixteen_bytes + 1", "caf\xc3\xa9 \xe4\xb8\xad\xe6\x96\x87\n\n\n",
+    "def f(x):\n    return x + 1\n",
+    "for (int i = 0; i < 10; i++) {\n\tsum += i;\n}\n",
+    "it's abababab aaaa aaa",
+    "a_word_that_is_longer_than_sixteen_bytes = a_word_that_is_longer_than_sixteen_bytes + 1",
+    "caf\xc3\xa9 \xe4\xb8\xad\xe6\x96\x87\n\n\n",
 };
 #define TEXTS (sizeof texts / sizeof texts[0])
 
