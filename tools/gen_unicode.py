@@ -91,7 +91,8 @@ def main():
     index, blocks = compress(build(tables))
     made = 'Written by tools/gen_unicode.py: do not change by hand.'
     with open(os.path.join(out, 'unicode_tables.h'), 'w', encoding='ascii', newline='\n') as f:
-        f.write(f"""// unicode_tables.h: properties of all code points; read them through core/unicode.h. {made}
+        f.write(f"""// unicode_tables.h: properties of all code points; read them through core/unicode.h.
+// {made}
 #ifndef MILL_CORE_UNICODE_TABLES_H
 #define MILL_CORE_UNICODE_TABLES_H
 

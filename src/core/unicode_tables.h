@@ -1,5 +1,5 @@
-// unicode_tables.h: properties of all code points; read them through core/unicode.h. Written by tools/gen_unicode.py: do not change
-// by hand.
+// unicode_tables.h: properties of all code points; read them through core/unicode.h.
+// Written by tools/gen_unicode.py: do not change by hand.
 #ifndef MILL_CORE_UNICODE_TABLES_H
 #define MILL_CORE_UNICODE_TABLES_H
 
