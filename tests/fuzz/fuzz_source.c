@@ -1,0 +1,93 @@
+// fuzz_source.c: JSON lines of any bytes become the same records, wherever they are cut into blocks; every record is accounted for.
+#include "core/utf8.h"
+#include "fuzz.h"
+#include "simfs.h"
+#include "source/source.h"
+
+typedef struct outcome {
+    mill_batch batch;
+    mill_quarantine quarantine;
+    mill_parse_counts counts;
+} outcome;
+
+static void read_source(simfs *sim, const mill_source_options *options, outcome *o)
+{
+    static const char *const inputs[] = {"input.jsonl"};
+    mill_error err;
+    mill_language_table *languages;
+    mill_source *source;
+    mill_parser *parser;
+    mill_block block = {0};
+    mill_batch_init(&o->batch);
+    FUZZ_OK(mill_language_table_create(&languages, &err));
+    FUZZ_OK(mill_source_open(simfs_fs(sim), inputs, 1, options, languages, &source, &err));
+    FUZZ_OK(mill_parser_open(source, &parser, &err));
+    for (bool end = false;;) {
+        FUZZ_OK(mill_source_next(source, &block, &end, &err));
+        if (end)
+            break;
+        mill_status status = mill_source_parse(parser, &block, &o->batch, &o->quarantine, &o->counts, &err);
+        FUZZ_CHECK(status == MILL_OK);
+    }
+    FUZZ_CHECK(o->counts.read == o->batch.count + (uint64_t)o->quarantine.count);
+    FUZZ_CHECK(o->counts.quarantined == o->quarantine.count);
+    for (uint32_t i = 0; i < o->batch.count; i++) {
+        uint64_t bytes;
+        size_t bad;
+        const uint8_t *text = mill_batch_text(&o->batch, i, &bytes);
+        FUZZ_CHECK(mill_utf8_valid(text, bytes, &bad));
+    }
+    FUZZ_CHECK(o->batch.meta.bytes == 0 || mill_utf8_valid(o->batch.meta.data, o->batch.meta.bytes, &(size_t){0}));
+    mill_block_free(&block);
+    mill_parser_close(parser);
+    mill_source_close(source);
+    mill_language_table_destroy(languages);
+}
+
+static void compare(const outcome *a, const outcome *b)
+{
+    FUZZ_CHECK(a->batch.count == b->batch.count && a->quarantine.count == b->quarantine.count);
+    FUZZ_CHECK(memcmp(&a->counts, &b->counts, sizeof a->counts) == 0);
+    for (uint32_t i = 0; i < a->batch.count; i++) {
+        FUZZ_CHECK(mill_key_equal(mill_batch_key(&a->batch, i), mill_batch_key(&b->batch, i)));
+        FUZZ_CHECK(a->batch.record[i] == b->batch.record[i] && a->batch.stars[i] == b->batch.stars[i]);
+    }
+    for (size_t i = 0; i < a->quarantine.count; i++) {
+        const mill_quarantined *x = &a->quarantine.rows[i], *y = &b->quarantine.rows[i];
+        FUZZ_CHECK(x->record == y->record && x->offset == y->offset && x->length == y->length && x->reason == y->reason);
+        FUZZ_CHECK(strcmp(x->detail, y->detail) == 0);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
+{
+    outcome large = {0}, small = {0};
+    mill_source_options options = {.format = "jsonl", .strip_metadata_head = true, .record_bytes_max = 4096, .block_bytes = 1 << 20};
+    options.bad_unicode = bytes != 0 && data[bytes - 1] % 2 != 0 ? MILL_UNICODE_DROP : MILL_UNICODE_REPLACE;
+    simfs *sim = simfs_create();
+    FUZZ_CHECK(sim != NULL);
+    simfs_put(sim, "input.jsonl", data, bytes);
+    read_source(sim, &options, &large);
+    options.block_bytes = 64;
+    read_source(sim, &options, &small);
+    compare(&large, &small);
+    FUZZ_CHECK(simfs_open_handles(sim) == 0);
+    mill_batch_free(&large.batch);
+    mill_batch_free(&small.batch);
+    mill_quarantine_free(&large.quarantine);
+    mill_quarantine_free(&small.quarantine);
+    simfs_destroy(sim);
+    return 0;
+}
+
+bool fuzz_seed(uint32_t number, mill_buf *out)
+{
+    static const char *const texts[] = {
+        "{\"content\":\"int main(void)\\n{\\n}\\n\",\"language\":\"C\",\"repo\":\"a/b\",\"path\":\"m.c\",\"stars\":12,\"license\":[\"mit\",\"bsd\"]}\n\n"
+        "{\"text\":\"<reponame>x<filename>y.py<gh_stars>3\\nprint(1)\\n\",\"lang\":\"Python\",\"max_stars_count\":3.0}\r\n",
+        "\xef\xbb\xbf{\"code\":\"\\ud83d\\ude42\\ud800\\u0041\",\"language\":\"c++\",\"meta\":{\"a\":[1,2,{\"b\":null}]}}\n[1,2]\n{\"content\":7}\n{}\n",
+        "{\"content\":\"x\",\"content\":\"y\",\"stars\":-1e3,\"size\":18446744073709551615,\"ok\":true}\n{\"content\":\"cut",
+        "[[[[[[[[{\"content\":\"deep\"}]]]]]]]]\n{\"content\":\"\xff\xfe\"}\n{\"content\":\"\\u0000\\u001f\\/\\b\\f\"}\n\"text\"\n",
+    };
+    return fuzz_seed_text(number, texts, sizeof texts / sizeof texts[0], out);
+}
