@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/json.h"
+#include "core/log.h"
 #include "pipeline/recipe_table.h"
 
 #define RECIPE_FILE_MAX (1u << 20)
@@ -206,6 +207,21 @@ static bool apply_limits(mill_syntax_options *syntax, const cJSON *value)
     return true;
 }
 
+// The members of an object are few (the caller has checked); a name that is there twice would make two recipes of one text.
+static mill_status refuse_repeated_name(const mill_recipe_key *key, const cJSON *value, mill_error *err)
+{
+    for (const cJSON *a = value->child; a != NULL; a = a->next) {
+        for (const cJSON *b = a->next; b != NULL; b = b->next) {
+            char name[64];
+            if (strcmp(a->string, b->string) != 0)
+                continue;
+            (void)mill_escape_controls(a->string, name, sizeof name);
+            return mill_fail(err, MILL_RECIPE, "recipe key '%s': \"%s\" is there twice; keep one of them", key->key, name);
+        }
+    }
+    return MILL_OK;
+}
+
 // Checks the value and writes it to the struct.
 static mill_status apply(mill_recipe *recipe, const mill_recipe_key *key, const cJSON *value, mill_error *err)
 {
@@ -247,6 +263,8 @@ static mill_status apply(mill_recipe *recipe, const mill_recipe_key *key, const 
     case MILL_KEY_SHARES: good = apply_shares(at, key->high, value); break;
     case MILL_KEY_LIMITS: good = apply_limits(at, value); break;
     }
+    if (good && cJSON_IsObject(value))
+        return refuse_repeated_name(key, value, err);
     return good ? MILL_OK : fail_value(key, value, err);
 }
 
