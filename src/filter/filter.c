@@ -73,10 +73,22 @@ static mill_status judge(mill_filter *filter, mill_batch *batch, uint32_t i, mil
     return MILL_OK;
 }
 
+// The choice of languages is the user's and no judgement of quality: it holds where the filters are off, too.
+static void keep_languages(const mill_filter *filter, mill_batch *batch)
+{
+    for (uint32_t i = 0; i < batch->count; i++)
+        if (batch->verdict[i] == MILL_KEPT && !mill_language_wanted(filter, batch->language[i]))
+            batch->verdict[i] = MILL_REASON_LANGUAGE;
+}
+
 mill_status mill_filter_batch(mill_filter *filter, mill_batch *batch, mill_error *err)
 {
-    if (!filter->options.enabled || batch->count == 0)
+    if (batch->count == 0)
         return MILL_OK;
+    if (!filter->options.enabled) {
+        keep_languages(filter, batch);
+        return MILL_OK;
+    }
     MILL_TRY(MILL_GROW(filter->stats, filter->stats_capacity, batch->count, err));
     mill_text_view view = mill_batch_view(batch);
     MILL_TRY(filter->backend->ops->text_stats(filter->backend, &view, filter->options.unicode, filter->stats,

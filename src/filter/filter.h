@@ -12,7 +12,7 @@
 typedef enum mill_rng_kind { MILL_RNG_COUNTER, MILL_RNG_PYTHON } mill_rng_kind;
 
 typedef struct mill_filter_options {
-    bool enabled;                 // false: everything passes
+    bool enabled;                 // false: everything in a wanted language passes
     uint64_t min_chars, max_chars;
     uint64_t min_lines;
     uint64_t max_mean_line;       // characters per line

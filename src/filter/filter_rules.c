@@ -49,11 +49,15 @@ static void print_count(char out[96], const char *relation, uint64_t count, cons
 
 // --- language, licence
 
+bool mill_language_wanted(const mill_filter *f, mill_language_id id)
+{
+    return f->options.languages == NULL || (id < f->options.languages_count && f->options.languages[id]);
+}
+
 static mill_status judge_language(mill_filter *f, mill_subject *s, bool *passed, mill_error *err)
 {
     (void)err;
-    mill_language_id id = s->batch->language[s->i];
-    *passed = f->options.languages == NULL || (id < f->options.languages_count && f->options.languages[id]);
+    *passed = mill_language_wanted(f, s->batch->language[s->i]);
     return MILL_OK;
 }
 

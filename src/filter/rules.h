@@ -17,6 +17,9 @@ struct mill_filter {
     mill_buf scratch;
 };
 
+// Whether the user's choice of languages, if any, has this one.
+bool mill_language_wanted(const mill_filter *filter, mill_language_id id);
+
 // One record under judgement. The costly measurements are made by the first rule that asks.
 typedef struct mill_subject {
     const mill_batch *batch;

@@ -391,6 +391,19 @@ cleanup:
     return status;
 }
 
+// An empty result is valid, but seldom what was wanted.
+static void warn_of_nothing(const mill_run_state *run, const mill_account *a)
+{
+    const char *what = run->stages == MILL_STAGES_PACK ? "row" : "record";
+    if (a->by_reason[MILL_KEPT] != 0)
+        return;
+    if (a->read == 0)
+        mill_log_line(&run->log, MILL_LOG_WARNING, "no %s in the input; the result is empty", what);
+    else
+        mill_log_line(&run->log, MILL_LOG_WARNING, "no %s of %llu was kept; the result is empty (metrics.json counts the reasons%s)", what,
+                      (unsigned long long)a->read, a->quarantined != 0 ? ", quarantine.jsonl tells each bad one" : "");
+}
+
 mill_status mill_pass_finish(mill_run_state *run, mill_error *err)
 {
     totals t;
@@ -409,6 +422,7 @@ mill_status mill_pass_finish(mill_run_state *run, mill_error *err)
     MILL_TRY_GOTO(append_sums(products, count, &sums, err));
     MILL_TRY_GOTO(build_manifest(run, &t, products, count, &manifest, err));
     MILL_TRY_GOTO(mill_run_write_timings(run, err));
+    warn_of_nothing(run, &t.account);
     mill_run_log_save(run->kept_log, run->dir, MILL_OK, NULL);
     MILL_TRY_GOTO(mill_workdir_seal(run->dir, &sums, &manifest, run->options->keep_work, err));
     const mill_account *a = &t.account;

@@ -21,6 +21,18 @@ static const mill_recipe_key *find_key(const char *key)
     return NULL;
 }
 
+// "a.b" -> object a and name b; top-level keys have no dot.
+static void split_key(const char *key, char group[64], const char **name)
+{
+    const char *dot = strchr(key, '.');
+    *name = dot != NULL ? dot + 1 : key;
+    size_t bytes = dot != NULL ? (size_t)(dot - key) : 0;
+    if (bytes > 63)
+        bytes = 63;
+    memcpy(group, key, bytes);
+    group[bytes] = '\0';
+}
+
 // Levenshtein distance of two short names, for "did you mean".
 static size_t edit_distance(const char *a, const char *b)
 {
@@ -46,19 +58,29 @@ static size_t edit_distance(const char *a, const char *b)
     return row[bytes_b];
 }
 
+// Names the nearest key; for a lone name also the nearest last part ("min_char") or group ("filtr").
 static mill_status fail_unknown(const char *key, mill_error *err)
 {
-    const char *nearest = "";
-    size_t best = SIZE_MAX;
+    char nearest[64] = "", group[64];
+    const char *name, *dot = strchr(key, '.');
+    size_t best = strlen(key) / 2 + 1; // farther names are no help
     for (size_t i = 0; i < mill_recipe_key_count; i++) {
-        size_t distance = edit_distance(key, mill_recipe_keys[i].key);
-        if (distance < best) {
-            best = distance;
-            nearest = mill_recipe_keys[i].key;
+        const char *known = mill_recipe_keys[i].key;
+        split_key(known, group, &name);
+        if (dot == NULL && strcmp(key, group) == 0)
+            return mill_fail(err, MILL_RECIPE,
+                             "recipe key '%s' is a group and takes no value; its keys are like '%s' (shardmill recipe default lists all)",
+                             key, known);
+        size_t whole = edit_distance(key, known), last = dot == NULL ? edit_distance(key, name) : SIZE_MAX;
+        size_t part = dot == NULL && group[0] != '\0' ? edit_distance(key, group) : SIZE_MAX, distance = whole < last ? whole : last;
+        if (distance < best || part < best) {
+            best = distance <= part ? distance : part;
+            snprintf(nearest, sizeof nearest, "%s", distance <= part ? known : group);
         }
     }
-    return mill_fail(err, MILL_RECIPE, "unknown recipe key '%s'; did you mean '%s'? (shardmill recipe default lists all)", key,
-                     nearest);
+    bool found = nearest[0] != '\0';
+    return mill_fail(err, MILL_RECIPE, "unknown recipe key '%s'%s%s%s (shardmill recipe default lists all)", key,
+                     found ? "; did you mean '" : "", nearest, found ? "'?" : "");
 }
 
 // ---- values ----------------------------------------------------------------------------------------------------------------
@@ -270,18 +292,6 @@ static mill_status apply(mill_recipe *recipe, const mill_recipe_key *key, const 
 
 // ---- the JSON tree ---------------------------------------------------------------------------------------------------------
 
-// "a.b" -> object a and name b; top-level keys have no dot.
-static void split_key(const char *key, char group[64], const char **name)
-{
-    const char *dot = strchr(key, '.');
-    *name = dot != NULL ? dot + 1 : key;
-    size_t bytes = dot != NULL ? (size_t)(dot - key) : 0;
-    if (bytes > 63)
-        bytes = 63;
-    memcpy(group, key, bytes);
-    group[bytes] = '\0';
-}
-
 static cJSON *get_value(const cJSON *json, const char *key)
 {
     char group[64];
@@ -395,7 +405,11 @@ static mill_status load_file(mill_recipe *recipe, const mill_fs *fs, const char 
         goto cleanup;
     }
     MILL_TRY_GOTO(load_builtin(recipe, name, err));
-    MILL_TRY_GOTO(merge(recipe, json, err));
+    status = merge(recipe, json, err);
+    if (status == MILL_RECIPE && err != NULL) { // a wrong key or value: say where it stands
+        mill_error cause = *err;
+        status = mill_fail(err, MILL_RECIPE, "%s: %s", path, cause.message);
+    }
 cleanup:
     cJSON_Delete(json);
     mill_buf_free(&text);
@@ -434,7 +448,7 @@ mill_status mill_recipe_load(const mill_fs *fs, const char *name_or_file, const 
     for (size_t i = 0; i < set_count; i++) {
         const char *equals = strchr(sets[i], '=');
         char key[160];
-        if (equals == NULL || (size_t)(equals - sets[i]) >= sizeof key) {
+        if (equals == NULL || equals == sets[i] || (size_t)(equals - sets[i]) >= sizeof key) {
             status = mill_fail(err, MILL_USAGE, "--set %s: expected KEY=VALUE, e.g. --set pack.seq_len=2048", sets[i]);
             goto cleanup;
         }
