@@ -400,7 +400,8 @@ static void warn_of_nothing(const mill_run_state *run, const mill_account *a)
     if (a->read == 0)
         mill_log_line(&run->log, MILL_LOG_WARNING, "no %s in the input; the result is empty", what);
     else
-        mill_log_line(&run->log, MILL_LOG_WARNING, "no %s of %llu was kept; the result is empty (metrics.json counts the reasons%s)", what,
+        mill_log_line(&run->log, MILL_LOG_WARNING,
+                      "no %s of %llu was kept; the result is empty (metrics.json counts the reasons%s)", what,
                       (unsigned long long)a->read, a->quarantined != 0 ? ", quarantine.jsonl tells each bad one" : "");
 }
 

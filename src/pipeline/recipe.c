@@ -68,11 +68,13 @@ static mill_status fail_unknown(const char *key, mill_error *err)
         const char *known = mill_recipe_keys[i].key;
         split_key(known, group, &name);
         if (dot == NULL && strcmp(key, group) == 0)
-            return mill_fail(err, MILL_RECIPE,
-                             "recipe key '%s' is a group and takes no value; its keys are like '%s' (shardmill recipe default lists all)",
-                             key, known);
+            return mill_fail(
+                err, MILL_RECIPE,
+                "recipe key '%s' is a group and takes no value; its keys are like '%s' (shardmill recipe default lists all)", key,
+                known);
         size_t whole = edit_distance(key, known), last = dot == NULL ? edit_distance(key, name) : SIZE_MAX;
-        size_t part = dot == NULL && group[0] != '\0' ? edit_distance(key, group) : SIZE_MAX, distance = whole < last ? whole : last;
+        size_t part = dot == NULL && group[0] != '\0' ? edit_distance(key, group) : SIZE_MAX,
+               distance = whole < last ? whole : last;
         if (distance < best || part < best) {
             best = distance <= part ? distance : part;
             snprintf(nearest, sizeof nearest, "%s", distance <= part ? known : group);

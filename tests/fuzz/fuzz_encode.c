@@ -98,8 +98,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 
 bool fuzz_seed(uint32_t number, mill_buf *out)
 {
-    static const char text[] = "def ababab(aa, bb):\n\treturn  aa+bb # 12345 don't naïve 値値 ababababaaaabbbb\r\n   aaaaaaaaaaaaaaaaaaaaaa abcabcabcabcabc\n";
-    static const uint8_t merges[] = {'a', 'b', 0x80, 0x80, 'a', 'a', 0x80, 0x80, ' ', 'a', 'b', 'a', 'r', 'e', 0x80, 't', 'a', 0x83, 0x82, 'b', ' ', ' '};
+    static const char text[] = "def ababab(aa, bb):\n\treturn  aa+bb # 12345 don't naïve 値値 ababababaaaabbbb\r\n   "
+                               "aaaaaaaaaaaaaaaaaaaaaa abcabcabcabcabc\n";
+    static const uint8_t merges[] = {'a', 'b', 0x80, 0x80, 'a', 'a', 0x80, 0x80, ' ', 'a', 'b',
+                                     'a', 'r', 'e',  0x80, 't', 'a', 0x83, 0x82, 'b', ' ', ' '};
     if (number >= 4)
         return false;
     const uint8_t head[2] = {(uint8_t)number, sizeof merges / 2};

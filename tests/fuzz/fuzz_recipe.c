@@ -49,8 +49,11 @@ bool fuzz_seed(uint32_t number, mill_buf *out)
 {
     static const char *const texts[] = {
         "{\"base\":\"guide\",\"seed\":7,\"fim\":{\"rate\":0.5,\"cut\":\"char\"},\"pack\":{\"seq_len\":128,\"mode\":\"concat\"}}",
-        "{\"//\":\"c\",\"filter\":{\"min_chars\":1,\"max_comments\":0.25,\"autogen_markers\":[\"a\",\"b\"],\"syntax_limits\":{\"c\":0.5}},"
-        "\"mixture\":{\"target_tokens\":\"18446744073709551615\",\"types\":{\"source\":1},\"tiers\":{\"a\":{\"share\":0.5,\"languages\":[\"c\"]}}}}",
+        "{\"//"
+        "\":\"c\",\"filter\":{\"min_chars\":1,\"max_comments\":0.25,\"autogen_markers\":[\"a\",\"b\"],\"syntax_limits\":{\"c\":0.5}"
+        "},"
+        "\"mixture\":{\"target_tokens\":\"18446744073709551615\",\"types\":{\"source\":1},\"tiers\":{\"a\":{\"share\":0.5,"
+        "\"languages\":[\"c\"]}}}}",
     };
     if (number < 2)
         return fuzz_seed_text(number, texts, 2, out);

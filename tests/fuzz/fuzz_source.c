@@ -62,7 +62,8 @@ static void compare(const outcome *a, const outcome *b)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
     outcome large = {0}, small = {0};
-    mill_source_options options = {.format = "jsonl", .strip_metadata_head = true, .record_bytes_max = 4096, .block_bytes = 1 << 20};
+    mill_source_options options = {
+        .format = "jsonl", .strip_metadata_head = true, .record_bytes_max = 4096, .block_bytes = 1 << 20};
     options.bad_unicode = bytes != 0 && data[bytes - 1] % 2 != 0 ? MILL_UNICODE_DROP : MILL_UNICODE_REPLACE;
     simfs *sim = simfs_create();
     FUZZ_CHECK(sim != NULL);
@@ -83,9 +84,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 bool fuzz_seed(uint32_t number, mill_buf *out)
 {
     static const char *const texts[] = {
-        "{\"content\":\"int main(void)\\n{\\n}\\n\",\"language\":\"C\",\"repo\":\"a/b\",\"path\":\"m.c\",\"stars\":12,\"license\":[\"mit\",\"bsd\"]}\n\n"
+        "{\"content\":\"int "
+        "main(void)\\n{\\n}\\n\",\"language\":\"C\",\"repo\":\"a/"
+        "b\",\"path\":\"m.c\",\"stars\":12,\"license\":[\"mit\",\"bsd\"]}\n\n"
         "{\"text\":\"<reponame>x<filename>y.py<gh_stars>3\\nprint(1)\\n\",\"lang\":\"Python\",\"max_stars_count\":3.0}\r\n",
-        "\xef\xbb\xbf{\"code\":\"\\ud83d\\ude42\\ud800\\u0041\",\"language\":\"c++\",\"meta\":{\"a\":[1,2,{\"b\":null}]}}\n[1,2]\n{\"content\":7}\n{}\n",
+        "\xef\xbb\xbf{\"code\":\"\\ud83d\\ude42\\ud800\\u0041\",\"language\":\"c++\",\"meta\":{\"a\":[1,2,{\"b\":null}]}}\n[1,2]\n{"
+        "\"content\":7}\n{}\n",
         "{\"content\":\"x\",\"content\":\"y\",\"stars\":-1e3,\"size\":18446744073709551615,\"ok\":true}\n{\"content\":\"cut",
         "[[[[[[[[{\"content\":\"deep\"}]]]]]]]]\n{\"content\":\"\xff\xfe\"}\n{\"content\":\"\\u0000\\u001f\\/\\b\\f\"}\n\"text\"\n",
     };

@@ -1,5 +1,5 @@
-// fuzz_state.c: journals, manifests and segments of any bytes, and of any content behind right checksums: each is refused, or is what
-// its writer would have written. The first byte of an input says what the rest is.
+// fuzz_state.c: journals, manifests and segments of any bytes, and of any content behind right checksums: each is refused, or is
+// what its writer would have written. The first byte of an input says what the rest is.
 #include <zlib.h>
 #include <zstd.h>
 
@@ -154,8 +154,16 @@ static void make_segment(mill_buf *out)
     mill_batch_init(&batch);
     FUZZ_OK(mill_language_table_create(&languages, NULL));
     for (uint32_t i = 0; i < 3; i++) {
-        mill_record record = {.text = (const uint8_t *)"text of a record", .text_bytes = 10 + i, .repo = "a/b", .path = "c.d", .licence = "mit",
-                              .repo_bytes = 3, .path_bytes = 3, .licence_bytes = 3, .stars = i, .record = i + 1};
+        mill_record record = {.text = (const uint8_t *)"text of a record",
+                              .text_bytes = 10 + i,
+                              .repo = "a/b",
+                              .path = "c.d",
+                              .licence = "mit",
+                              .repo_bytes = 3,
+                              .path_bytes = 3,
+                              .licence_bytes = 3,
+                              .stars = i,
+                              .record = i + 1};
         record.language = mill_language_intern(languages, i == 0 ? "python" : "mine", i == 0 ? 6 : 4);
         FUZZ_OK(mill_batch_append(&batch, &record, NULL));
     }

@@ -1,4 +1,5 @@
-// fuzz_tokenizer.c: a tokenizer.json of any bytes is refused, or becomes a tokenizer that encodes, and that comes back from what it writes.
+// fuzz_tokenizer.c: a tokenizer.json of any bytes is refused, or becomes a tokenizer that encodes, and that comes back from what it
+// writes.
 #include "fuzz.h"
 #include "tokenizer/tokenizer.h"
 

@@ -35,6 +35,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 bool fuzz_seed(uint32_t number, mill_buf *out)
 {
     static const char *const texts[] = {"plain text that is long enough for the wide loops: 0123456789abcdefghijklmnopqrstuvwxyz\n",
-                                        "naïve données, 値 и данные 🙂\xf4\x8f\xbf\xbf\xef\xbf\xbf\xed\x9f\xbf", "\xc0\x80\xed\xa0\x80\xf4\x90\x80\x80\xe2\x82"};
+                                        "naïve données, 値 и данные 🙂\xf4\x8f\xbf\xbf\xef\xbf\xbf\xed\x9f\xbf",
+                                        "\xc0\x80\xed\xa0\x80\xf4\x90\x80\x80\xe2\x82"};
     return fuzz_seed_text(number, texts, 3, out);
 }
