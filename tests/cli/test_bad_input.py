@@ -241,6 +241,12 @@ def p09_nothing_to_keep(work):
             check(f"{what}: the warning is told with -q, too", "warning: no record" in text, text)
     code, text = run("pack of nothing", work / "empty.jsonl", work / "empty_out", command="pack")
     check("pack of nothing: exit 0 and a warning", code == 0 and "warning: no " in text, (code, text))
+    for command in ("dedup", "train", "encode"):  # stages without the filters keep to the chosen languages, too
+        source = work / "two.jsonl"
+        source.write_bytes(GOOD + b"\n" + CHANGED + b"\n")
+        code, text = run(f"{command} --languages go", source, work / "go_out", "--languages", "go", command=command)
+        funnel = product(f"{command} --languages go", work / "go_out")[0] if code == 0 else text
+        check(f"{command} --languages go: one record", code == 0 and funnel["kept"] == 1 and funnel["rejected"] == {"language": 1}, funnel)
     source = work / "good.jsonl"
     source.write_bytes(GOOD + b"\n")
     check("a kept record needs no warning", "warning: no record" not in run("one good record", source, work / "out")[1])

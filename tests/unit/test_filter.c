@@ -180,7 +180,9 @@ Test(filter, rules_run_in_their_order)
     o.languages = none;
     o.languages_count = 1;
     cr_assert_eq(judge(&o, "c", ""), MILL_REASON_LANGUAGE);
-    o.enabled = false;
+    o.enabled = false; // a choice of languages is no quality filter: it stays
+    cr_assert_eq(judge(&o, "c", ""), MILL_REASON_LANGUAGE);
+    o.languages = NULL;
     cr_assert_eq(judge(&o, "c", ""), MILL_KEPT);
 }
 
