@@ -49,9 +49,9 @@ static void splice(mill_buf *input, size_t at, size_t gone, const uint8_t *data,
 static void mutate(mill_buf *input, const mill_buf *other)
 {
     static const char *const words[] = {
-        "\"", "\\", "\\u0000", "\\ud800", "{", "}", "[", "]", ":", ",", "\n", "\r\n", "\xff", "\xc3", "\xed\xa0\x80", "\xef\xbb\xbf",
-        "null", "true", "-1", "1e999", "18446744073709551616", "0.0000001", "//", "\x1f\x8b", "\x28\xb5\x2f\xfd", "\"content\":",
-        "\"base\":", "\"merges\":", "<|endoftext|>", "<fim_prefix>",
+        "\"", "\\", "\\u0000", "\\ud800", "{", "}", "[", "]", ":", ",", "\n", "\r\n", "\xff", "\xc3", "\xed\xa0\x80",
+        "\xef\xbb\xbf", "null", "true", "-1", "1e999", "18446744073709551616", "0.0000001", "//", "\x1f\x8b", "\x28\xb5\x2f\xfd",
+        "\"content\":", "\"base\":", "\"merges\":", "<|endoftext|>", "<fim_prefix>",
     };
     size_t at = (size_t)draw(input->bytes + 1), left = input->bytes - at, some = (size_t)draw((left < 64 ? left : 64) + 1);
     uint8_t copy[64], value = (uint8_t)draw(256);
