@@ -171,6 +171,13 @@ static mill_status load_tokenizer(mill_run_state *run, mill_error *err)
     mill_sha256_update(sha256, run->tokenizer_given.data, run->tokenizer_given.bytes);
     mill_sha256_finish(sha256, digest);
     mill_hex(digest, sizeof digest, run->tokenizer_sha256);
+    if (mill_tokenizer_has_template(run->tokenizer))
+        mill_log_line(&run->log, MILL_LOG_INFO,
+                      "%s: the tokens of its post_processor (BOS) are not added to rows: the recipe frames documents (encode.*)",
+                      path);
+    if (mill_tokenizer_normalizes(run->tokenizer))
+        mill_log_line(&run->log, MILL_LOG_INFO,
+                      "%s: normalizes text to NFC, so documents in another form decode to their normalized text", path);
     return MILL_OK;
 }
 

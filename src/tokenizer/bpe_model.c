@@ -191,6 +191,16 @@ mill_status mill_tokenizer_finish(mill_tokenizer *tokenizer, mill_error *err)
     return index_added(tokenizer, 1, err);
 }
 
+bool mill_tokenizer_has_template(const mill_tokenizer *tokenizer)
+{
+    return tokenizer->has_template;
+}
+
+bool mill_tokenizer_normalizes(const mill_tokenizer *tokenizer)
+{
+    return tokenizer->nfc;
+}
+
 uint32_t mill_tokenizer_vocab_size(const mill_tokenizer *tokenizer)
 {
     return tokenizer->token_count;

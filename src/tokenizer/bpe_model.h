@@ -35,6 +35,7 @@ typedef struct mill_pair_slot {
 struct mill_tokenizer {
     mill_pretok pretok;
     bool nfc, ignore_merges, trim_offsets;
+    bool has_template; // its file names tokens to put around a text, which encoding here never does
     mill_buf texts;
     mill_token *tokens;
     size_t token_capacity;

@@ -46,6 +46,10 @@ mill_status mill_tokenizer_train(const mill_word_counts *counts, const mill_trai
 mill_status mill_tokenizer_parse(const uint8_t *json, size_t bytes, const char *name, mill_tokenizer **out,
                                  mill_error *err) MILL_MUST_CHECK;
 void mill_tokenizer_close(mill_tokenizer *tokenizer);
+// What a user of a parsed file should know before using it. Encoding equals add_special_tokens=False: a template's tokens (BOS)
+// are not added. A normalizer makes texts that are not in its form decode to other bytes.
+bool mill_tokenizer_has_template(const mill_tokenizer *tokenizer);
+bool mill_tokenizer_normalizes(const mill_tokenizer *tokenizer);
 
 // The three files, appended to out. tokenizer.json is laid out as HF's Tokenizer.save(pretty=True); decoder: write a ByteLevel
 // decoder (the guide sets none). A parsed tokenizer is written back equivalent (same ids).

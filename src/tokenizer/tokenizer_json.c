@@ -157,7 +157,8 @@ static mill_status read_normalizer(reader *r, yyjson_val *value, mill_error *err
     return MILL_OK;
 }
 
-// Only post-processors that add no token. One level of Sequence.
+// A template's tokens (a BOS, say) are what a caller of the package may ask for with add_special_tokens: no text has them, and
+// documents are framed by the recipe here, so they are remembered for the caller to tell, not added. One level of Sequence.
 static mill_status read_post(reader *r, yyjson_val *value, bool nested, mill_error *err)
 {
     if (value == NULL || yyjson_is_null(value))
@@ -166,9 +167,9 @@ static mill_status read_post(reader *r, yyjson_val *value, bool nested, mill_err
     if (is_text(type, "ByteLevel"))
         return MILL_OK;
     if (is_text(type, "TemplateProcessing")) {
-        if (yyjson_obj_size(yyjson_obj_get(value, "special_tokens")) == 0)
-            return MILL_OK;
-        return mill_fail(err, MILL_INPUT, "%s: post_processor TemplateProcessing with special_tokens is not supported", r->name);
+        if (yyjson_obj_size(yyjson_obj_get(value, "special_tokens")) != 0)
+            r->tokenizer->has_template = true;
+        return MILL_OK;
     }
     yyjson_val *list = yyjson_obj_get(value, "processors");
     if (nested || !is_text(type, "Sequence") || !yyjson_is_arr(list))

@@ -38,7 +38,8 @@ class Restorer:
         self.special = {i: t.content for i, t in tokenizer.added_tokens_decoder.items()}
         self.bytes = {i: bytes(table[c] for c in t) for t, i in tokenizer.get_vocab().items() if i not in self.special}
 
-    def text(self, ids):
+    def text(self, ids, names):
+        """names: the control tokens of (prefix, middle, suffix)"""
         parts, control = [b""], [None]
         for i in ids:
             if i in self.special:
@@ -47,36 +48,54 @@ class Restorer:
             else:
                 parts[-1] += self.bytes[i]
         found = {c: p for c, p in zip(control, parts) if c is not None}
-        if "<|fim_middle|>" not in found:
+        if "<|fim_span_0|>" in found: # c0 S0 c1 S1 .. ck S0 m0 E S1 m1 E ..: the text is c0 m0 c1 m1 .. ck
+            spans = [p for c, p in zip(control, parts) if c is not None and c.startswith("<|fim_span_") and c != "<|fim_span_end|>"]
+            half, first = len(spans) // 2, control.index("<|fim_span_0|>")
+            return parts[first - 1] + b"".join(m + c for c, m in zip(spans[:half], spans[half:]))
+        if names[1] not in found:
             return b"".join(parts)
-        prefix, suffix, middle = (found["<|fim_%s|>" % x] for x in ("prefix", "suffix", "middle"))
         # PSM: PRE p SUF s MID m; SPM (variant 2): PRE SUF s MID p m. Both give p m s.
-        return prefix + middle + suffix
+        return found[names[0]] + found[names[1]] + found[names[2]]
 
 
-def check(work, records, options):
+PRESETS = {  # the sentinels as published: prefix, middle, suffix, end of text
+    "guide": ("<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>", "<|endoftext|>"),
+    "starcoder": ("<fim_prefix>", "<fim_middle>", "<fim_suffix>", "<|endoftext|>"),
+    "qwen": ("<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>", "<|endoftext|>"),
+    "deepseek": ("<\uff5cfim\u2581begin\uff5c>", "<\uff5cfim\u2581end\uff5c>", "<\uff5cfim\u2581hole\uff5c>", "<\uff5cend\u2581of\u2581sentence\uff5c>"),
+}
+
+
+def check(work, records, options, preset="guide"):
     source, out = os.path.join(work, "corpus.jsonl"), os.path.join(work, "out")
     with open(source, "w") as f:
         f.writelines(json.dumps(r) + "\n" for r in records)
-    subprocess.run([PROGRAM, "run", source, "-o", out, "-q", "--overwrite", "--durability", "fast", "--set", "tokenizer.vocab_size=4000"] + options, check=True)
+    vocabulary = [] if "--tokenizer" in options else ["--set", "tokenizer.vocab_size=4000", "--set", "tokenizer.preset=" + preset]
+    subprocess.run([PROGRAM, "run", source, "-o", out, "-q", "--overwrite", "--durability", "fast"] + vocabulary + options, check=True)
     subprocess.run(["sha256sum", "--quiet", "-c", "SHA256SUMS"], cwd=out, check=True)
     metrics = json.load(open(os.path.join(out, "metrics.json")))
     auto = transformers.AutoTokenizer.from_pretrained(os.path.join(out, "tokenizer"))
     probe = "def f(x):\n\treturn 'é😀'  \n"
-    assert auto.eos_token == "<|endoftext|>" and auto.pad_token_id is not None and auto.decode(auto(probe, add_special_tokens=False)["input_ids"]) == probe
+    names = PRESETS[preset]
+    assert auto.eos_token == names[3] and auto.pad_token_id is not None and auto.decode(auto(probe, add_special_tokens=False)["input_ids"]) == probe
     shards = sorted(glob.glob(os.path.join(out, "shards", "*.jsonl.zst")))
     rows = datasets.load_dataset("json", data_files=shards, split="train", cache_dir=os.path.join(work, "cache"))
     assert len(rows) == metrics["total_samples"] and sum(rows["length"]) == metrics["total_tokens"]
     samples = [s for path in shards for s in zst_lines(path)]
-    restore, spans, modes = Restorer(auto), {}, {}
-    for path in sorted(glob.glob(os.path.join(out, "docs", "*.jsonl.zst"))):
-        for d in zst_lines(path):
-            content = records[d["record"] - 1]["content"].encode()
-            ids = samples[d["sample"]]["input_ids"][d["begin"]:d["begin"] + d["tokens"]]
-            assert d["begin"] in samples[d["sample"]]["cu_seqlens"]
-            assert restore.text(ids) == content[d["text_begin"]:d["text_end"]], d
-            spans.setdefault(d["record"], []).append((d["text_begin"], d["text_end"]))
-            modes[d["mode"]] = modes.get(d["mode"], 0) + 1
+    restore, spans, modes, rows = Restorer(auto), {}, {}, {}
+    docs = [d for path in sorted(glob.glob(os.path.join(out, "docs", "*.jsonl.zst"))) for d in zst_lines(path)]
+    for d in docs: # a row may lie in several samples when the stream is cut
+        assert d["begin"] in samples[d["sample"]]["cu_seqlens"]
+        row = rows.setdefault((d["record"], d["piece"]), [])
+        ids = samples[d["sample"]]["input_ids"][d["begin"]:d["begin"] + d["tokens"]]
+        shared = len(row) - d["row_begin"] # with pack.extra, a sample begins with the last token of the one before
+        assert 0 <= shared <= 1 and row[d["row_begin"]:] == ids[:shared], d
+        row += ids[shared:]
+    for d in {(d["record"], d["piece"]): d for d in docs if d["row_begin"] == 0}.values():
+        content = records[d["record"] - 1]["content"].encode()
+        assert restore.text(rows[d["record"], d["piece"]], names) == content[d["text_begin"]:d["text_end"]], d
+        spans.setdefault(d["record"], []).append((d["text_begin"], d["text_end"]))
+        modes[d["mode"]] = modes.get(d["mode"], 0) + 1
     assert len(spans) == metrics["funnel"]["kept"]
     for record, pieces in spans.items():
         at = 0
@@ -84,7 +103,24 @@ def check(work, records, options):
             assert begin == at, "record %d: bytes %d to %d are in no row, or in two" % (record, at, begin)
             at = end
         assert at == len(records[record - 1]["content"].encode()), "record %d is cut short" % record
-    print(" ".join(options) or "default recipe", ":", metrics["funnel"]["kept"], "documents,", len(samples), "samples,", modes, ": lossless")
+    print(preset, " ".join(options), ":", metrics["funnel"]["kept"], "documents,", len(samples), "samples,", modes, ": lossless")
+
+
+def llama_like(work, records):
+    """A tokenizer.json of another maker: the Llama-3 splits, ignore_merges, a BOS template, Qwen's sentinels."""
+    from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors, trainers, decoders
+    pattern = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
+    made = Tokenizer(models.BPE(ignore_merges=True))
+    made.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(pattern), "isolated"),
+                                                  pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    made.decoder = decoders.ByteLevel()
+    made.train_from_iterator((r["content"] for r in records[:200]), trainers.BpeTrainer(
+        vocab_size=3000, show_progress=False, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        special_tokens=["<|begin_of_text|>", *PRESETS["qwen"]]))
+    made.post_processor = processors.TemplateProcessing(single="<|begin_of_text|> $A", special_tokens=[("<|begin_of_text|>", 0)])
+    path = os.path.join(work, "given.json")
+    made.save(path)
+    return path
 
 
 def main():
@@ -92,9 +128,14 @@ def main():
     body = "".join("value_%d = call(<|endoftext|>, '<|fim_middle|>')  # значение 値 🙂\n" % n for n in range(400))
     records += [{"content": body + "x\r\n" * n, "lang": "Python", "max_stars_count": 500} for n in range(5)]
     with tempfile.TemporaryDirectory() as work:
+        off = ["--set", "filter.syntax=off"]
         check(work, records, [])
-        for cut in ("line", "token", "block", "line-completion"):
-            check(work, records, ["--set", "fim.cut=" + cut, "--set", "filter.syntax=off", "--set", "pack.seq_len=512"])
+        for cut in ("line", "token", "block", "line-completion", "multi"):
+            check(work, records, off + ["--set", "fim.cut=" + cut, "--set", "pack.seq_len=512"])
+        check(work, records, off + ["--set", "pack.mode=concat", "--set", "pack.extra=1", "--set", "pack.seq_len=512"])
+        for preset in ("starcoder", "qwen", "deepseek"):
+            check(work, records, off, preset)
+        check(work, records, off + ["--tokenizer", llama_like(work, records)], "qwen")
 
 
 main()

@@ -234,7 +234,22 @@ def refusals(a, peers):
     refuse(lambda s: s['added_tokens'][0].update(lstrip=True), 'lstrip', 'true')
     refuse(lambda s: s['added_tokens'][0].update(id=7), '<|endoftext|>', '7')
     refuse(lambda s: s.update(truncation={'max_length': 5}), 'truncation')
-    refuse(lambda s: s.update(post_processor={'type': 'TemplateProcessing', 'special_tokens': {'x': {}}}), 'post_processor')
+    refuse(lambda s: s.update(post_processor={'type': 'BertProcessing', 'sep': ['a', 1], 'cls': ['b', 2]}), 'post_processor', 'Bert')
+
+
+def template(a, texts):
+    """A tokenizer.json with a BOS template, as Llama-3 has it: the ids of add_special_tokens=False."""
+    peer = Tokenizer(models.BPE(ignore_merges=True))
+    peer.pre_tokenizer = pretok(2)
+    specials = ['<|begin_of_text|>', '<|end_of_text|>']
+    peer.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=2000, special_tokens=specials, show_progress=False,
+                                                        initial_alphabet=pre_tokenizers.ByteLevel.alphabet()))
+    peer.post_processor = processors.Sequence([
+        processors.ByteLevel(trim_offsets=False),
+        processors.TemplateProcessing(single='<|begin_of_text|> $A', pair='<|begin_of_text|> $A <|begin_of_text|> $B',
+                                      special_tokens=[('<|begin_of_text|>', 0)])])
+    assert peer.encode('x').ids[0] == 0
+    a.encode(peer, texts[:400], False, 'a template of special tokens')
 
 
 def files(a, documents):
@@ -286,6 +301,7 @@ def main():
             peers = encoding(a, documents, rng)
             variants(a, peers, rng)
             refusals(a, peers)
+            template(a, documents)
             files(a, documents)
     print('agree_tokenizers:', f'{a.bad} differences' if a.bad else 'equal')
     return 1 if a.bad else 0
