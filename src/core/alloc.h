@@ -36,9 +36,9 @@ mill_status mill_buf_append_json(mill_buf *buf, const void *text, size_t bytes, 
 void mill_buf_clear(mill_buf *buf); // keeps the memory
 void mill_buf_free(mill_buf *buf);
 
-// Grows a typed array: makes room for `need` elements in *array (capacity in *capacity), doubling.
+// Grows a typed array: makes room for `need` elements in *array (capacity in *capacity), doubling. `need` is read twice.
 mill_status mill_grow(void **array, size_t *capacity, size_t need, size_t size, mill_error *err) MILL_MUST_CHECK;
 #define MILL_GROW(array, capacity, need, err)                                                      \
-    mill_grow((void **)&(array), &(capacity), (need), sizeof *(array), (err))
+    ((need) <= (capacity) ? MILL_OK : mill_grow((void **)&(array), &(capacity), (need), sizeof *(array), (err)))
 
 #endif

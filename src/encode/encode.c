@@ -69,6 +69,17 @@ static mill_status check_alphabet(const mill_tokenizer *tokenizer, mill_error *e
     return MILL_OK;
 }
 
+static mill_status list_lengths(mill_encode *e, mill_error *err)
+{
+    uint32_t size = mill_tokenizer_vocab_size(e->tokenizer);
+    e->token_bytes = mill_alloc_zero(size + 1, sizeof *e->token_bytes);
+    if (e->token_bytes == NULL)
+        return mill_fail_nomem(err, "encoder");
+    for (uint32_t id = 0; id < size; id++)
+        mill_tokenizer_bytes(e->tokenizer, id, &e->token_bytes[id]);
+    return MILL_OK;
+}
+
 static mill_status open_parts(mill_encode *e, const mill_encode_options *options, const mill_fim_options *fim, mill_error *err)
 {
     if (!options->guide_chunks && options->context != 0 && options->context < MILL_CONTEXT_MIN)
@@ -82,6 +93,8 @@ static mill_status open_parts(mill_encode *e, const mill_encode_options *options
     MILL_TRY(check_controls(e, options, err));
     if (!options->guide_chunks)
         MILL_TRY(check_alphabet(e->tokenizer, err));
+    MILL_TRY(list_lengths(e, err));
+    e->normalizes = !options->guide_chunks && mill_tokenizer_normalizes(e->tokenizer);
     e->language_format = mill_strdup(options->language_format != NULL ? options->language_format : "");
     if (e->language_format == NULL)
         return mill_fail_nomem(err, "encoder");
@@ -117,6 +130,8 @@ void mill_encode_close(mill_encode *encode)
     mill_buf_free(&encode->string);
     mill_ids_free(&encode->plain);
     mill_ids_free(&encode->whole);
+    mill_buf_free(&encode->normal);
+    mill_free(encode->token_bytes);
     mill_free(encode->ends);
     mill_free(encode->piece_ends);
     mill_free(encode);
@@ -204,9 +219,7 @@ mill_status mill_encode_measure(mill_encode *e, const mill_encode_document *docu
     MILL_TRY(MILL_GROW(e->ends, e->end_capacity, e->plain.count, err));
     uint64_t at = 0;
     for (size_t i = 0; i < e->plain.count; i++) {
-        uint32_t bytes = 0;
-        mill_tokenizer_bytes(e->tokenizer, e->plain.data[i], &bytes);
-        at += bytes;
+        at += e->token_bytes[e->plain.data[i]];
         e->ends[i] = at;
     }
     if (at != document->bytes)
@@ -266,12 +279,28 @@ mill_status mill_encode_parts(mill_encode *e, const mill_encode_document *docume
     return MILL_OK;
 }
 
+// The tokenizer would change the text while encoding it: then the changed text is the document, or cuts and offsets would be of
+// bytes that no token stands for.
+static mill_status normalize(mill_encode *e, mill_encode_document *document, mill_rows *rows, mill_error *err)
+{
+    mill_buf_clear(&e->normal);
+    MILL_TRY(mill_tokenizer_normalize(e->tokenizer, document->text, document->bytes, &e->normal, err));
+    if (e->normal.bytes == document->bytes && memcmp(e->normal.data, document->text, document->bytes) == 0)
+        return MILL_OK;
+    document->text = e->normal.data;
+    document->bytes = e->normal.bytes;
+    rows->normalized++;
+    return MILL_OK;
+}
+
 static mill_status encode_record(mill_encode *e, const mill_batch *batch, uint32_t i, const mill_line_cut *cut, mill_rows *out,
                                  mill_error *err)
 {
     mill_encode_document document = {.key = mill_batch_key(batch, i), .language = batch->language[i], .record = i,
                                      .cut = e->fim != NULL ? cut : NULL};
     document.text = mill_batch_text(batch, i, &document.bytes);
+    if (e->normalizes)
+        MILL_TRY(normalize(e, &document, out, err));
     MILL_TRY(tag_of(e, document.language, &document.tag, err));
     if (e->options.guide_chunks)
         MILL_TRY(mill_encode_chunks(e, &document, out, err));

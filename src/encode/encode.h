@@ -58,6 +58,7 @@ typedef struct mill_rows { // the result for one unit
     size_t count, capacity;
     uint64_t dropped_rows, dropped_tokens; // below min_chunk
     uint64_t documents, transformed;       // documents encoded; those with at least one FIM row
+    uint64_t normalized;                   // documents that the tokenizer's normalizer changed: their offsets are of the result
     uint64_t encoded_tokens;               // ids made, dropped ones included
 } mill_rows;
 void mill_rows_clear(mill_rows *rows);

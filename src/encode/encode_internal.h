@@ -41,6 +41,9 @@ struct mill_encode {
     mill_buf string;             // the document as one string (parse_specials)
     mill_ids plain;              // the document's ids
     mill_ids whole;              // guide: the ids with controls, before they are chunked
+    bool normalizes;             // documents are normalized before they are cut
+    mill_buf normal;             // the document's text as the tokenizer's normalizer leaves it
+    uint32_t *token_bytes;       // by id: bytes of text that it stands for
     uint64_t *ends;              // end offset of each of them in the document
     size_t end_capacity;
     uint32_t *piece_ends;        // the same for a piece, relative to it

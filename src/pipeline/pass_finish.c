@@ -11,7 +11,7 @@
 
 typedef struct totals {
     mill_account account;
-    uint64_t documents, transformed, encoded_tokens, dropped_rows, dropped_tokens; // of encoding
+    uint64_t documents, transformed, normalized, encoded_tokens, dropped_rows, dropped_tokens; // of encoding
     uint64_t unselected_tokens, repeated_epoch_tokens;                              // of the mixture
 } totals;
 
@@ -58,6 +58,7 @@ static void sum_up(mill_run_state *run, totals *t)
         const cJSON *record = mill_workdir_done(run->dir, run->token_stage, unit);
         t->documents += payload_number(record, "documents");
         t->transformed += payload_number(record, "transformed");
+        t->normalized += payload_number(record, "normalized");
         t->encoded_tokens += payload_number(record, "tokens");
         t->dropped_rows += payload_number(record, "dropped_rows");
         t->dropped_tokens += payload_number(record, "dropped_tokens");
@@ -356,6 +357,7 @@ static mill_status build_manifest(mill_run_state *run, const totals *t, const mi
         cJSON_AddNumberToObject(totals_json, "tokens", (double)run->packing.tokens) != NULL &&
         cJSON_AddNumberToObject(totals_json, "documents", (double)t->documents) != NULL &&
         cJSON_AddNumberToObject(totals_json, "fim_documents", (double)t->transformed) != NULL &&
+        cJSON_AddNumberToObject(totals_json, "normalized_documents", (double)t->normalized) != NULL &&
         cJSON_AddNumberToObject(totals_json, "encoded_tokens", (double)t->encoded_tokens) != NULL &&
         cJSON_AddNumberToObject(totals_json, "dropped_tokens", (double)(t->dropped_tokens + run->packing.dropped_tokens)) != NULL;
     status = good ? mill_manifest_append(manifest, out, err) : mill_fail_nomem(err, "the manifest");
@@ -405,6 +407,15 @@ static void warn_of_nothing(const mill_run_state *run, const mill_account *a)
                       (unsigned long long)a->read, a->quarantined != 0 ? ", quarantine.jsonl tells each bad one" : "");
 }
 
+// The tokenizer's own normalizer, not ours: told, because bytes of the source are not in the rows.
+static void tell_of_changes(const mill_run_state *run, const totals *t)
+{
+    if (t->normalized != 0)
+        mill_log_line(&run->log, MILL_LOG_WARNING,
+                      "the tokenizer's normalizer changed %llu documents; offsets in docs/ are those of the changed text",
+                      (unsigned long long)t->normalized);
+}
+
 mill_status mill_pass_finish(mill_run_state *run, mill_error *err)
 {
     totals t;
@@ -424,6 +435,7 @@ mill_status mill_pass_finish(mill_run_state *run, mill_error *err)
     MILL_TRY_GOTO(build_manifest(run, &t, products, count, &manifest, err));
     MILL_TRY_GOTO(mill_run_write_timings(run, err));
     warn_of_nothing(run, &t.account);
+    tell_of_changes(run, &t);
     mill_run_log_save(run->kept_log, run->dir, MILL_OK, NULL);
     MILL_TRY_GOTO(mill_workdir_seal(run->dir, &sums, &manifest, run->options->keep_work, err));
     const mill_account *a = &t.account;

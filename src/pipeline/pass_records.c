@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "pipeline/run.h"
+#include "shard/shard.h"
 #include "shard/shard_out.h"
 
 #define RECORDS_PER_FILE 50000
@@ -17,6 +18,7 @@ typedef struct out_pass {
     // Appends the lines of doc `index`; w->batch holds its segment where the pass needs one.
     mill_status (*append)(struct out_pass *pass, void *worker, uint64_t index, mill_error *err);
     bool needs_segments;
+    mill_shard_writer *writer; // of ids, where the pass writes rows
 } out_pass;
 
 typedef struct out_worker {
@@ -97,11 +99,10 @@ static mill_status append_rows(out_pass *pass, void *worker, uint64_t index, mil
     for (; low < unit->row_count && unit->rows[low].record == doc->row; low++) {
         const mill_row *row = &unit->rows[low];
         MILL_TRY(mill_buf_append_text(&w->text, "{\"input_ids\":[", err));
-        for (uint32_t k = 0; k < row->tokens; k++) {
-            if (k != 0)
-                MILL_TRY(mill_buf_append(&w->text, ",", 1, err));
-            MILL_TRY(mill_buf_append_u64(&w->text, mill_token_id(unit, row->first_token + k), err));
-        }
+        MILL_TRY(MILL_GROW(w->ids, w->id_capacity, row->tokens, err));
+        for (uint32_t k = 0; k < row->tokens; k++)
+            w->ids[k] = mill_token_id(unit, row->first_token + k);
+        MILL_TRY(mill_shard_writer_ids(pass->writer, w->ids, row->tokens, &w->text, err));
         MILL_TRY(mill_buf_printf(&w->text, err, "],\"length\":%u,\"language\":", row->tokens));
         MILL_TRY(mill_buf_append_json(&w->text, language, strlen(language), err));
         MILL_TRY(mill_buf_append_text(&w->text, "}\n", err));
@@ -199,5 +200,9 @@ mill_status mill_pass_records(mill_run_state *run, mill_error *err)
 mill_status mill_pass_rows(mill_run_state *run, mill_error *err)
 {
     out_pass pass = {.run = run, .unit_name = "rows", .path_format = "rows/rows_%05llu.jsonl.zst", .append = append_rows};
-    return write_all(&pass, err);
+    const mill_shard_options options = {.vocab_size = mill_tokenizer_vocab_size(run->tokenizer)};
+    MILL_TRY(mill_shard_writer_open(&options, &pass.writer, err));
+    mill_status status = write_all(&pass, err);
+    mill_shard_writer_close(pass.writer);
+    return status;
 }

@@ -161,8 +161,10 @@ static mill_status load_tokenizer(mill_run_state *run, mill_error *err)
     if (path == NULL)
         return MILL_OK;
     mill_status status = mill_fs_read_file(run->fs, MILL_FS_CWD, path, MILL_OPEN_READ, TOKENIZER_MAX, &run->tokenizer_given, err);
-    if (status != MILL_OK)
-        return mill_fail(err, MILL_INPUT, "--tokenizer %s: cannot be read", path);
+    if (status != MILL_OK) { // whatever it is, the input is at fault: say why
+        mill_error cause = *err;
+        return mill_fail(err, MILL_INPUT, "--tokenizer %s: %s", path, cause.message);
+    }
     MILL_TRY(mill_tokenizer_parse(run->tokenizer_given.data, run->tokenizer_given.bytes, path, &run->tokenizer, err));
     void *sha256 = mill_sha256_create();
     uint8_t digest[32];
@@ -175,9 +177,6 @@ static mill_status load_tokenizer(mill_run_state *run, mill_error *err)
         mill_log_line(&run->log, MILL_LOG_INFO,
                       "%s: the tokens of its post_processor (BOS) are not added to rows: the recipe frames documents (encode.*)",
                       path);
-    if (mill_tokenizer_normalizes(run->tokenizer))
-        mill_log_line(&run->log, MILL_LOG_INFO,
-                      "%s: normalizes text to NFC, so documents in another form decode to their normalized text", path);
     return MILL_OK;
 }
 

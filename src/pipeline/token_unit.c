@@ -94,6 +94,7 @@ cJSON *mill_token_counts_json(const mill_rows *rows)
     cJSON *json = cJSON_CreateObject();
     bool good = cJSON_AddNumberToObject(json, "documents", (double)rows->documents) != NULL &&
                 cJSON_AddNumberToObject(json, "transformed", (double)rows->transformed) != NULL &&
+                cJSON_AddNumberToObject(json, "normalized", (double)rows->normalized) != NULL &&
                 cJSON_AddNumberToObject(json, "tokens", (double)rows->encoded_tokens) != NULL &&
                 cJSON_AddNumberToObject(json, "dropped_rows", (double)rows->dropped_rows) != NULL &&
                 cJSON_AddNumberToObject(json, "dropped_tokens", (double)rows->dropped_tokens) != NULL;

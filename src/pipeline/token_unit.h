@@ -16,7 +16,7 @@ mill_status mill_token_unit_write(const mill_rows *rows, const mill_token_meta *
                                   mill_error *err) MILL_MUST_CHECK;
 // The place of unit `number` of a stage.
 void mill_token_unit_path(const char *stage, uint64_t number, char path[64]);
-// {"documents", "transformed", "tokens", "dropped_rows", "dropped_tokens"} for the journal; NULL without memory.
+// {"documents", "transformed", "normalized", "tokens", "dropped_rows", "dropped_tokens"} for the journal; NULL without memory.
 cJSON *mill_token_counts_json(const mill_rows *rows);
 
 #endif

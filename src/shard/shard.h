@@ -33,6 +33,9 @@ mill_status mill_shard_writer_open(const mill_shard_options *options, mill_shard
 void mill_shard_writer_close(mill_shard_writer *writer); // NULL is fine
 mill_status mill_shard_writer_append(const mill_shard_writer *writer, const mill_sample *sample, mill_buf *out,
                                      mill_error *err) MILL_MUST_CHECK;
+// Appends the numbers alone: "1,2".
+mill_status mill_shard_writer_ids(const mill_shard_writer *writer, const uint32_t *ids, uint32_t count, mill_buf *out,
+                                  mill_error *err) MILL_MUST_CHECK;
 // Appends the data compressed as a single zstd frame with content size and checksum; one thread, so the bytes depend on data,
 // level and zstd's version alone. MILL_RECIPE: the level is not one of zstd's.
 mill_status mill_shard_zstd(const void *data, size_t bytes, int level, mill_buf *out, mill_error *err) MILL_MUST_CHECK;

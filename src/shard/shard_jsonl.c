@@ -164,24 +164,37 @@ static inline uint8_t *write_ids(const mill_shard_writer *writer, const mill_sam
     return out;
 }
 
-static mill_status append_fast(const mill_shard_writer *writer, const mill_sample *sample, mill_buf *out, mill_error *err)
+// Appends "1,2" (or "1, 2").
+static mill_status append_ids(const mill_shard_writer *writer, const mill_sample *sample, mill_buf *out, mill_error *err)
 {
     const mill_shard_options *options = &writer->options;
-    const spelling *text = options->python_spacing ? &spaced : &compact;
-    MILL_TRY(check_sample(options, sample, err));
-    size_t head = strlen(text->head);
-    MILL_TRY(mill_buf_reserve(out, head + (size_t)sample->count * ID_BYTES_MAX + STORE_SLACK, err));
+    MILL_TRY(mill_buf_reserve(out, (size_t)sample->count * ID_BYTES_MAX + STORE_SLACK, err));
     uint8_t *at = out->data + out->bytes;
-    memcpy(at, text->head, head);
-    at += head;
     uint32_t bad;
     at = options->python_spacing ? write_ids(writer, sample, true, at, &bad) : write_ids(writer, sample, false, at, &bad);
     if (bad != sample->count)
         return fail_id(options, sample, bad, err);
     if (sample->count != 0)
-        at -= strlen(text->separator); // the one after the last id
+        at -= strlen(options->python_spacing ? spaced.separator : compact.separator); // the one after the last id
     out->bytes = (size_t)(at - out->data);
+    return MILL_OK;
+}
+
+static mill_status append_fast(const mill_shard_writer *writer, const mill_sample *sample, mill_buf *out, mill_error *err)
+{
+    const mill_shard_options *options = &writer->options;
+    const spelling *text = options->python_spacing ? &spaced : &compact;
+    MILL_TRY(check_sample(options, sample, err));
+    MILL_TRY(mill_buf_append_text(out, text->head, err));
+    MILL_TRY(append_ids(writer, sample, out, err));
     return append_tail(options, text, sample, out, err);
+}
+
+mill_status mill_shard_writer_ids(const mill_shard_writer *writer, const uint32_t *ids, uint32_t count, mill_buf *out,
+                                  mill_error *err)
+{
+    const mill_sample sample = {.ids = ids, .count = count};
+    return append_ids(writer, &sample, out, err);
 }
 
 mill_status mill_shard_writer_append(const mill_shard_writer *writer, const mill_sample *sample, mill_buf *out,

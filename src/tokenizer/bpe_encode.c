@@ -14,11 +14,9 @@
 #define COLD_BYTES_MAX (1u << 21) // of texts, and of ids
 #define COLD_WORD_MAX 256
 
-typedef struct hot_word {
+typedef struct hot_word { // 32 bytes, 0: free
     uint64_t low, high;
-    uint32_t ids[HOT_IDS];
-    uint8_t bytes, count; // bytes 0: free
-    uint16_t reserved;
+    uint32_t ids[HOT_IDS + 1]; // the last one is count << 8 | bytes, so that all can be copied as one 16-byte value
 } hot_word;
 
 typedef struct hot_line {
@@ -146,43 +144,37 @@ static mill_status encode_cold(mill_encoder *encoder, const uint8_t *piece, cons
 
 static inline bool is_hot(const hot_word *word, const mill_word_key *key)
 {
-    return word->low == key->low && word->high == key->high && word->bytes == key->bytes;
+    return word->low == key->low && word->high == key->high && (word->ids[HOT_IDS] & 0xff) == key->bytes;
 }
 
+// Writes HOT_IDS + 1 values, of which word->count are ids: room for them was made.
 static inline void put_hot(mill_ids *out, const hot_word *word)
 {
-    memcpy(out->data + out->count, word->ids, sizeof word->ids); // room was made; what is too much is overwritten
-    out->count += word->count;
+    memcpy(out->data + out->count, word->ids, sizeof word->ids);
+    out->count += word->ids[HOT_IDS] >> 8;
 }
 
-static mill_status encode_piece(mill_encoder *encoder, const uint8_t *piece, const mill_word_key *key, mill_ids *out,
-                                mill_error *err)
+// A word that is not the newer one of its line.
+static mill_status encode_other(mill_encoder *encoder, hot_line *line, const uint8_t *piece, const mill_word_key *key,
+                                mill_ids *out, mill_error *err)
 {
-    hot_line *line = &encoder->hot[key->hash & (HOT_LINES - 1)];
-    MILL_TRY(MILL_GROW(out->data, out->capacity, out->count + HOT_IDS, err));
     if (key->bytes > MILL_WORD_SHORT)
         return encode_cold(encoder, piece, key, out, err);
-    if (is_hot(&line->newer, key)) {
-        put_hot(out, &line->newer);
-        return MILL_OK;
-    }
-    if (is_hot(&line->older, key)) {
-        put_hot(out, &line->older);
-        hot_word older = line->older;
-        line->older = line->newer;
-        line->newer = older;
-        return MILL_OK;
-    }
-    size_t first = out->count;
-    MILL_TRY(encode_cold(encoder, piece, key, out, err));
-    size_t count = out->count - first;
-    if (count <= HOT_IDS) {
-        hot_word word = {key->low, key->high, {0}, (uint8_t)key->bytes, (uint8_t)count, 0};
+    hot_word word = line->older;
+    if (is_hot(&word, key)) {
+        put_hot(out, &word);
+    } else {
+        size_t first = out->count;
+        MILL_TRY(encode_cold(encoder, piece, key, out, err));
+        size_t count = out->count - first;
+        if (count > HOT_IDS)
+            return MILL_OK;
+        word = (hot_word){key->low, key->high, {0, 0, 0, (uint32_t)count << 8 | key->bytes}};
         if (count != 0)
             memcpy(word.ids, out->data + first, count * sizeof *word.ids);
-        line->older = line->newer;
-        line->newer = word;
     }
+    line->older = line->newer;
+    line->newer = word;
     return MILL_OK;
 }
 
@@ -199,8 +191,15 @@ static mill_status encode_plain(mill_encoder *encoder, const uint8_t *text, size
             __builtin_prefetch(&encoder->hot[keys[i].hash & (HOT_LINES - 1)]);
             from = ends[i];
         }
+        MILL_TRY(MILL_GROW(out->data, out->capacity, out->count + PORTION * (HOT_IDS + 1), err));
         for (size_t i = 0; i < count; i++) {
-            MILL_TRY(encode_piece(encoder, text + start, &keys[i], out, err));
+            hot_line *line = &encoder->hot[keys[i].hash & (HOT_LINES - 1)];
+            if (is_hot(&line->newer, &keys[i])) {
+                put_hot(out, &line->newer);
+            } else {
+                MILL_TRY(encode_other(encoder, line, text + start, &keys[i], out, err));
+                MILL_TRY(MILL_GROW(out->data, out->capacity, out->count + PORTION * (HOT_IDS + 1), err));
+            }
             start = ends[i];
         }
     }
@@ -280,6 +279,12 @@ static bool has_matches(const mill_tokenizer *tokenizer, int which, bool special
             return true;
     }
     return false;
+}
+
+mill_status mill_tokenizer_normalize(const mill_tokenizer *tokenizer, const uint8_t *text, size_t bytes, mill_buf *out,
+                                     mill_error *err)
+{
+    return tokenizer->nfc ? mill_nfc(text, bytes, out, err) : mill_buf_append(out, text, bytes, err);
 }
 
 // Second pass: tokens that are sought in normalized text.

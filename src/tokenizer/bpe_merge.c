@@ -13,39 +13,52 @@ void mill_merge_scratch_free(mill_merge_scratch *scratch)
     *scratch = (mill_merge_scratch){0};
 }
 
-static mill_status merge_short(const mill_tokenizer *tokenizer, const uint32_t *symbols, size_t count, mill_ids *out,
+// ids[0, count): the symbols; ranks[0, count - 1): of the merges of neighbours. Appends what is left after merging.
+static mill_status merge_short(const mill_tokenizer *tokenizer, uint32_t *ids, uint32_t *ranks, size_t count, mill_ids *out,
                                mill_error *err)
 {
-    uint32_t ids[SHORT], ranks[SHORT], merged[SHORT];
-    memcpy(ids, symbols, count * sizeof *ids);
-    for (size_t i = 0; i + 1 < count; i++) {
-        mill_pair_slot pair = mill_tokenizer_pair(tokenizer, ids[i], ids[i + 1]);
-        ranks[i] = pair.rank;
-        merged[i] = pair.id;
-    }
     while (count > 1) {
         size_t best = 0;
-        for (size_t i = 1; i + 1 < count; i++)
-            best = ranks[i] < ranks[best] ? i : best;
-        if (ranks[best] == MILL_NO_ID)
+        uint32_t rank = ranks[0];
+        for (size_t i = 1; i + 1 < count; i++) {
+            best = ranks[i] < rank ? i : best;
+            rank = ranks[i] < rank ? ranks[i] : rank;
+        }
+        if (rank == MILL_NO_ID)
             break;
-        ids[best] = merged[best];
+        ids[best] = mill_tokenizer_merged(tokenizer, rank);
         count--;
         for (size_t i = best + 1; i < count; i++) {
             ids[i] = ids[i + 1];
-            ranks[i] = ranks[i + 1];
-            merged[i] = merged[i + 1];
+            ranks[i - 1] = ranks[i];
         }
-        for (size_t i = best == 0 ? 0 : best - 1; i <= best && i + 1 < count; i++) {
-            mill_pair_slot pair = mill_tokenizer_pair(tokenizer, ids[i], ids[i + 1]);
-            ranks[i] = pair.rank;
-            merged[i] = pair.id;
-        }
+        if (best != 0)
+            ranks[best - 1] = mill_tokenizer_pair(tokenizer, ids[best - 1], ids[best]);
+        if (best + 1 < count)
+            ranks[best] = mill_tokenizer_pair(tokenizer, ids[best], ids[best + 1]);
     }
     MILL_TRY(MILL_GROW(out->data, out->capacity, out->count + count, err));
     memcpy(out->data + out->count, ids, count * sizeof *ids);
     out->count += count;
     return MILL_OK;
+}
+
+// A piece of up to SHORT bytes. Bytes without a token are dropped before anything is merged.
+static mill_status merge_bytes(const mill_tokenizer *tokenizer, const uint8_t *piece, size_t bytes, mill_ids *out, mill_error *err)
+{
+    uint32_t ids[SHORT], ranks[SHORT];
+    size_t count = 0;
+    unsigned before = 0;
+    for (size_t i = 0; i < bytes; i++) {
+        uint32_t id = tokenizer->byte_id[piece[i]];
+        if (id == MILL_NO_ID)
+            continue;
+        if (count != 0)
+            ranks[count - 1] = tokenizer->byte_pairs[before << 8 | piece[i]];
+        before = piece[i];
+        ids[count++] = id;
+    }
+    return count == 0 ? MILL_OK : merge_short(tokenizer, ids, ranks, count, out, err);
 }
 
 static mill_status heap_push(mill_merge_scratch *scratch, uint32_t rank, uint32_t node, mill_error *err)
@@ -87,7 +100,7 @@ static mill_status queue_pair(const mill_tokenizer *tokenizer, mill_merge_scratc
     node->rank = MILL_NO_ID;
     if (node->behind == MILL_NO_ID)
         return MILL_OK;
-    node->rank = mill_tokenizer_pair(tokenizer, node->id, scratch->nodes[node->behind].id).rank;
+    node->rank = mill_tokenizer_pair(tokenizer, node->id, scratch->nodes[node->behind].id);
     return node->rank == MILL_NO_ID ? MILL_OK : heap_push(scratch, node->rank, at, err);
 }
 
@@ -122,15 +135,8 @@ mill_status mill_bpe_merge(const mill_tokenizer *tokenizer, mill_merge_scratch *
                            mill_ids *out, mill_error *err)
 {
     MILL_ASSERT(bytes < MILL_NO_ID);
-    if (bytes <= SHORT) {
-        uint32_t symbols[SHORT];
-        size_t count = 0;
-        for (size_t i = 0; i < bytes; i++) {
-            symbols[count] = tokenizer->byte_id[piece[i]];
-            count += symbols[count] != MILL_NO_ID;
-        }
-        return count == 0 ? MILL_OK : merge_short(tokenizer, symbols, count, out, err);
-    }
+    if (bytes <= SHORT)
+        return merge_bytes(tokenizer, piece, bytes, out, err);
     MILL_TRY(MILL_GROW(scratch->nodes, scratch->node_capacity, bytes, err));
     uint32_t count = 0;
     for (size_t i = 0; i < bytes; i++) {
@@ -155,18 +161,18 @@ mill_status mill_bpe_merge_ref(const mill_tokenizer *tokenizer, const uint8_t *p
             MILL_TRY(mill_ids_append(out, tokenizer->byte_id[piece[i]], err));
     }
     for (;;) {
-        mill_pair_slot best = {.rank = MILL_NO_ID};
+        uint32_t best = MILL_NO_ID;
         size_t place = 0;
         for (size_t i = first; i + 1 < out->count; i++) {
-            mill_pair_slot pair = mill_tokenizer_pair(tokenizer, out->data[i], out->data[i + 1]);
-            if (pair.rank < best.rank) {
-                best = pair;
+            uint32_t rank = mill_tokenizer_pair(tokenizer, out->data[i], out->data[i + 1]);
+            if (rank < best) {
+                best = rank;
                 place = i;
             }
         }
-        if (best.rank == MILL_NO_ID)
+        if (best == MILL_NO_ID)
             return MILL_OK;
-        out->data[place] = best.id;
+        out->data[place] = tokenizer->merges[best].id;
         out->count--;
         memmove(out->data + place + 1, out->data + place + 2, (out->count - place - 1) * sizeof *out->data);
     }

@@ -27,6 +27,8 @@ void mill_tokenizer_close(mill_tokenizer *tokenizer)
     mill_free(tokenizer->merges);
     mill_free(tokenizer->added);
     mill_free(tokenizer->pairs);
+    mill_free(tokenizer->pair_bits);
+    mill_free(tokenizer->byte_pairs);
     mill_free(tokenizer->by_bytes);
     mill_free(tokenizer->match[0]);
     mill_free(tokenizer->match[1]);
@@ -94,17 +96,23 @@ static mill_status index_pairs(mill_tokenizer *tokenizer, mill_error *err)
 {
     size_t size = table_size(tokenizer->merge_count);
     tokenizer->pairs = mill_alloc_zero(size, sizeof(mill_pair_slot));
-    if (tokenizer->pairs == NULL)
+    tokenizer->pair_bits = mill_alloc_zero(MILL_PAIR_BITS / 64, sizeof *tokenizer->pair_bits);
+    if (tokenizer->pairs == NULL || tokenizer->pair_bits == NULL)
         return mill_fail_nomem(err, "indexing merges");
     tokenizer->pair_mask = size - 1;
     memset(tokenizer->pairs, 0xff, size * sizeof(mill_pair_slot));
+    tokenizer->merge_base = tokenizer->merge_count == 0 ? MILL_NO_ID : tokenizer->merges[0].id;
     for (size_t rank = 0; rank < tokenizer->merge_count; rank++) { // of a pair listed twice the later rank wins
         const mill_merge *merge = &tokenizer->merges[rank];
         uint64_t pair = (uint64_t)merge->left << 32 | merge->right;
-        size_t at = mill_pair_hash(pair) & tokenizer->pair_mask;
+        uint64_t hash = mill_pair_hash(pair), bit = hash >> 46;
+        size_t at = hash & tokenizer->pair_mask;
         while (tokenizer->pairs[at].rank != MILL_NO_ID && tokenizer->pairs[at].pair != pair)
             at = (at + 1) & tokenizer->pair_mask;
-        tokenizer->pairs[at] = (mill_pair_slot){pair, (uint32_t)rank, merge->id};
+        tokenizer->pairs[at] = (mill_pair_slot){.pair = pair, .rank = (uint32_t)rank};
+        tokenizer->pair_bits[bit >> 6] |= UINT64_C(1) << (bit & 63);
+        if (tokenizer->merge_base != MILL_NO_ID && merge->id != tokenizer->merge_base + rank)
+            tokenizer->merge_base = MILL_NO_ID;
     }
     return MILL_OK;
 }
@@ -141,6 +149,19 @@ static mill_status index_bytes(mill_tokenizer *tokenizer, mill_error *err)
         while (tokenizer->by_bytes[at] != MILL_NO_ID)
             at = (at + 1) & tokenizer->by_bytes_mask;
         tokenizer->by_bytes[at] = id;
+    }
+    return MILL_OK;
+}
+
+static mill_status index_byte_pairs(mill_tokenizer *tokenizer, mill_error *err)
+{
+    tokenizer->byte_pairs = mill_alloc_zero(256 * 256, sizeof *tokenizer->byte_pairs);
+    if (tokenizer->byte_pairs == NULL)
+        return mill_fail_nomem(err, "indexing merges");
+    for (uint32_t i = 0; i < 256 * 256; i++) {
+        uint32_t left = tokenizer->byte_id[i >> 8], right = tokenizer->byte_id[i & 255];
+        bool both = left != MILL_NO_ID && right != MILL_NO_ID;
+        tokenizer->byte_pairs[i] = both ? mill_tokenizer_pair(tokenizer, left, right) : MILL_NO_ID;
     }
     return MILL_OK;
 }
@@ -187,6 +208,7 @@ mill_status mill_tokenizer_finish(mill_tokenizer *tokenizer, mill_error *err)
         qsort(tokenizer->added, tokenizer->added_count, sizeof *tokenizer->added, added_order);
     MILL_TRY(index_pairs(tokenizer, err));
     MILL_TRY(index_bytes(tokenizer, err));
+    MILL_TRY(index_byte_pairs(tokenizer, err));
     MILL_TRY(index_added(tokenizer, 0, err));
     return index_added(tokenizer, 1, err);
 }

@@ -29,7 +29,6 @@ typedef struct mill_added {
 typedef struct mill_pair_slot {
     uint64_t pair; // left << 32 | right
     uint32_t rank; // MILL_NO_ID: free
-    uint32_t id;
 } mill_pair_slot;
 
 struct mill_tokenizer {
@@ -48,6 +47,9 @@ struct mill_tokenizer {
     uint32_t byte_id[256];      // MILL_NO_ID: dropped by the encoder
     mill_pair_slot *pairs;
     size_t pair_mask;
+    uint64_t *pair_bits;        // MILL_PAIR_BITS bits by the pair's hash: no bit, no merge; 32 KiB that stay near the core
+    uint32_t *byte_pairs;       // [left byte << 8 | right byte]: rank of the merge of two bytes' tokens, or MILL_NO_ID
+    uint32_t merge_base;        // merge r makes id merge_base + r; MILL_NO_ID: look at merges[r]
     uint32_t *by_bytes;         // token ids by their bytes, open addressing, MILL_NO_ID is free
     size_t by_bytes_mask;
     uint32_t *match[2];         // added tokens sorted by content, to be found in raw [0] and in normalized [1] text
@@ -79,14 +81,24 @@ static inline uint64_t mill_pair_hash(uint64_t pair)
     return pair ^ pair >> 32;
 }
 
-// The merge of a pair: rank MILL_NO_ID if there is none.
-static inline mill_pair_slot mill_tokenizer_pair(const mill_tokenizer *tokenizer, uint32_t left, uint32_t right)
+#define MILL_PAIR_BITS (1u << 18)
+
+// Rank of the merge of a pair, MILL_NO_ID if there is none.
+static inline uint32_t mill_tokenizer_pair(const mill_tokenizer *tokenizer, uint32_t left, uint32_t right)
 {
-    uint64_t pair = (uint64_t)left << 32 | right;
-    size_t at = mill_pair_hash(pair) & tokenizer->pair_mask;
+    uint64_t pair = (uint64_t)left << 32 | right, hash = mill_pair_hash(pair), bit = hash >> 46;
+    if ((tokenizer->pair_bits[bit >> 6] >> (bit & 63) & 1) == 0)
+        return MILL_NO_ID;
+    size_t at = hash & tokenizer->pair_mask;
     while (tokenizer->pairs[at].rank != MILL_NO_ID && tokenizer->pairs[at].pair != pair)
         at = (at + 1) & tokenizer->pair_mask;
-    return tokenizer->pairs[at];
+    return tokenizer->pairs[at].rank;
+}
+
+// The token that merge `rank` makes.
+static inline uint32_t mill_tokenizer_merged(const mill_tokenizer *tokenizer, uint32_t rank)
+{
+    return tokenizer->merge_base != MILL_NO_ID ? tokenizer->merge_base + rank : tokenizer->merges[rank].id;
 }
 
 #endif

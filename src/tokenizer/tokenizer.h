@@ -50,6 +50,10 @@ void mill_tokenizer_close(mill_tokenizer *tokenizer);
 // are not added. A normalizer makes texts that are not in its form decode to other bytes.
 bool mill_tokenizer_has_template(const mill_tokenizer *tokenizer);
 bool mill_tokenizer_normalizes(const mill_tokenizer *tokenizer);
+// Appends the text (valid UTF-8) as the tokenizer's normalizer leaves it. Any stretch of the result is stable: encoding it
+// changes nothing more.
+mill_status mill_tokenizer_normalize(const mill_tokenizer *tokenizer, const uint8_t *text, size_t bytes, mill_buf *out,
+                                     mill_error *err) MILL_MUST_CHECK;
 
 // The three files, appended to out. tokenizer.json is laid out as HF's Tokenizer.save(pretty=True); decoder: write a ByteLevel
 // decoder (the guide sets none). A parsed tokenizer is written back equivalent (same ids).

@@ -38,12 +38,10 @@ static inline mill_word_key mill_word_key_of(const uint8_t *text, size_t start, 
     if (limit - start >= MILL_WORD_SHORT) {
         memcpy(&key.low, text + start, 8);
         memcpy(&key.high, text + start + 8, 8);
-        if (key.bytes < 8) {
-            key.low &= ((uint64_t)1 << 8 * key.bytes) - 1;
-            key.high = 0;
-        } else {
-            key.high &= key.bytes == 16 ? UINT64_MAX : ((uint64_t)1 << 8 * (key.bytes - 8)) - 1;
-        }
+        // Selections, not branches: lengths of words cannot be foretold.
+        uint32_t low_bits = 8 * key.bytes, high_bits = 8 * (MILL_WORD_SHORT - key.bytes);
+        key.low &= key.bytes < 8 ? ((uint64_t)1 << (low_bits & 63)) - 1 : UINT64_MAX;
+        key.high &= key.bytes > 8 ? UINT64_MAX >> (high_bits & 63) : 0;
     } else {
         uint8_t padded[MILL_WORD_SHORT] = {0};
         memcpy(padded, text + start, key.bytes);

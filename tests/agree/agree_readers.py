@@ -77,6 +77,10 @@ def check(work, records, options, preset="guide"):
     auto = transformers.AutoTokenizer.from_pretrained(os.path.join(out, "tokenizer"))
     probe = "def f(x):\n\treturn 'é😀'  \n"
     names = PRESETS[preset]
+
+    def text_of(record): # a tokenizer that normalizes changes the document first
+        text = records[record - 1]["content"]
+        return (auto.backend_tokenizer.normalizer.normalize_str(text) if auto.backend_tokenizer.normalizer else text).encode()
     assert auto.eos_token == names[3] and auto.pad_token_id is not None and auto.decode(auto(probe, add_special_tokens=False)["input_ids"]) == probe
     shards = sorted(glob.glob(os.path.join(out, "shards", "*.jsonl.zst")))
     rows = datasets.load_dataset("json", data_files=shards, split="train", cache_dir=os.path.join(work, "cache"))
@@ -92,7 +96,7 @@ def check(work, records, options, preset="guide"):
         assert 0 <= shared <= 1 and row[d["row_begin"]:] == ids[:shared], d
         row += ids[shared:]
     for d in {(d["record"], d["piece"]): d for d in docs if d["row_begin"] == 0}.values():
-        content = records[d["record"] - 1]["content"].encode()
+        content = text_of(d["record"])
         assert restore.text(rows[d["record"], d["piece"]], names) == content[d["text_begin"]:d["text_end"]], d
         spans.setdefault(d["record"], []).append((d["text_begin"], d["text_end"]))
         modes[d["mode"]] = modes.get(d["mode"], 0) + 1
@@ -102,11 +106,12 @@ def check(work, records, options, preset="guide"):
         for begin, end in sorted(pieces):
             assert begin == at, "record %d: bytes %d to %d are in no row, or in two" % (record, at, begin)
             at = end
-        assert at == len(records[record - 1]["content"].encode()), "record %d is cut short" % record
+        assert at == len(text_of(record)), "record %d is cut short" % record
     print(preset, " ".join(options), ":", metrics["funnel"]["kept"], "documents,", len(samples), "samples,", modes, ": lossless")
+    return json.loads(open(os.path.join(out, "manifest.json")).readline())["totals"]["normalized_documents"]
 
 
-def llama_like(work, records):
+def of_others(work, records, normalizer):
     """A tokenizer.json of another maker: the Llama-3 splits, ignore_merges, a BOS template, Qwen's sentinels."""
     from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors, trainers, decoders
     pattern = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
@@ -114,6 +119,8 @@ def llama_like(work, records):
     made.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(pattern), "isolated"),
                                                   pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
     made.decoder = decoders.ByteLevel()
+    if normalizer is not None:
+        made.normalizer = normalizer
     made.train_from_iterator((r["content"] for r in records[:200]), trainers.BpeTrainer(
         vocab_size=3000, show_progress=False, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         special_tokens=["<|begin_of_text|>", *PRESETS["qwen"]]))
@@ -125,7 +132,7 @@ def llama_like(work, records):
 
 def main():
     records = zst_lines(CORPUS)[::40]
-    body = "".join("value_%d = call(<|endoftext|>, '<|fim_middle|>')  # значение 値 🙂\n" % n for n in range(400))
+    body = "".join("value_%d = call(<|endoftext|>, '<|fim_middle|>')  # значение 値 🙂 e\u0301\n" % n for n in range(400))
     records += [{"content": body + "x\r\n" * n, "lang": "Python", "max_stars_count": 500} for n in range(5)]
     with tempfile.TemporaryDirectory() as work:
         off = ["--set", "filter.syntax=off"]
@@ -135,7 +142,9 @@ def main():
         check(work, records, off + ["--set", "pack.mode=concat", "--set", "pack.extra=1", "--set", "pack.seq_len=512"])
         for preset in ("starcoder", "qwen", "deepseek"):
             check(work, records, off, preset)
-        check(work, records, off + ["--tokenizer", llama_like(work, records)], "qwen")
+        check(work, records, off + ["--tokenizer", of_others(work, records, None)], "qwen")
+        changed = check(work, records, off + ["--tokenizer", of_others(work, records, tokenizers.normalizers.NFC())], "qwen")
+        assert changed >= 1, changed
 
 
 main()
