@@ -1,6 +1,7 @@
 # fetch.cmake: third-party sources that are compiled here. Each file is pinned by its sha256 in pins.txt, fetched at configure
 # time and unpacked under MILL_FETCH_DIR; a stamp with the pins' text says what lies there, so a second configure fetches nothing.
-# Gives: mill_yyjson, and with tree-sitter mill_grammars, MILL_HAVE_TREE_SITTER, MILL_TREE_SITTER_VERSION.
+# Gives: mill_yyjson, and with tree-sitter mill_grammars, MILL_HAVE_TREE_SITTER, MILL_TREE_SITTER_VERSION; with lexbor mill_lexbor,
+# MILL_HAVE_LEXBOR.
 
 set(mill_pins ${CMAKE_CURRENT_LIST_DIR}/pins.txt)
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${mill_pins})
@@ -160,4 +161,41 @@ if(MILL_HAVE_TREE_SITTER)
     TREE_SITTER_REUSE_ALLOCATOR) # scanners allocate by the runtime's allocator too
   target_compile_options(mill_grammars PRIVATE -O2 -g0 -w -fvisibility=hidden)
   set_target_properties(mill_grammars PROPERTIES POSITION_INDEPENDENT_CODE ON INTERPROCEDURAL_OPTIMIZATION OFF)
+endif()
+
+# lexbor, the HTML parser: the system's, else the copy of its sources in the pinned archive of selectolax; of it the parts that parsing
+# to a tree needs.
+set(MILL_HAVE_LEXBOR OFF)
+if(NOT MILL_LEXBOR STREQUAL "OFF")
+  find_path(MILL_LEXBOR_INCLUDE lexbor/html/html.h)
+  find_library(MILL_LEXBOR_LIBRARY lexbor)
+  if(MILL_LEXBOR_INCLUDE AND MILL_LEXBOR_LIBRARY)
+    add_library(mill_lexbor INTERFACE)
+    target_include_directories(mill_lexbor SYSTEM INTERFACE ${MILL_LEXBOR_INCLUDE})
+    target_link_libraries(mill_lexbor INTERFACE ${MILL_LEXBOR_LIBRARY})
+    set(MILL_HAVE_LEXBOR ON)
+  else()
+    set(mill_members "selectolax- */lexbor/LICENSE")
+    foreach(part core dom html ns tag)
+      list(APPEND mill_members "selectolax- */lexbor/source/lexbor/${part}/*.[ch]")
+    endforeach()
+    list(APPEND mill_members "selectolax- */lexbor/source/lexbor/ports/posix/lexbor/core/*.[ch]")
+    mill_fetch(lexbor PACKAGES selectolax MEMBERS ${mill_members})
+    if(mill_fetch_problem AND MILL_LEXBOR STREQUAL "ON")
+      message(FATAL_ERROR "MILL_LEXBOR=ON: lexbor is not installed, and was not fetched (${mill_fetch_problem})")
+    elseif(mill_fetch_problem)
+      message(STATUS "lexbor: off, HTML is not cleaned and Posts.xml is not read (${mill_fetch_problem})")
+    else()
+      mill_pinned_version(selectolax mill_version)
+      set(mill_from ${MILL_FETCH_DIR}/lexbor/selectolax-${mill_version}/lexbor/source)
+      file(GLOB_RECURSE mill_sources ${mill_from}/*.c)
+      add_library(mill_lexbor STATIC ${mill_sources})
+      target_include_directories(mill_lexbor SYSTEM PUBLIC ${mill_from})
+      # One section a function: the linker leaves out what parsing does not reach.
+      target_compile_options(mill_lexbor PRIVATE -O2 -g0 -w -fvisibility=hidden -ffunction-sections -fdata-sections)
+      target_compile_definitions(mill_lexbor PUBLIC LEXBOR_STATIC)
+      set_target_properties(mill_lexbor PROPERTIES POSITION_INDEPENDENT_CODE ON)
+      set(MILL_HAVE_LEXBOR ON)
+    endif()
+  endif()
 endif()

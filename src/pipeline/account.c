@@ -13,8 +13,38 @@ static const struct change { // what was altered in records on the way in
     {"stripped_heads", offsetof(mill_account, stripped_heads)},
     {"stripped_bom", offsetof(mill_account, stripped_bom)},
     {"missing_stars", offsetof(mill_account, missing_stars)},
+    {"notebooks_to_scripts", offsetof(mill_account, notebooks)},
+    {"pages_to_text", offsetof(mill_account, pages)},
+    {"newlines", offsetof(mill_account, newlines)},
+    {"stripped_text_bom", offsetof(mill_account, text_bom)},
+    {"stripped_nul", offsetof(mill_account, nul)},
+    {"converted_encodings", offsetof(mill_account, encodings)},
 };
 enum { CHANGE_COUNT = sizeof changes / sizeof changes[0] };
+
+static uint64_t *change_at(mill_account *account, size_t i)
+{
+    return (uint64_t *)(void *)((char *)account + changes[i].offset);
+}
+
+mill_account mill_account_of_counts(const mill_parse_counts *counts)
+{
+    mill_account account = {.read = counts->read,
+                            .quarantined = counts->quarantined,
+                            .replaced_surrogates = counts->replaced_surrogates,
+                            .replaced_bytes = counts->replaced_bytes,
+                            .stripped_heads = counts->stripped_heads,
+                            .stripped_bom = counts->stripped_bom,
+                            .missing_stars = counts->missing_stars,
+                            .notebooks = counts->notebooks,
+                            .pages = counts->pages,
+                            .newlines = counts->newlines,
+                            .text_bom = counts->text_bom,
+                            .nul = counts->nul,
+                            .encodings = counts->encodings};
+    memcpy(account.by_reason, counts->rejected, sizeof account.by_reason);
+    return account;
+}
 
 void mill_account_add(mill_account *to, const mill_account *from)
 {
@@ -22,11 +52,8 @@ void mill_account_add(mill_account *to, const mill_account *from)
     to->quarantined += from->quarantined;
     for (size_t i = 0; i < MILL_REASON_COUNT; i++)
         to->by_reason[i] += from->by_reason[i];
-    to->replaced_surrogates += from->replaced_surrogates;
-    to->replaced_bytes += from->replaced_bytes;
-    to->stripped_heads += from->stripped_heads;
-    to->stripped_bom += from->stripped_bom;
-    to->missing_stars += from->missing_stars;
+    for (size_t i = 0; i < CHANGE_COUNT; i++)
+        *change_at(to, i) += *change_at((mill_account *)(uintptr_t)from, i);
 }
 
 bool mill_account_adds_up(const mill_account *account)
@@ -72,6 +99,20 @@ cJSON *mill_account_to_json(const mill_account *account)
         return NULL;
     }
     return json;
+}
+
+mill_status mill_account_append_changes(const mill_account *account, mill_buf *out, mill_error *err)
+{
+    const char *comma = "";
+    for (size_t i = 0; i < CHANGE_COUNT; i++) {
+        uint64_t count;
+        memcpy(&count, (const char *)account + changes[i].offset, sizeof count);
+        if (count == 0)
+            continue;
+        MILL_TRY(mill_buf_printf(out, err, "%s\"%s\":%llu", comma, changes[i].name, (unsigned long long)count));
+        comma = ",";
+    }
+    return MILL_OK;
 }
 
 static bool get_count(const cJSON *object, const char *name, uint64_t *count)

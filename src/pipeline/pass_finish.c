@@ -201,7 +201,9 @@ static mill_status append_metrics(mill_run_state *run, const totals *t, mill_buf
     MILL_TRY(append_ratio(out, "fim_transform_rate", t->transformed, t->documents, err));
     MILL_TRY(mill_buf_append_text(out, ",", err));
     MILL_TRY(append_funnel(t, out, err));
-    MILL_TRY(mill_buf_append_text(out, ",\"tokens\":{", err));
+    MILL_TRY(mill_buf_append_text(out, ",\"changed\":{", err));
+    MILL_TRY(mill_account_append_changes(a, out, err));
+    MILL_TRY(mill_buf_append_text(out, "},\"tokens\":{", err));
     MILL_TRY(mill_buf_printf(out, err,
                              "\"encoded\":%llu,\"in_samples\":%llu,\"dropped_short_rows\":%llu,\"dropped_by_packing\":%llu,"
                              "\"unselected\":%llu,\"repeated_epochs\":%llu,\"repeated_borders\":%llu,\"padding\":0,",

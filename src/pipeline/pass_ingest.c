@@ -64,16 +64,8 @@ static mill_status next_block(void *context, void *state, uint64_t unit, bool *e
 
 static void count_records(ingest_worker *w, uint32_t first, uint32_t last)
 {
-    for (uint32_t i = first; i <= last; i++) {
-        const mill_parse_counts *c = &w->counts[i];
-        w->accounts[i] = (mill_account){.read = c->read,
-                                        .quarantined = c->quarantined,
-                                        .replaced_surrogates = c->replaced_surrogates,
-                                        .replaced_bytes = c->replaced_bytes,
-                                        .stripped_heads = c->stripped_heads,
-                                        .stripped_bom = c->stripped_bom,
-                                        .missing_stars = c->missing_stars};
-    }
+    for (uint32_t i = first; i <= last; i++)
+        w->accounts[i] = mill_account_of_counts(&w->counts[i]);
     for (uint32_t i = 0; i < w->batch.count; i++)
         w->accounts[w->batch.input[i]].by_reason[w->batch.verdict[i]]++;
 }

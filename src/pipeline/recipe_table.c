@@ -3,6 +3,10 @@
 #include "pipeline/recipe_table.h"
 
 static const char *const bad_unicode_names[] = {"replace", "drop", "error", NULL};
+static const char *const notebook_names[] = {"keep", "files", "script", NULL};
+static const char *const magic_names[] = {"comment", "keep", "drop", NULL};
+static const char *const page_names[] = {"keep", "docs", "all", NULL};
+static const char *const nul_names[] = {"keep", "strip", "quarantine", NULL};
 static const char *const syntax_names[] = {"off", "tree-sitter", "cpython", NULL};
 static const char *const scheme_names[] = {"affine32", "legacy", NULL};
 static const char *const policy_names[] = {"first", "cluster", NULL};
@@ -40,6 +44,17 @@ const mill_recipe_key mill_recipe_keys[] = {
     FLAG("source.strip_metadata_head", strip_metadata_head, "false", "true", "remove the <reponame>..<gh_stars>.. line that StarCoderData puts first"),
     ENUM("source.bad_unicode", bad_unicode, bad_unicode_names, "\"replace\"", NULL, "lone surrogates in JSON: replace by U+FFFD, drop (quarantine) the record, or error"),
     U64("source.record_bytes_max", record_bytes_max, 1024, UINT64_C(1) << 31, "67108864", NULL, "a longer record is quarantined as too_long"),
+
+    ENUM("source.notebooks", shape.notebooks, notebook_names, "\"files\"", "\"script\"", "notebooks become scripts, markdown as comments: keep (never), files (.ipynb files), script (those in data sets, too)"),
+    ENUM("source.magics", shape.magics, magic_names, "\"comment\"", NULL, "lines of a notebook that only IPython reads (%magic, !command): comment, keep, drop"),
+    FLAG("source.notebook_outputs", shape.keep_outputs, "false", NULL, "keep a notebook's text outputs as comments"),
+    U64("source.output_chars", shape.output_chars, 0, INT32_MAX, "600", NULL, "longer outputs are cut"),
+    ENUM("source.html", shape.pages, page_names, "\"docs\"", NULL, "HTML pages become Markdown without navigation: keep (never), docs (where the data type is docs), all"),
+    FLAG("source.newlines", shape.newlines, "false", NULL, "CR LF and lone CR become LF"),
+    FLAG("source.strip_bom", shape.strip_bom, "false", NULL, "a byte order mark at the start of a text goes"),
+    ENUM("source.nul", shape.nul, nul_names, "\"keep\"", NULL, "U+0000 in a text: keep, strip, or quarantine the record; files with NUL bytes count as binary unless stripped"),
+    FLAG("source.declared_encodings", shape.declared_encodings, "false", "true", "a file that is not UTF-8 is read in the encoding that it declares (byte order mark, coding:, charset=)"),
+    TEXT("source.encoding", shape.encoding, "\"\"", NULL, "encoding of files that are not UTF-8 and declare none (a name that iconv knows); empty: they are quarantined"),
 
     FLAG("filter.enabled", filter.enabled, "true", NULL, "false: every record passes"),
     U64("filter.min_chars", filter.min_chars, 0, INT64_MAX, "100", NULL, "reject documents with fewer code points"),

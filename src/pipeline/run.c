@@ -127,6 +127,7 @@ static mill_status open_source(mill_run_state *run, mill_error *err)
                                   .strip_metadata_head = run->recipe.strip_metadata_head,
                                   .bad_unicode = run->recipe.bad_unicode,
                                   .record_bytes_max = run->recipe.record_bytes_max,
+                                  .shape = run->recipe.shape,
                                   .block_bytes = run->batch_bytes};
     mill_status status = parse_type(options->source_type, &source, err);
     for (size_t i = 0; status == MILL_OK && i < options->field_count; i++)

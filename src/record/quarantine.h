@@ -17,6 +17,10 @@
     X(FIELD_TYPE, "field_type")         /* another mapped field has an impossible type */          \
     X(BAD_ENCODING, "bad_encoding")     /* a tree file that is text but not UTF-8 */               \
     X(BINARY, "binary")                 /* a tree file with NUL bytes */                           \
+    X(BAD_NOTEBOOK, "bad_notebook")     /* JSON, but no notebook */                                \
+    X(BAD_HTML, "bad_html")             /* HTML beyond the limits of the parser */                 \
+    X(BAD_XML, "bad_xml")               /* a row of Posts.xml that is no XML */                    \
+    X(BAD_MEMBER, "bad_member")         /* a file of an archive that cannot be read */             \
     X(DAMAGED_STREAM, "damaged_stream") /* the rest of a compressed file is unreadable */
 
 typedef enum mill_quarantine_reason {

@@ -4,9 +4,14 @@
 
 #include "core/status.h"
 
-// MILL_KEPT, then the reasons of the filter in the order in which the rules run, then what later stages decide.
+// MILL_KEPT, what the source rejects, the reasons of the filter in the order in which the rules run, then what later stages decide.
 #define MILL_REASON_MAP(X)                                                                         \
     X(KEPT, "kept")                                                                                \
+    X(POST_TYPE, "post_type")       /* a post that is no answer; questions go with their answers */ \
+    X(SCORE, "score")               /* an answer whose score is not above the limit */             \
+    X(NO_QUESTION, "no_question")   /* an answer whose question is not in the dump, where the form needs it */ \
+    X(NO_CODE, "no_code")           /* an answer without a code block, where the form needs one */ \
+    X(REMOVED, "removed")           /* on a removal list of the recipe */                          \
     X(LANGUAGE, "language")         /* not in --languages */                                       \
     X(LICENCE, "licence")           /* not in the recipe's allow list */                           \
     X(MIN_CHARS, "min_chars")                                                                      \

@@ -9,6 +9,13 @@
 static mill_status copy_options(mill_source *source, const mill_source_options *options, mill_error *err)
 {
     source->options = *options;
+    source->options.shape.encoding = NULL;
+    if (options->shape.encoding != NULL) {
+        source->encoding = mill_strdup(options->shape.encoding);
+        if (source->encoding == NULL)
+            return mill_fail_nomem(err, "the options of a source");
+        source->options.shape.encoding = source->encoding;
+    }
     for (size_t i = 0; i < MILL_FIELD_COUNT; i++) {
         if (options->field[i] == NULL)
             continue;
@@ -19,12 +26,12 @@ static mill_status copy_options(mill_source *source, const mill_source_options *
     }
     const char *format = options->format;
     source->options.format = NULL;
-    static const char *const formats[] = {"auto", "jsonl", "tree"};
+    static const char *const formats[] = {"auto", "jsonl", "tree", "text", "notebook"};
     for (size_t i = 0; format != NULL && i < sizeof formats / sizeof formats[0]; i++)
         if (strcmp(format, formats[i]) == 0)
             source->options.format = formats[i];
     if (format != NULL && source->options.format == NULL)
-        return mill_fail(err, MILL_USAGE, "unknown input format \"%s\": use auto, jsonl or tree", format);
+        return mill_fail(err, MILL_USAGE, "unknown input format \"%s\": use auto, jsonl, tree, text or notebook", format);
     if (options->block_bytes == 0 || options->record_bytes_max == 0 || options->block_bytes > UINT32_MAX ||
         options->record_bytes_max > UINT32_MAX)
         return mill_fail(err, MILL_USAGE, "block and record sizes must lie between 1 byte and 4 GiB");
@@ -90,6 +97,7 @@ void mill_source_close(mill_source *source)
     mill_free(source->entries);
     for (size_t i = 0; i < MILL_FIELD_COUNT; i++)
         mill_free(source->strings[i]);
+    mill_free(source->encoding);
     mill_free(source);
 }
 
@@ -176,8 +184,14 @@ void mill_parser_close(mill_parser *parser)
 {
     if (parser == NULL)
         return;
-    mill_free(parser->pool);
+    mill_free(parser->pool.bytes);
+    mill_free(parser->inner.bytes);
     mill_buf_free(&parser->line);
+    mill_buf_free(&parser->inner_text);
+    mill_buf_free(&parser->shaped);
+    mill_buf_free(&parser->decoded);
+    mill_html_close(parser->html);
+    mill_html_result_free(&parser->page);
     mill_buf_free(&parser->licence);
     mill_buf_free(&parser->path);
     mill_free(parser);

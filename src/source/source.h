@@ -25,8 +25,26 @@ extern const char *const mill_field_names[MILL_FIELD_COUNT]; // "content", "lang
 
 typedef enum mill_bad_unicode { MILL_UNICODE_REPLACE, MILL_UNICODE_DROP, MILL_UNICODE_ERROR } mill_bad_unicode;
 
+typedef enum mill_notebooks { MILL_NOTEBOOKS_KEEP, MILL_NOTEBOOKS_FILES, MILL_NOTEBOOKS_SCRIPT } mill_notebooks;
+typedef enum mill_magics { MILL_MAGICS_COMMENT, MILL_MAGICS_KEEP, MILL_MAGICS_DROP } mill_magics;
+typedef enum mill_html_pages { MILL_PAGES_KEEP, MILL_PAGES_DOCS, MILL_PAGES_ALL } mill_html_pages;
+typedef enum mill_nul { MILL_NUL_KEEP, MILL_NUL_STRIP, MILL_NUL_QUARANTINE } mill_nul;
+
+typedef struct mill_shape_options { // what becomes of a text before it is a record; zero-initialised: nothing
+    mill_notebooks notebooks;    // become scripts: nowhere, in trees and archives, in data sets, too
+    mill_magics magics;          // lines of a notebook that only IPython reads
+    bool keep_outputs;           // a notebook's text outputs as comments, each of output_chars code points at most
+    uint64_t output_chars;
+    mill_html_pages pages;       // HTML pages become Markdown: nowhere, where the data type is docs, everywhere
+    bool newlines;               // CR LF and lone CR become LF
+    bool strip_bom;              // U+FEFF at the start of a text goes
+    mill_nul nul;                // U+0000 in a text
+    bool declared_encodings;     // a file that is no UTF-8 is read in the encoding that it declares (BOM, coding:, charset=)
+    const char *encoding;        // the encoding of files that are neither UTF-8 nor declare one; NULL or "": they are quarantined
+} mill_shape_options;
+
 typedef struct mill_source_options {
-    const char *format;          // NULL or "auto", "jsonl", "tree"
+    const char *format;          // NULL or "auto", "jsonl", "tree", "text", "notebook"
     const char *preset;          // "auto", "guide", "the-stack", "github-code", "starcoderdata", "bigquery"; auto: the first
                                  // mapped column name that a record has, over all presets
     const char *field[MILL_FIELD_COUNT]; // column name by --field, or NULL
@@ -36,6 +54,7 @@ typedef struct mill_source_options {
     mill_bad_unicode bad_unicode;// lone surrogates: U+FFFD, quarantine, or refuse the input
     uint64_t record_bytes_max;   // a longer record is quarantined (64 MiB)
     uint64_t block_bytes;        // aim for this many bytes a block
+    mill_shape_options shape;
     bool follow_links;           // trees: read links to files too; without it links are skipped and counted
 } mill_source_options;
 
@@ -96,11 +115,15 @@ mill_status mill_parser_open(const mill_source *source, mill_parser **out, mill_
 void mill_parser_close(mill_parser *parser);
 
 typedef struct mill_parse_counts { // added to, not set
-    uint64_t read;               // records: appended + quarantined (those of block->quarantine included)
+    uint64_t read;               // records: appended + rejected + quarantined (those of block->quarantine included)
     uint64_t quarantined;
     uint64_t replaced_surrogates, replaced_bytes; // code points / bad byte runs that became U+FFFD
     uint64_t stripped_heads, stripped_bom;
     uint64_t missing_stars;
+    uint64_t rejected[MILL_REASON_COUNT]; // read, but not appended: by the source's own reasons
+    uint64_t notebooks, pages;   // notebooks that became scripts, HTML pages that became Markdown
+    uint64_t newlines, text_bom, nul,
+        encodings; // records with changed newlines, without their BOM, without NULs, converted to UTF-8
 } mill_parse_counts;
 
 // Appends every good record of the block to the batch and every bad one to quarantine (sorted by input, record), counts both

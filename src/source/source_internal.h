@@ -2,9 +2,11 @@
 #ifndef MILL_SOURCE_SOURCE_INTERNAL_H
 #define MILL_SOURCE_SOURCE_INTERNAL_H
 
+#include <string.h>
 #include <yyjson.h>
 
 #include "core/stream.h"
+#include "source/html.h"
 #include "source/source.h"
 
 enum {
@@ -85,6 +87,7 @@ struct mill_source {
     const mill_fs *fs;
     mill_source_options options; // strings are owned by `strings`
     char *strings[MILL_FIELD_COUNT];
+    char *encoding;
     mill_column_map columns;
     mill_language_table *languages;
     mill_source_entry *entries;
@@ -104,17 +107,53 @@ struct mill_source {
     void *tree_sha256;
 };
 
+typedef struct mill_json_pool { // yyjson's memory: a document is valid until the pool's next one, and needs no free
+    uint8_t *bytes;
+    size_t capacity;
+} mill_json_pool;
+
 struct mill_parser {
     const mill_source *source;
-    uint8_t *pool; // yyjson's memory
-    size_t pool_bytes;
-    mill_buf line; // a line with its lone surrogates replaced
+    mill_json_pool pool;    // of a line
+    mill_json_pool inner;   // of a notebook, which may lie in a line
+    mill_buf line;          // a line with its lone surrogates replaced
+    mill_buf inner_text;    // the same of a notebook
+    mill_buf shaped;        // a text after a change
+    mill_buf decoded;       // a file as UTF-8
+    mill_html *html;        // opened when the first page comes
+    mill_html_result page;
     mill_buf licence;
     mill_buf path; // a tree path with bad bytes replaced
 };
 
 mill_status mill_block_add_piece(mill_block *block, const mill_block_piece *piece,
                                  mill_error *err) MILL_MUST_CHECK;
+
+// JSON of one record: *doc stays valid until the pool's next document; NULL with *why otherwise.
+mill_status mill_json_pool_parse(mill_json_pool *pool, const uint8_t *text, size_t bytes,
+                                 uint64_t record_bytes_max, yyjson_doc **doc, yyjson_read_err *why,
+                                 mill_error *err) MILL_MUST_CHECK;
+bool mill_json_is_too_deep(const uint8_t *text, size_t bytes);
+// Writes \\ufffd over each surrogate escape that is no half of a pair; returns how many. The text keeps its length.
+uint64_t mill_json_replace_surrogates(uint8_t *text, size_t bytes);
+
+// What becomes of a record before it is appended (source_shape.c). Texts that a change makes live in the
+// parser until its next record.
+typedef struct mill_shape_problem {
+    mill_quarantine_reason reason;
+    char detail[160]; // "": there is no problem
+} mill_shape_problem;
+// Notebooks, HTML pages, then newlines, BOM and NUL. from_file: the text is a whole file.
+mill_status mill_shape_record(mill_parser *parser, bool from_file, mill_record *record, mill_parse_counts *counts,
+                              mill_shape_problem *problem, mill_error *err) MILL_MUST_CHECK;
+// A notebook whose JSON is read already: record->text and language are set. parsed: one of the forms of notebook.h.
+mill_status mill_shape_notebook(mill_parser *parser, yyjson_val *root, bool parsed, mill_record *record, mill_parse_counts *counts,
+                                mill_shape_problem *problem, mill_error *err) MILL_MUST_CHECK;
+// The content of a file as UTF-8 (source_encoding.c): *text and *bytes change if it was converted.
+mill_status mill_decode_file(mill_parser *parser, const char *path, const uint8_t **text, size_t *bytes, mill_parse_counts *counts,
+                             mill_shape_problem *problem, mill_error *err) MILL_MUST_CHECK;
+// True if the text begins with the byte order mark of UTF-16 or UTF-32.
+bool mill_has_wide_bom(const uint8_t *text, size_t bytes);
 
 // Lines (source_lines.c) and their JSON (source_jsonl.c). fill: *ended when the input has nothing more;
 // otherwise the block is full.
@@ -134,6 +173,12 @@ void mill_tree_close(mill_source *source, mill_source_entry *entry);
 mill_status mill_tree_parse(mill_parser *parser, const mill_block *block, const mill_block_piece *piece,
                             mill_batch *batch, mill_quarantine *quarantine, mill_parse_counts *counts,
                             mill_error *err) MILL_MUST_CHECK;
+
+// True if the user named this format.
+static inline bool mill_source_format_is(const mill_source *source, const char *format)
+{
+    return source->options.format != NULL && strcmp(source->options.format, format) == 0;
+}
 
 // A line of blanks is no record.
 static inline bool mill_line_is_blank(const uint8_t *line, size_t bytes)

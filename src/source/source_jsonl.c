@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/utf8.h"
+#include "source/notebook.h"
 #include "source/source_internal.h"
 
 enum { DEPTH_MAX = 512, POOL_BYTES_MIN = 1 << 20 };
@@ -31,49 +32,54 @@ static size_t pool_bytes_for(uint64_t line_bytes)
     return (size_t)(line_bytes + (line_bytes / 6 + 64) * 16 + 4096);
 }
 
-static mill_status ensure_pool(mill_parser *parser, size_t bytes, mill_error *err)
+static mill_status ensure_pool(mill_json_pool *pool, size_t bytes, mill_error *err)
 {
-    if (bytes <= parser->pool_bytes)
+    if (bytes <= pool->capacity)
         return MILL_OK;
     if (bytes < POOL_BYTES_MIN)
         bytes = POOL_BYTES_MIN;
-    mill_free(parser->pool);
-    parser->pool_bytes = 0;
-    parser->pool = mill_alloc(bytes);
-    if (parser->pool == NULL)
+    mill_free(pool->bytes);
+    pool->capacity = 0;
+    pool->bytes = mill_alloc(bytes);
+    if (pool->bytes == NULL)
         return mill_fail_nomem(err, "parsing a record");
-    parser->pool_bytes = bytes;
+    pool->capacity = bytes;
     return MILL_OK;
 }
 
-// *doc stays valid until the parser's next line; it needs no free, its memory is the pool. NULL with *why
-// otherwise.
-static mill_status parse_json(mill_parser *parser, const uint8_t *text, size_t bytes, yyjson_doc **doc,
-                              yyjson_read_err *why, mill_error *err)
+mill_status mill_json_pool_parse(mill_json_pool *pool, const uint8_t *text, size_t bytes,
+                                 uint64_t record_bytes_max, yyjson_doc **doc, yyjson_read_err *why,
+                                 mill_error *err)
 {
     const yyjson_read_flag flags = YYJSON_READ_ALLOW_INF_AND_NAN | YYJSON_READ_BIGNUM_AS_RAW;
     char *in = (char *)(uintptr_t)text; // only read: YYJSON_READ_INSITU is not set
     size_t need = pool_bytes_for(bytes);
     for (int round = 0;; round++) {
-        MILL_TRY(ensure_pool(parser, need, err));
+        MILL_TRY(ensure_pool(pool, need, err));
         yyjson_alc alc;
-        yyjson_alc_pool_init(&alc, parser->pool, parser->pool_bytes);
+        yyjson_alc_pool_init(&alc, pool->bytes, pool->capacity);
         *doc = yyjson_read_opts(in, bytes, flags, &alc, why);
         if (*doc != NULL || why->code != YYJSON_READ_ERROR_MEMORY_ALLOCATION || round == 1)
             return MILL_OK;
         // Many small values: once more with all that yyjson could ask for, up to what the longest record may
         // take.
-        size_t most = pool_bytes_for(parser->source->options.record_bytes_max);
+        size_t most = pool_bytes_for(record_bytes_max);
         need = yyjson_read_max_memory_usage(bytes, flags);
         need = need > most ? most : need;
-        if (need <= parser->pool_bytes)
+        if (need <= pool->capacity)
             return MILL_OK;
     }
 }
 
+static mill_status parse_json(mill_parser *parser, const uint8_t *text, size_t bytes, yyjson_doc **doc,
+                              yyjson_read_err *why, mill_error *err)
+{
+    return mill_json_pool_parse(&parser->pool, text, bytes, parser->source->options.record_bytes_max, doc, why, err);
+}
+
 // True if arrays and objects are nested deeper than DEPTH_MAX. Any bytes may come; brackets in strings do not
 // count.
-static bool is_too_deep(const uint8_t *text, size_t bytes)
+bool mill_json_is_too_deep(const uint8_t *text, size_t bytes)
 {
     int64_t depth = 0;
     bool in_string = false;
@@ -114,9 +120,7 @@ static int32_t escape_value(const uint8_t *text, size_t bytes)
     return value;
 }
 
-// Writes \ufffd over each surrogate escape that is no half of a pair; returns how many. The text keeps its
-// length.
-static uint64_t replace_surrogates(uint8_t *text, size_t bytes)
+uint64_t mill_json_replace_surrogates(uint8_t *text, size_t bytes)
 {
     uint64_t replaced = 0;
     for (size_t i = 0; i < bytes;) {
@@ -150,13 +154,13 @@ static mill_status parse_again(line_sink *sink, const uint8_t *text, size_t byte
     if (!mill_utf8_valid(text, bytes, &bad))
         return QUARANTINE(sink, MILL_QUARANTINE_BAD_UTF8, "byte 0x%02x at byte %zu of the line", text[bad],
                           bad);
-    if (is_too_deep(text, bytes))
+    if (mill_json_is_too_deep(text, bytes))
         return QUARANTINE(sink, MILL_QUARANTINE_TOO_DEEP, "nested deeper than %d", DEPTH_MAX);
     uint64_t replaced = 0;
     if (memmem(text, bytes, "\\u", 2) != NULL) {
         mill_buf_clear(&parser->line);
         MILL_TRY(mill_buf_append(&parser->line, text, bytes, sink->err));
-        replaced = replace_surrogates(parser->line.data, bytes);
+        replaced = mill_json_replace_surrogates(parser->line.data, bytes);
         if (replaced != 0)
             MILL_TRY(parse_json(parser, parser->line.data, bytes, doc, &why, sink->err));
     }
@@ -247,13 +251,21 @@ static mill_status append_object(line_sink *sink, yyjson_val *root)
     yyjson_val *fields[MILL_FIELDS_ALL];
     mill_columns_pick(&source->columns, root, fields);
     yyjson_val *content = fields[MILL_FIELD_CONTENT];
-    if (content == NULL)
+    bool whole = source->options.shape.notebooks == MILL_NOTEBOOKS_SCRIPT;
+    bool parsed = whole && mill_notebook_is_parsed(root);
+    // A line may be a notebook itself, hold one as an object, or one in parsed form.
+    yyjson_val *notebook = parsed                                               ? root
+                           : !whole                                             ? NULL
+                           : yyjson_is_obj(content) && mill_notebook_is(content) ? content
+                           : content == NULL && mill_notebook_is(root)           ? root
+                                                                                 : NULL;
+    if (content == NULL && notebook == NULL)
         return QUARANTINE(sink, MILL_QUARANTINE_NO_CONTENT, "no column that holds content");
-    if (!yyjson_is_str(content))
+    if (notebook == NULL && !yyjson_is_str(content))
         return QUARANTINE(sink, MILL_QUARANTINE_CONTENT_TYPE, "content is of type %s",
                           yyjson_get_type_desc(content));
-    mill_record record = {.text = (const uint8_t *)yyjson_get_str(content),
-                          .text_bytes = yyjson_get_len(content),
+    mill_record record = {.text = notebook == NULL ? (const uint8_t *)yyjson_get_str(content) : NULL,
+                          .text_bytes = notebook == NULL ? yyjson_get_len(content) : 0,
                           .input = sink->row.input,
                           .record = sink->row.record};
     const char *language;
@@ -274,10 +286,17 @@ static mill_status append_object(line_sink *sink, yyjson_val *root)
                           yyjson_get_type_desc(fields[wrong]));
     record.stars =
         fields[MILL_FIELD_STARS] != NULL ? mill_stars_value(fields[MILL_FIELD_STARS]) : MILL_STARS_MISSING;
-    if (source->options.strip_metadata_head)
+    if (source->options.strip_metadata_head && notebook == NULL)
         strip_head(sink, &record);
     record.language = record_language(source, &record, language, language_bytes, fields[MILL_FIELD_EXT]);
     record.type = mill_record_type(source, record.language);
+    mill_shape_problem problem = {.detail = ""};
+    if (notebook != NULL)
+        MILL_TRY(mill_shape_notebook(sink->parser, notebook, parsed, &record, sink->counts, &problem, sink->err));
+    if (problem.detail[0] == '\0')
+        MILL_TRY(mill_shape_record(sink->parser, false, &record, sink->counts, &problem, sink->err));
+    if (problem.detail[0] != '\0')
+        return QUARANTINE(sink, problem.reason, "%s", problem.detail);
     sink->counts->missing_stars += record.stars == MILL_STARS_MISSING;
     sink->counts->read++;
     return mill_batch_append(sink->batch, &record, sink->err);
@@ -299,7 +318,7 @@ static mill_status parse_line(line_sink *sink, const uint8_t *text, size_t bytes
             return MILL_OK; // quarantined
     }
     // A document of few values cannot be deep, so that the text is seldom looked through for this.
-    if (yyjson_doc_get_val_count(doc) > DEPTH_MAX && is_too_deep(text, bytes))
+    if (yyjson_doc_get_val_count(doc) > DEPTH_MAX && mill_json_is_too_deep(text, bytes))
         return QUARANTINE(sink, MILL_QUARANTINE_TOO_DEEP, "nested deeper than %d", DEPTH_MAX);
     yyjson_val *root = yyjson_doc_get_root(doc);
     if (!yyjson_is_obj(root))

@@ -326,9 +326,52 @@ static mill_status sniff(const mill_fs *fs, const char *path, mill_error *err)
         return mill_fail(err, MILL_INPUT,
                          "%s: no JSON lines (they begin with '{'); give a .jsonl, .ndjson or .json file (.gz "
                          "and .zst too) or a "
-                         "directory, or force it with --input-format jsonl",
+                         "directory, or force it with --input-format jsonl (or text: the file is one record)",
                          path);
     return MILL_OK;
+}
+
+// One file that is one record: a tree that holds nothing else.
+static mill_status add_single_file(mill_source *source, const char *argument, const mill_file_info *info, mill_error *err)
+{
+    const char *name = base_name(argument);
+    size_t root_bytes = (size_t)(name - argument);
+    mill_tree *tree = mill_alloc_zero(1, sizeof *tree);
+    mill_status status = tree != NULL ? MILL_GROW(tree->files, tree->capacity, 1, err) : mill_fail_nomem(err, "the list of inputs");
+    if (status == MILL_OK)
+        status = mill_buf_append(&tree->names, name, strlen(name) + 1, err);
+    if (status == MILL_OK && (tree->repo = mill_strdup("")) == NULL)
+        status = mill_fail_nomem(err, "the list of inputs");
+    if (status == MILL_OK)
+        status = add_entry(source, to_utf8(name),
+                           root_bytes > 1    ? mill_strndup(argument, root_bytes - 1)
+                           : root_bytes == 1 ? mill_strdup("/")
+                                             : mill_strdup("."),
+                           info->bytes, err);
+    if (status != MILL_OK) {
+        mill_tree_free(tree);
+        return status;
+    }
+    tree->files[tree->count++] = (mill_tree_file){.bytes = info->bytes, .is_link = true}; // named by the user: links are followed
+    mill_source_entry *entry = &source->entries[source->count - 1];
+    entry->tree = tree;
+    entry->info.is_tree = true;
+    return MILL_OK;
+}
+
+// Files that are one record by their name: known to the language table, and no data.
+static bool is_single_file(const mill_source *source, const char *argument)
+{
+    static const char *const data[] = {"json", "jsonl", "csv", "tsv", "xml", "yaml", "json5", NULL};
+    if (mill_source_format_is(source, "text") || mill_source_format_is(source, "notebook"))
+        return true;
+    const char *name = base_name(argument);
+    mill_language_id language = mill_language_from_path(source->languages, name, strlen(name));
+    const char *known = mill_language_get(source->languages, language)->name;
+    for (size_t i = 0; data[i] != NULL; i++)
+        if (strcmp(known, data[i]) == 0)
+            return false;
+    return language != MILL_LANGUAGE_OTHER;
 }
 
 static mill_status add_file(mill_source *source, const char *argument, const mill_file_info *info,
@@ -337,6 +380,14 @@ static mill_status add_file(mill_source *source, const char *argument, const mil
     const char *format = source->options.format;
     if (format != NULL && strcmp(format, "tree") == 0)
         return mill_fail(err, MILL_INPUT, "%s: --input-format tree wants a directory", argument);
+    bool automatic = format == NULL || strcmp(format, "auto") == 0;
+    if (info->kind == MILL_FILE_REGULAR && (!automatic || !has_record_suffix(argument)) &&
+        !mill_source_format_is(source, "jsonl") && is_single_file(source, argument)) {
+        int file; // found out now, not hours later
+        MILL_TRY(refuse(mill_fs_open(source->fs, MILL_FS_CWD, argument, MILL_OPEN_READ, &file, err), err));
+        MILL_TRY(mill_fs_close(source->fs, file, argument, err));
+        return add_single_file(source, argument, info, err);
+    }
     bool regular = info->kind == MILL_FILE_REGULAR;
     bool forced = format != NULL && strcmp(format, "jsonl") == 0;
     if (regular && !forced && !has_record_suffix(argument)) {

@@ -103,7 +103,8 @@ static mill_status add_file(mill_source *source, mill_source_entry *entry, mill_
 {
     const char *path = mill_tree_path(entry->tree, source->next_file);
     size_t bytes = block->bytes.bytes - begin;
-    if (memchr(block->bytes.data + begin, '\0', bytes < BINARY_BYTES ? bytes : BINARY_BYTES) != NULL) {
+    bool wide = source->options.shape.declared_encodings && mill_has_wide_bom(block->bytes.data + begin, bytes);
+    if (!wide && memchr(block->bytes.data + begin, '\0', bytes < BINARY_BYTES ? bytes : BINARY_BYTES) != NULL) {
         block->bytes.bytes = begin;
         entry->info.skipped_binary++;
         return MILL_OK;
@@ -207,6 +208,14 @@ mill_language_id mill_source_file_language(mill_language_table *languages, const
     return language;
 }
 
+static mill_status add_problem(mill_quarantined *row, const mill_shape_problem *problem, const char *path,
+                               mill_quarantine *quarantine, mill_parse_counts *counts, mill_error *err)
+{
+    counts->quarantined++;
+    row->reason = problem->reason;
+    return mill_quarantine_add(quarantine, row, path, err, "%s", problem->detail);
+}
+
 mill_status mill_tree_parse(mill_parser *parser, const mill_block *block, const mill_block_piece *piece,
                             mill_batch *batch, mill_quarantine *quarantine, mill_parse_counts *counts,
                             mill_error *err)
@@ -216,17 +225,17 @@ mill_status mill_tree_parse(mill_parser *parser, const mill_block *block, const 
     const uint8_t *text = block->bytes.data + piece->begin;
     mill_quarantined row = {.input = piece->input, .record = piece->first_record, .length = piece->bytes};
     counts->read++;
-    size_t bad = 0;
-    bool binary = memchr(text, '\0', piece->bytes) != NULL;
-    if (binary || !mill_utf8_valid(text, piece->bytes, &bad)) {
-        counts->quarantined++;
-        row.reason = binary ? MILL_QUARANTINE_BINARY : MILL_QUARANTINE_BAD_ENCODING;
-        if (binary)
-            return mill_quarantine_add(quarantine, &row, path, err, "NUL bytes after the first %d bytes",
-                                       BINARY_BYTES);
-        return mill_quarantine_add(quarantine, &row, path, err, "not UTF-8: byte 0x%02x at byte %zu",
-                                   text[bad], bad);
+    size_t bytes = piece->bytes;
+    mill_shape_problem problem = {.detail = ""};
+    bool wide = source->options.shape.declared_encodings && mill_has_wide_bom(text, bytes);
+    if (!wide && source->options.shape.nul != MILL_NUL_STRIP && memchr(text, '\0', bytes) != NULL) {
+        problem.reason = MILL_QUARANTINE_BINARY;
+        snprintf(problem.detail, sizeof problem.detail, "NUL bytes after the first %d bytes", BINARY_BYTES);
+    } else {
+        MILL_TRY(mill_decode_file(parser, path, &text, &bytes, counts, &problem, err));
     }
+    if (problem.detail[0] != '\0')
+        return add_problem(&row, &problem, path, quarantine, counts, err);
     size_t path_bytes = strlen(path);
     mill_buf_clear(&parser->path);
     MILL_TRY(mill_buf_reserve(&parser->path, 3 * path_bytes + 1, err));
@@ -234,7 +243,7 @@ mill_status mill_tree_parse(mill_parser *parser, const mill_block *block, const 
         mill_utf8_replace((const uint8_t *)path, path_bytes, parser->path.data, &counts->replaced_bytes);
     const char *repo = source->entries[piece->input].tree->repo;
     mill_record record = {.text = text,
-                          .text_bytes = piece->bytes,
+                          .text_bytes = bytes,
                           .repo = repo,
                           .repo_bytes = (uint32_t)strlen(repo),
                           .path = (const char *)parser->path.data,
@@ -243,8 +252,11 @@ mill_status mill_tree_parse(mill_parser *parser, const mill_block *block, const 
                           .stars = MILL_STARS_MISSING,
                           .input = piece->input,
                           .record = piece->first_record};
-    record.language = mill_source_file_language(source->languages, path, text, piece->bytes);
+    record.language = mill_source_file_language(source->languages, path, text, bytes);
     record.type = mill_record_type(source, record.language);
+    MILL_TRY(mill_shape_record(parser, true, &record, counts, &problem, err));
+    if (problem.detail[0] != '\0')
+        return add_problem(&row, &problem, path, quarantine, counts, err);
     counts->missing_stars++;
     return mill_batch_append(batch, &record, err);
 }

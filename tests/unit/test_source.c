@@ -611,11 +611,15 @@ Test(source, a_missing_argument_is_refused_by_name)
 
 Test(source, a_file_of_another_kind_is_refused_unless_forced)
 {
-    const char *program = put_text("main.py", "print(1)\n"), *lines = put_text("records.dat", "\n  {\"content\":\"x\"}\n");
+    const char *program = put_text("main.dat", "print(1)\n"), *script = put_text("main.py", "print(1)\n"),
+               *lines = put_text("records.dat", "\n  {\"content\":\"x\"}\n");
     mill_source_options options = default_options();
     result r = read_one(&options, program);
     cr_expect_eq(r.status, MILL_INPUT);
     cr_expect_not_null(strstr(r.err.message, "--input-format"));
+    free_result(&r);
+    r = read_one(&options, script); // known by its name: one record
+    cr_expect_eq(r.batch.count, 1);
     free_result(&r);
     r = read_one(&options, lines);
     cr_expect_eq(r.batch.count, 1);

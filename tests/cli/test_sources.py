@@ -1,0 +1,197 @@
+#!/usr/bin/env python3
+"""Every kind of source through the program: own samples always, the samples of ../shared/corpus where they are.
+
+usage: test_sources.py PROGRAM   (standard library only)
+"""
+import gzip
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+PROGRAM = os.path.abspath(sys.argv[1])
+SHARED = Path(os.environ.get("SHARDMILL_SHARED") or Path(__file__).resolve().parents[3] / "shared")
+CORPUS = SHARED / "corpus"
+failures = []
+
+
+def check(what, good, seen=""):
+    if not good:
+        failures.append(what)
+        print(f"FAILED: {what}: {str(seen)[:800]}")
+
+
+def call(*arguments):
+    done = subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=120)
+    return done.returncode, done.stderr
+
+
+def take(what, work, *arguments, code=0):
+    """Records that `filter` lets through with its rules off, metrics, quarantine; the same for -j 1 and -j 2 and small batches."""
+    products = []
+    for number, more in enumerate((["-j1"], ["-j2", "--batch-size", "64K"])):
+        out = work / f"out{number}"
+        seen, stderr = call("filter", *arguments, "-o", out, "--overwrite", "--durability", "fast",
+                            "--set", "filter.enabled=false", *more)
+        check(f"{what}: ends with {code}", seen == code, stderr)
+        if seen != 0:
+            return [], {}, [], stderr
+        products.append({str(p.relative_to(out)): p.read_bytes() for p in sorted(out.rglob("*")) if p.is_file() and ".shardmill" not in p.parts})
+    check(f"{what}: the same bytes with other threads and batches", products[0] == products[1],
+          [name for name in products[0] if products[0][name] != products[1].get(name)])
+    verified, stderr = call("verify", out)
+    check(f"{what}: verifies", verified == 0, stderr)
+    packed = b"".join(data for name, data in products[0].items() if name.startswith("records/"))
+    text = subprocess.run(["zstd", "-dcq"], input=packed, capture_output=True, check=True).stdout if packed else b""
+    records = [json.loads(line) for line in text.split(b"\n") if line]
+    metrics = json.loads(products[0]["metrics.json"])
+    quarantine = [json.loads(line) for line in products[0]["quarantine.jsonl"].splitlines()]
+    funnel = metrics["funnel"]
+    parts = funnel["kept"] + sum(funnel["rejected"].values()) + sum(funnel["duplicate"].values()) + funnel["unselected"] + funnel["quarantined"]
+    check(f"{what}: every record is accounted for", parts == funnel["read"] and funnel["kept"] == len(records), funnel)
+    return records, metrics, quarantine, stderr
+
+
+def corpus(name):
+    path = CORPUS / name
+    if not path.exists():
+        print(f"skipped: {name} of the corpus is not there ({CORPUS})")
+        return None
+    return path
+
+
+# ---- BigQuery -----------------------------------------------------------------------------------------------------------------------
+
+def bigquery(work):
+    parts = work / "export"
+    parts.mkdir()
+    rows = [{"content": f"if a < {n} && b > c:\n    pass\n", "repo_name": "o/r", "path": f"p{n}.py", "size": str(n), "id": "x"} for n in range(30)]
+    for n in range(0, 30, 7):
+        del rows[n]["size"], rows[n]["id"]
+    text = ["\n".join(json.dumps(r).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026") for r in rows[a:a + 10]) + "\n"
+            for a in (0, 10, 20)]
+    (parts / "export-000000000000.json.gz").write_bytes(gzip.compress(text[0][:300].encode()) + gzip.compress(text[0][300:].encode()))
+    (parts / "export-000000000001.json.gz").write_bytes(gzip.compress(text[1].encode()))
+    (parts / "export-000000000002.json.gz").write_bytes(gzip.compress(text[2].encode()))
+    records, _, _, _ = take("bigquery parts", work, parts, "--preset", "bigquery")
+    check("bigquery: rows of all members and parts in order", [r["content"] for r in records] == [r["content"] for r in rows], records[:2])
+    check("bigquery: language by the path", {r["language"] for r in records} == {"python"}, records[:1])
+    sample = corpus("bigquery/export-000.json.gz")
+    if sample:
+        records, metrics, _, _ = take("bigquery sample", work, sample, "--preset", "bigquery")
+        wanted = [json.loads(line) for line in gzip.open(sample, "rt", encoding="utf-8", newline="\n")]
+        check("bigquery sample: content, repository and path are kept", [(r["content"], r["repo"], r["path"]) for r in records] ==
+              [(w["content"], w["repo_name"], w["path"]) for w in wanted], len(records))
+
+
+# ---- notebooks ----------------------------------------------------------------------------------------------------------------------
+
+NOTEBOOK = {"nbformat": 4, "nbformat_minor": 5, "metadata": {"kernelspec": {"name": "python3", "language": "python"}}, "cells": [
+    {"cell_type": "markdown", "source": ["# Means\n", "of a list"]},
+    {"cell_type": "code", "source": "%matplotlib inline\nvalues = [1, 2]\nprint(sum(values) / len(values))",
+     "outputs": [{"output_type": "stream", "name": "stdout", "text": ["1.5\n"]}]}]}
+
+
+def notebooks(work):
+    tree = work / "notebooks"
+    tree.mkdir()
+    (tree / "a.ipynb").write_text(json.dumps(NOTEBOOK))
+    (tree / "b.ipynb").write_text("{ not json")
+    records, metrics, quarantine, _ = take("notebooks", work, tree)
+    script = "# # Means\n# of a list\n\n# %matplotlib inline\nvalues = [1, 2]\nprint(sum(values) / len(values))\n"
+    check("notebooks: a script with comments", [r["content"] for r in records] == [script], records)
+    check("notebooks: in the kernel's language", records[0]["language"] == "python", records)
+    check("notebooks: counted", metrics["changed"] == {"missing_stars": 1, "notebooks_to_scripts": 1}, metrics["changed"])
+    check("notebooks: a broken one is told", [(q["file"], q["reason"]) for q in quarantine] == [("notebooks/b.ipynb", "bad_json")], quarantine)
+    records, _, _, _ = take("one notebook", work, tree / "a.ipynb", "--set", "source.magics=drop", "--set", "source.notebook_outputs=true")
+    check("one notebook: magics dropped, outputs kept", records[0]["content"] ==
+          "# # Means\n# of a list\n\nvalues = [1, 2]\nprint(sum(values) / len(values))\n\n# Output:\n# 1.5\n", records)
+    lines = work / "set.jsonl"
+    lines.write_text(json.dumps({"content": json.dumps(NOTEBOOK), "path": "x/a.ipynb", "repo_name": "o/r"}) + "\n" + json.dumps(NOTEBOOK) + "\n")
+    records, _, _, _ = take("a data set of notebooks", work, lines)
+    check("a data set of notebooks: scripts", [r["content"] for r in records] == [script, script], records)
+    records, _, _, _ = take("a data set under the guide's recipe", work, lines, "--recipe", "guide", "--field", "content=content")
+    check("a data set under the guide's recipe: as it is", records[0]["content"] == json.dumps(NOTEBOOK), records[:1])
+    sample = corpus("notebooks")
+    if sample:
+        records, metrics, quarantine, _ = take("notebook sample", work, sample)
+        check("notebook sample: all 66 are scripts", len(records) == 66 and not quarantine, (len(records), quarantine))
+        broken = []
+        for r in records:
+            if r["language"] == "python" and "print " not in r["content"] and "exec " not in r["content"]:
+                try:
+                    compile(r["content"], r["path"], "exec")
+                except SyntaxError as error:
+                    broken.append((r["path"], str(error)))
+        check("notebook sample: the scripts are Python", len(broken) <= 3, broken)
+
+
+# ---- documentation --------------------------------------------------------------------------------------------------------------------
+
+def documents(work):
+    tree = work / "docs"
+    tree.mkdir()
+    (tree / "a.md").write_text("# Title\n\ntext\n")
+    (tree / "b.rst").write_text("Title\n=====\n\n.. code-block:: c\n\n   int x;\n")
+    (tree / "c.html").write_text("<html><head><title>T</title></head><body><nav>menu</nav><main><h1>H</h1><p>a &amp; b</p>"
+                                 "<div class='highlight-python'><pre>x = 1\ny = 2</pre></div></main></body></html>")
+    records, metrics, _, stderr = take("documents", work, tree, "--source-type", "docs")
+    if "lexbor" in stderr:
+        print("skipped: this build reads no HTML")
+        return
+    check("documents: the page is Markdown, the others are as they were", [r["content"] for r in records] ==
+          ["# Title\n\ntext\n", "Title\n=====\n\n.. code-block:: c\n\n   int x;\n", "# H\n\na & b\n\n```python\nx = 1\ny = 2\n```\n"], records)
+    check("documents: counted", metrics["changed"].get("pages_to_text") == 1, metrics["changed"])
+    records, _, _, _ = take("documents as source", work, tree)
+    check("documents as source: the page stays HTML", "<nav>" in records[2]["content"], records[2])
+    sample = corpus("docs")
+    if sample:
+        records, metrics, quarantine, _ = take("docs sample", work, sample, "--source-type", "docs")
+        pages = sum(1 for p in sample.iterdir() if p.suffix == ".html")
+        check("docs sample: all are read", len(records) == len(list(sample.iterdir())) and not quarantine, (len(records), quarantine))
+        check("docs sample: every page is text", metrics["changed"].get("pages_to_text") == pages, metrics["changed"])
+        manual = next(r["content"] for r in records if "doc__lua.html" in r["path"])
+        check("docs sample: the Lua page has headings and no tags", "## SYNOPSIS" in manual and "<p>" not in manual.lower(), manual[:300])
+
+
+# ---- normal forms ---------------------------------------------------------------------------------------------------------------------
+
+def normal_forms(work):
+    tree = work / "forms"
+    tree.mkdir()
+    (tree / "a.py").write_bytes(b"# coding: latin-1\r\nx = '\xe9'\r\n")
+    (tree / "b.py").write_bytes(b"\xef\xbb\xbfx = 1\n")
+    (tree / "c.py").write_bytes(b"x = '\xe9'\n")
+    (tree / "d.py").write_bytes("x = 'é'\n".encode("utf-16"))
+    records, metrics, quarantine, _ = take("forms by default", work, tree)
+    check("forms by default: what declares its encoding is read", [r["content"] for r in records] ==
+          ["# coding: latin-1\r\nx = 'é'\r\n", "\ufeffx = 1\n", "x = 'é'\n"], records)
+    check("forms by default: what does not is quarantined", [q["reason"] for q in quarantine] == ["bad_encoding"], quarantine)
+    check("forms by default: counted", metrics["changed"] == {"missing_stars": 3, "converted_encodings": 2}, metrics["changed"])
+    records, metrics, _, _ = take("forms asked for", work, tree, "--set", "source.newlines=true", "--set", "source.strip_bom=true",
+                                  "--set", "source.encoding=latin1")
+    check("forms asked for: one newline, no mark", [r["content"] for r in records] ==
+          ["# coding: latin-1\nx = 'é'\n", "x = 1\n", "x = 'é'\n", "x = 'é'\n"], records)
+    check("forms asked for: counted", metrics["changed"] == {"missing_stars": 4, "converted_encodings": 3, "newlines": 1, "stripped_text_bom": 1},
+          metrics["changed"])
+
+
+def main():
+    if shutil.which("zstd") is None:
+        print("skipped: the zstd program is not there")
+        sys.exit(77)
+    cases = [bigquery, notebooks, documents, normal_forms]
+    for case in cases:
+        work = Path(tempfile.mkdtemp(prefix="shardmill_sources_"))
+        try:
+            case(work)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+    print(f"{len(cases)} kinds of sources, {len(failures)} failures")
+    sys.exit(1 if failures else 0)
+
+
+main()
