@@ -84,7 +84,9 @@ static void project_disk(projection *p)
     const mill_run_state *run = p->run;
     double passed = p->sample.scale * (double)f->passed, out = packed_tokens(p);
     size_t n = 0;
-    p->disk[n++] = (line){"segments", p->sample.scale * (double)f->segment_bytes};
+    double text = p->sample.scale * (double)f->passed_bytes, stored = (double)mill_run_stored_bytes(run);
+    stored = text < stored ? text : stored;
+    p->disk[n++] = (line){"segments", stored + (text - stored) * ratio((double)f->segment_bytes, (double)f->passed_bytes)};
     p->disk[n++] = (line){"document tables", passed * (double)sizeof(mill_doc)};
     p->disk[n++] = (line){"sketches", passed * (2.0 + (run->recipe.dedup.near ? 4.0 * run->minhash.num_perm : 0.0))};
     p->disk[n++] = (line){"token units", p->tokens * (f->vocab_size <= 65536 ? 2.0 : 4.0) +

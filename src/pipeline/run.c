@@ -450,6 +450,16 @@ static mill_status report_complete(mill_run_state *run, mill_error *err)
 
 // ---- the run --------------------------------------------------------------------------------------------------------------------
 
+int mill_run_segment_level(const mill_run_state *run, uint64_t unit)
+{
+    return (unit + 1) * run->batch_bytes <= mill_run_stored_bytes(run) ? 0 : 1;
+}
+
+uint64_t mill_run_stored_bytes(const mill_run_state *run)
+{
+    return run->memory_bytes / 4;
+}
+
 mill_status mill_run_load_segment(mill_run_state *run, uint64_t unit, mill_buf *raw, mill_batch *batch, mill_error *err)
 {
     char path[64];

@@ -154,10 +154,14 @@ mill_status mill_docs_decode(const mill_buf *raw, const char *name, mill_languag
 // Offset of the signatures in a sketch of `count` documents.
 size_t mill_sketch_signature_offset(uint32_t count);
 
-// ---- helpers of the passes
-// ------------------------------------------------------------------------------------------------------- The stage whose units are
-// the blocks of the inputs: "ingest", or "read-rows".
+// ---- helpers of the passes ----
+
+// The stage whose units are the blocks of the inputs: "ingest", or "read-rows".
 const char *mill_input_stage(const mill_run_state *run);
+// The first segments are stored, as the page cache holds them between the passes and packing them would cost more than all
+// else that is done to small inputs; the others are packed, as the disk would bound large ones. Readers take both.
+int mill_run_segment_level(const mill_run_state *run, uint64_t unit);
+uint64_t mill_run_stored_bytes(const mill_run_state *run); // of text, at most
 // Loads the segment of a unit; raw is scratch.
 mill_status mill_run_load_segment(mill_run_state *run, uint64_t unit, mill_buf *raw, mill_batch *batch, mill_error *err)
     MILL_MUST_CHECK;

@@ -1,8 +1,9 @@
 // segment.c: batches on disk.
 //
 //   "MILLSEG1" | u32 version | u32 count | u64 unit | u64 columns_raw | u64 columns_packed | u64 text_raw | u64 text_packed
-//   | packed columns (zstd) | packed text (zstd) | XXH3-128 of all before
+//   | packed columns | packed text | XXH3-128 of all before
 //
+// Version 1 packs by zstd, version 2 stores the bytes as they are: a reader takes both.
 // The columns block holds: u32 number of language names, each u8 length + bytes; then every column in the order of
 // mill_batch, languages as u16 places in that name list; then the meta buffer. Integers are little-endian.
 #include "record/segment.h"
@@ -15,7 +16,7 @@
 #endif
 
 #define HEADER_BYTES 56
-#define SEGMENT_VERSION 1
+enum { PACKED = 1, STORED = 2 }; // versions
 static const char magic[8] = {'M', 'I', 'L', 'L', 'S', 'E', 'G', '1'};
 
 typedef struct segment_header {
@@ -77,6 +78,10 @@ static mill_status append_columns(const mill_batch *batch, const uint16_t *place
 
 static mill_status append_packed(const void *data, size_t bytes, int level, mill_buf *out, uint64_t *packed, mill_error *err)
 {
+    if (level == 0) {
+        *packed = bytes;
+        return mill_buf_append(out, data, bytes, err);
+    }
     MILL_TRY(mill_buf_reserve(out, ZSTD_compressBound(bytes), err));
     size_t got = ZSTD_compress(out->data + out->bytes, out->capacity - out->bytes, data, bytes, level);
     if (ZSTD_isError(got))
@@ -98,7 +103,7 @@ mill_status mill_segment_encode(const mill_batch *batch, const mill_language_tab
     }
     MILL_TRY_GOTO(append_languages(batch, languages, places, &columns, err));
     MILL_TRY_GOTO(append_columns(batch, places, &columns, err));
-    segment_header header = {.version = SEGMENT_VERSION,
+    segment_header header = {.version = level == 0 ? STORED : PACKED,
                              .count = batch->count,
                              .unit = batch->unit,
                              .columns_raw = columns.bytes,
@@ -188,8 +193,16 @@ static bool read_columns(reader in, const segment_header *header, mill_language_
            spans_fit(batch->licence, header->count, meta_bytes);
 }
 
-static bool unpack(const uint8_t *data, size_t packed, mill_buf *out, size_t raw)
+static bool unpack(uint32_t version, const uint8_t *data, size_t packed, mill_buf *out, size_t raw)
 {
+    if (version == STORED) {
+        if (packed != raw)
+            return false;
+        if (raw != 0)
+            memcpy(out->data, data, raw);
+        out->bytes = raw;
+        return true;
+    }
     size_t got = ZSTD_decompress(out->data, raw, data, packed);
     out->bytes = raw;
     return !ZSTD_isError(got) && got == raw;
@@ -204,8 +217,8 @@ mill_status mill_segment_decode(const uint8_t *data, size_t bytes, const char *n
         return mill_fail(err, MILL_VERIFY, "%s: a segment of %zu bytes is too short", name, bytes);
     memcpy(&header, data, sizeof header);
     memcpy(&sum, data + bytes - sizeof sum, sizeof sum);
-    if (memcmp(header.magic, magic, sizeof magic) != 0 || header.version != SEGMENT_VERSION)
-        return mill_fail(err, MILL_VERIFY, "%s: not a segment of version %d", name, SEGMENT_VERSION);
+    if (memcmp(header.magic, magic, sizeof magic) != 0 || (header.version != PACKED && header.version != STORED))
+        return mill_fail(err, MILL_VERIFY, "%s: not a segment of version %d or %d", name, PACKED, STORED);
     if (!mill_key_equal(sum, mill_hash128(data, bytes - sizeof sum)))
         return mill_fail(err, MILL_VERIFY, "%s: checksum differs, the file is damaged", name);
     size_t body = bytes - HEADER_BYTES - sizeof sum;
@@ -225,8 +238,8 @@ mill_status mill_segment_decode(const uint8_t *data, size_t bytes, const char *n
     MILL_TRY_GOTO(mill_buf_reserve(&columns, header.columns_raw, err));
     MILL_TRY_GOTO(mill_buf_reserve(&batch->meta, header.columns_raw, err)); // the metadata are the rest of the columns
     const uint8_t *packed = data + HEADER_BYTES;
-    if (!unpack(packed, header.columns_packed, &columns, header.columns_raw) ||
-        !unpack(packed + header.columns_packed, header.text_packed, &batch->text, header.text_raw) ||
+    if (!unpack(header.version, packed, header.columns_packed, &columns, header.columns_raw) ||
+        !unpack(header.version, packed + header.columns_packed, header.text_packed, &batch->text, header.text_raw) ||
         !read_columns((reader){columns.data, columns.bytes, 0}, &header, languages, batch, ids)) {
         status = mill_fail(err, MILL_VERIFY, "%s: contents do not fit the header", name);
         goto cleanup;

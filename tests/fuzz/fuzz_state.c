@@ -95,8 +95,8 @@ static void parse_segment(const uint8_t *data, size_t bytes)
     FUZZ_OK(mill_language_table_create(&languages, &err));
     mill_status status = mill_segment_decode(data, bytes, "segment", languages, &batch, &err);
     FUZZ_CHECK(status == MILL_OK || (status == MILL_VERIFY && err.message[0] != '\0'));
-    if (status == MILL_OK) {
-        FUZZ_OK(mill_segment_encode(&batch, languages, 1, &out, &err));
+    for (int level = 0; status == MILL_OK && level <= 1; level++) { // stored, and packed
+        FUZZ_OK(mill_segment_encode(&batch, languages, level, &out, &err));
         FUZZ_OK(mill_segment_decode(out.data, out.bytes, "again", languages, &again, &err));
         FUZZ_CHECK(batch.count == again.count && batch.text.bytes == again.text.bytes && batch.meta.bytes == again.meta.bytes);
         for (uint32_t i = 0; i < batch.count; i++) {
