@@ -8,6 +8,7 @@
 
 #define PORTION 256
 #define SLOTS_FIRST 4096
+#define MERGE_PORTION 64
 
 typedef struct slot { // begins with the key: a short word is read from its slot's start
     uint64_t low, high; // short words: the key; long: hash, offset in the arena
@@ -166,13 +167,21 @@ bool mill_word_counts_next(const mill_word_counts *counts, size_t *at, mill_word
 mill_status mill_word_counts_merge(mill_word_counts *counts, const mill_word_counts *other, mill_error *err)
 {
     MILL_ASSERT(counts->kind == other->kind && counts != other);
-    size_t at = 0;
-    mill_word word;
-    while (mill_word_counts_next(other, &at, &word)) {
-        MILL_TRY(make_room(counts, 1, err));
-        mill_word_key key = mill_word_key_of(word.text, 0, word.bytes, word.bytes);
-        MILL_TRY(add_word(counts, &key, word.text, word.count, err));
-        counts->total += word.count;
-    }
+    // All the room at once: words come in the order of the other table's slots, which in a smaller table is the order of this
+    // one's, and would pile up into one long run.
+    MILL_TRY(make_room(counts, other->unique, err));
+    mill_word words[MERGE_PORTION];
+    mill_word_key keys[MERGE_PORTION];
+    size_t at = 0, count;
+    do {
+        for (count = 0; count < MERGE_PORTION && mill_word_counts_next(other, &at, &words[count]); count++) {
+            keys[count] = mill_word_key_of(words[count].text, 0, words[count].bytes, words[count].bytes);
+            __builtin_prefetch(&counts->slots[keys[count].hash & (counts->capacity - 1)]);
+        }
+        for (size_t i = 0; i < count; i++) {
+            MILL_TRY(add_word(counts, &keys[i], words[i].text, words[i].count, err));
+            counts->total += words[i].count;
+        }
+    } while (count == MERGE_PORTION);
     return MILL_OK;
 }
