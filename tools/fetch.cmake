@@ -8,8 +8,9 @@ set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${mill_pins})
 
 # mill_fetch(GROUP PACKAGES... MEMBERS...): unpacks members of the packages' archives into ${MILL_FETCH_DIR}/GROUP. A member
 # is "START GLOB": a glob for the archive whose name begins with START; each glob must match something there. Sets mill_fetch_problem, empty on success. A wrong hash always stops the configuration.
+# WHEEL PLATFORM: the package's wheel for this platform, for what is not compiled here; its CPython version does not matter.
 function(mill_fetch group)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "PACKAGES;MEMBERS")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "WHEEL" "PACKAGES;MEMBERS")
   set(mill_fetch_problem "" PARENT_SCOPE)
   set(wanted "")
   foreach(package IN LISTS arg_PACKAGES)
@@ -50,9 +51,13 @@ function(mill_fetch group)
   endif()
   # By name, not ":all:", which would build the build tools themselves from source.
   string(REPLACE ";" "," sources "${arg_PACKAGES}")
+  set(kind --no-binary ${sources})
+  if(arg_WHEEL)
+    set(kind --only-binary ${sources} --platform ${arg_WHEEL} --implementation cp --python-version 3.11 --abi cp311)
+  endif()
   execute_process(
     COMMAND ${fresh}/venv/bin/python -m pip download --quiet --disable-pip-version-check --no-input --retries 2 --timeout 30
-            --no-deps --require-hashes --no-binary ${sources} --dest ${fresh}/archives -r ${fresh}/pins.txt
+            --no-deps --require-hashes ${kind} --dest ${fresh}/archives -r ${fresh}/pins.txt
     RESULT_VARIABLE failed OUTPUT_VARIABLE text ERROR_VARIABLE text)
   if(failed)
     file(REMOVE_RECURSE ${fresh})
@@ -64,7 +69,7 @@ function(mill_fetch group)
     message(VERBOSE "${reasons}")
     return()
   endif()
-  file(GLOB archives ${fresh}/archives/*.tar.gz)
+  file(GLOB archives ${fresh}/archives/*.tar.gz ${fresh}/archives/*.whl)
   foreach(archive IN LISTS archives)
     set(globs "")
     foreach(member IN LISTS arg_MEMBERS)

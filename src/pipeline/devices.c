@@ -16,6 +16,7 @@
 #include "filter/syntax.h"
 #include "pipeline/document.h"
 #include "pipeline/finished.h"
+#include "source/source.h"
 
 enum { TEXT_MAX = 160, FEATURE_COUNT = 4, LIBRARY_COUNT = 7 };
 
@@ -165,6 +166,7 @@ static mill_status machine_document(const machine *m, mill_text *out, mill_error
            mill_document_text(json, "auto_backend", mill_backend_find("auto")->name) &&
            mill_document_item(json, "gpus", cJSON_CreateArray()) && mill_document_text(json, "gpu", no_gpu) &&
            mill_document_text(json, "mpi", no_ranks) && mill_document_text(json, "grammars", mill_syntax_description()) &&
+           mill_document_text(json, "parquet", mill_parquet_description()) &&
            mill_document_text(json, "python3", m->python) && mill_document_item(json, "libraries", libraries_json(m));
     if (!good) {
         cJSON_Delete(json);
@@ -183,7 +185,8 @@ static mill_status machine_text(const machine *m, mill_buf *out, mill_error *err
                              (double)m->free_bytes / (1024.0 * 1024 * 1024)));
     MILL_TRY(mill_buf_printf(out, err, "backends     cpu, ref (plain C); auto is %s\nGPU          %s\nMPI ranks    %s\n",
                              mill_backend_find("auto")->name, no_gpu, no_ranks));
-    MILL_TRY(mill_buf_printf(out, err, "grammars     %s\npython3      ", mill_syntax_description()));
+    MILL_TRY(mill_buf_printf(out, err, "grammars     %s\nParquet      %s\npython3      ", mill_syntax_description(),
+                             mill_parquet_description()));
     MILL_TRY(m->python[0] != '\0' ? mill_append_escaped(out, m->python, strlen(m->python), false, err)
                                   : mill_buf_append_text(out, "not found; filter.syntax=cpython needs it", err));
     MILL_TRY(mill_buf_append_text(out, "\nlibraries   ", err));

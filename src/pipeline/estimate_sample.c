@@ -37,8 +37,14 @@ static bool is_compressed(const uint8_t *head, size_t bytes)
 
 static bool has_packed_suffix(const char *name)
 {
+    static const char *const suffixes[] = {".gz", ".zst", ".parquet"};
     size_t bytes = strlen(name);
-    return (bytes > 3 && strcmp(name + bytes - 3, ".gz") == 0) || (bytes > 4 && strcmp(name + bytes - 4, ".zst") == 0);
+    for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++) {
+        size_t length = strlen(suffixes[i]);
+        if (bytes > length && strcmp(name + bytes - length, suffixes[i]) == 0)
+            return true;
+    }
+    return false;
 }
 
 // Parses what lies in the block as whole records of an input.
@@ -150,6 +156,20 @@ static mill_status sample_stream(sampler *s, size_t input, mill_stream *stream, 
     return MILL_OK;
 }
 
+static mill_status sample_parquet(sampler *s, size_t input, uint64_t budget, mill_error *err)
+{
+    uint64_t taken, total;
+    MILL_TRY(mill_source_sample_parquet(s->run->source, input, budget, &s->block, &taken, &total, err));
+    s->sample->files_taken++;
+    s->sample->total_bytes += (double)total;
+    s->sample->taken_bytes += taken;
+    int64_t begin = mill_clock_ns();
+    MILL_TRY(mill_source_parse(s->parser, &s->block, &s->sample->batch, &s->quarantine, s->counts, err));
+    s->sample->parse_ns += (uint64_t)(mill_clock_ns() - begin);
+    s->sample->read_bytes += taken;
+    return MILL_OK;
+}
+
 static mill_status sample_file(sampler *s, size_t input, uint64_t budget, mill_error *err)
 {
     const mill_input_info *info = mill_source_input(s->run->source, input);
@@ -157,6 +177,8 @@ static mill_status sample_file(sampler *s, size_t input, uint64_t budget, mill_e
     uint8_t head[4];
     size_t got = 0;
     int file;
+    if (info->is_parquet)
+        return sample_parquet(s, input, budget, err);
     MILL_TRY(mill_fs_open(fs, MILL_FS_CWD, info->path, MILL_OPEN_READ, &file, err));
     mill_status status = mill_fs_read(fs, file, info->path, head, sizeof head, &got, err);
     bool packed = is_compressed(head, got);

@@ -28,7 +28,7 @@ mill_status mill_input_next(mill_run_state *run, mill_block *block, uint64_t uni
         for (size_t i = 0; i < run->input_count; i++)
             done += mill_source_input(run->source, i)->records;
         atomic_store(&run->records_read, done);
-        atomic_fetch_add(&run->bytes_read, block->bytes.bytes);
+        atomic_fetch_add(&run->bytes_read, block->bytes.bytes + block->planned);
     }
     mill_time_end(run, MILL_TIME_READ, begin, 0, 0);
     return status;
@@ -69,6 +69,8 @@ static mill_status quarantine_line(const mill_run_state *run, const mill_quarant
                              (unsigned long long)row->record, (unsigned long long)row->offset, (unsigned long long)row->length,
                              mill_quarantine_name(row->reason)));
     MILL_TRY(mill_buf_append_json(out, row->detail, strlen(row->detail), err));
+    if (row->no_record || row->further != 0) // else the line is one record
+        MILL_TRY(mill_buf_printf(out, err, ",\"records\":%llu", row->no_record ? 0 : (unsigned long long)row->further + 1));
     return mill_buf_append_text(out, "}\n", err);
 }
 

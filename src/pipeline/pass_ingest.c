@@ -129,7 +129,7 @@ static mill_status ingest_block(void *context, void *state, uint64_t number, mil
 {
     mill_run_state *run = context;
     ingest_worker *w = state;
-    mill_run_advance(run, w->block.bytes.bytes);
+    mill_run_advance(run, w->block.bytes.bytes + w->block.planned);
     if (mill_workdir_done(run->dir, "ingest", number) != NULL)
         return MILL_OK;
     uint32_t first, last;

@@ -279,6 +279,10 @@ static mill_status check_json_line(const mill_line_reader *lines, check *c, cons
         status = mill_line_reader_fail(lines, err, "is no JSON object");
     else if (c->kind == KIND_CLUSTERS)
         status = count_dropped(lines, c, json, err);
+    bool several = status == MILL_OK && c->kind == KIND_QUARANTINE;
+    yyjson_val *records = several ? yyjson_obj_get(mill_json_line_root(json), "records") : NULL;
+    if (yyjson_is_uint(records)) // a line that stands for several, or for none
+        c->lines += yyjson_get_uint(records) - 1;
     mill_json_line_free(json);
     return status;
 }

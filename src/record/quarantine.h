@@ -21,7 +21,7 @@
     X(BAD_HTML, "bad_html")             /* HTML beyond the limits of the parser */                 \
     X(BAD_XML, "bad_xml")               /* a row of Posts.xml that is no XML */                    \
     X(BAD_MEMBER, "bad_member")         /* a file of an archive that cannot be read */             \
-    X(DAMAGED_STREAM, "damaged_stream") /* the rest of a compressed file is unreadable */
+    X(DAMAGED_STREAM, "damaged_stream") /* the rest of a compressed file or row group is unreadable */
 
 typedef enum mill_quarantine_reason {
 #define MILL_QUARANTINE_ENUM(name, text) MILL_QUARANTINE_##name,
@@ -37,6 +37,8 @@ typedef struct mill_quarantined {
     uint64_t record;      // 1-based; for damaged_stream the number of the first record that is missing
     uint64_t offset;      // bytes before it in the decompressed stream (0 for tree files)
     uint64_t length;      // bytes of the record as far as known
+    uint64_t further;     // records behind it that the row stands for too, known by their number only
+    bool no_record;       // nothing is missing, but what was read contradicts its container; stands for no record
     mill_quarantine_reason reason;
     char detail[160];     // what was seen; control bytes escaped
     char *path;           // tree inputs: the file below the root; else NULL; owned

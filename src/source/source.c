@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "source/source_internal.h"
+#include "source/source_parquet.h"
 
 static mill_status copy_options(mill_source *source, const mill_source_options *options, mill_error *err)
 {
@@ -26,12 +27,12 @@ static mill_status copy_options(mill_source *source, const mill_source_options *
     }
     const char *format = options->format;
     source->options.format = NULL;
-    static const char *const formats[] = {"auto", "jsonl", "tree", "text", "notebook"};
+    static const char *const formats[] = {"auto", "jsonl", "parquet", "tree", "text", "notebook"};
     for (size_t i = 0; format != NULL && i < sizeof formats / sizeof formats[0]; i++)
         if (strcmp(format, formats[i]) == 0)
             source->options.format = formats[i];
     if (format != NULL && source->options.format == NULL)
-        return mill_fail(err, MILL_USAGE, "unknown input format \"%s\": use auto, jsonl, tree, text or notebook", format);
+        return mill_fail(err, MILL_USAGE, "unknown input format \"%s\": use auto, jsonl, parquet, tree, text or notebook", format);
     if (options->block_bytes == 0 || options->record_bytes_max == 0 || options->block_bytes > UINT32_MAX ||
         options->record_bytes_max > UINT32_MAX)
         return mill_fail(err, MILL_USAGE, "block and record sizes must lie between 1 byte and 4 GiB");
@@ -88,6 +89,7 @@ void mill_source_close(mill_source *source)
     if (source->stream != NULL)
         mill_stream_close(source->stream, NULL);
     mill_sha256_destroy(source->tree_sha256);
+    mill_parquet_drop(source->parquet);
     mill_buf_free(&source->tail);
     for (size_t i = 0; i < source->count; i++) {
         mill_free(source->entries[i].name);
@@ -108,6 +110,7 @@ static void clear_block(mill_block *block)
     mill_buf_clear(&block->bytes);
     mill_buf_clear(&block->paths);
     block->piece_count = 0;
+    block->planned = 0;
     mill_quarantine_clear(&block->quarantine);
 }
 
@@ -129,9 +132,19 @@ mill_status mill_block_add_piece(mill_block *block, const mill_block_piece *piec
 
 static mill_status open_input(mill_source *source, mill_source_entry *entry, mill_error *err)
 {
-    MILL_TRY(entry->tree != NULL ? mill_tree_open(source, entry, err) : mill_lines_open(source, entry, err));
+    MILL_TRY(entry->tree != NULL           ? mill_tree_open(source, entry, err)
+             : entry->info.is_parquet ? mill_parquet_open(source, entry, err)
+                                      : mill_lines_open(source, entry, err));
     source->is_open = true;
     return MILL_OK;
+}
+
+static mill_status fill_block(mill_source *source, mill_source_entry *entry, mill_block *block, bool *ended, mill_error *err)
+{
+    if (entry->tree != NULL)
+        return mill_tree_fill(source, entry, block, ended, err);
+    return entry->info.is_parquet ? mill_parquet_fill(source, entry, block, ended, err)
+                                  : mill_lines_fill(source, entry, block, ended, err);
 }
 
 static mill_status close_input(mill_source *source, mill_source_entry *entry, mill_error *err)
@@ -140,6 +153,8 @@ static mill_status close_input(mill_source *source, mill_source_entry *entry, mi
     source->current++;
     if (entry->tree != NULL)
         mill_tree_close(source, entry);
+    else if (entry->info.is_parquet)
+        MILL_TRY(mill_parquet_close(source, entry, err));
     else
         MILL_TRY(mill_lines_close(source, entry, err));
     entry->info.done = true;
@@ -150,14 +165,13 @@ mill_status mill_source_next(mill_source *source, mill_block *block, bool *end, 
 {
     clear_block(block);
     source->block_records = 0;
-    while (source->current < source->count && block->bytes.bytes < source->options.block_bytes &&
+    while (source->current < source->count && block->bytes.bytes + block->planned < source->options.block_bytes &&
            source->block_records < MILL_BLOCK_RECORDS_MAX) {
         mill_source_entry *entry = &source->entries[source->current];
         if (!source->is_open)
             MILL_TRY(open_input(source, entry, err));
         bool ended = false;
-        MILL_TRY(entry->tree != NULL ? mill_tree_fill(source, entry, block, &ended, err)
-                                     : mill_lines_fill(source, entry, block, &ended, err));
+        MILL_TRY(fill_block(source, entry, block, &ended, err));
         if (!ended)
             break;
         MILL_TRY(close_input(source, entry, err));
@@ -186,6 +200,7 @@ void mill_parser_close(mill_parser *parser)
         return;
     mill_free(parser->pool.bytes);
     mill_free(parser->inner.bytes);
+    mill_parquet_drop(parser->parquet);
     mill_buf_free(&parser->line);
     mill_buf_free(&parser->inner_text);
     mill_buf_free(&parser->shaped);
@@ -214,9 +229,10 @@ mill_status mill_source_parse(mill_parser *parser, const mill_block *block, mill
     for (size_t i = 0; i < block->piece_count; i++) {
         const mill_block_piece *piece = &block->pieces[i];
         mill_parse_counts *own = &counts[piece->input];
-        bool is_tree = source->entries[piece->input].tree != NULL;
-        MILL_TRY(is_tree ? mill_tree_parse(parser, block, piece, batch, quarantine, own, err)
-                         : mill_lines_parse(parser, block, piece, batch, quarantine, own, err));
+        const mill_input_info *info = &source->entries[piece->input].info;
+        MILL_TRY(info->is_tree      ? mill_tree_parse(parser, block, piece, batch, quarantine, own, err)
+                 : info->is_parquet ? mill_parquet_parse(parser, block, piece, batch, quarantine, own, err)
+                                    : mill_lines_parse(parser, block, piece, batch, quarantine, own, err));
     }
     for (size_t i = 0; i < block->quarantine.count; i++) {
         const mill_quarantined *row = &block->quarantine.rows[i];

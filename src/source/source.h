@@ -3,8 +3,8 @@
 //
 // An input is one file (or standard input), or one source tree. Records are numbered from 1 in each input: the line number of
 // a JSONL file (blank lines count as lines but are no records), the place in bytewise path order of a tree. Blocks are cut by
-// bytes at record ends, so they depend on the inputs and block_bytes alone, never on threads or timing; what comes out of the
-// pipeline does not depend on block_bytes either.
+// bytes at record ends (Parquet: between row groups, where those are small), so they depend on the inputs and block_bytes alone,
+// never on threads or timing; what comes out of the pipeline does not depend on block_bytes either.
 #ifndef MILL_SOURCE_SOURCE_H
 #define MILL_SOURCE_SOURCE_H
 
@@ -44,7 +44,7 @@ typedef struct mill_shape_options { // what becomes of a text before it is a rec
 } mill_shape_options;
 
 typedef struct mill_source_options {
-    const char *format;          // NULL or "auto", "jsonl", "tree", "text", "notebook"
+    const char *format;          // NULL or "auto", "jsonl", "parquet", "tree", "text", "notebook"
     const char *preset;          // "auto", "guide", "the-stack", "github-code", "starcoderdata", "bigquery"; auto: the first
                                  // mapped column name that a record has, over all presets
     const char *field[MILL_FIELD_COUNT]; // column name by --field, or NULL
@@ -55,6 +55,7 @@ typedef struct mill_source_options {
     uint64_t record_bytes_max;   // a longer record is quarantined (64 MiB)
     uint64_t block_bytes;        // aim for this many bytes a block
     mill_shape_options shape;
+    uint64_t group_bytes_max;    // Parquet: a row group of more is decoded by the reader, block by block (0: 256 MiB)
     bool follow_links;           // trees: read links to files too; without it links are skipped and counted
 } mill_source_options;
 
@@ -62,7 +63,7 @@ typedef struct mill_input_info { // one input, for plans, manifests and messages
     const char *name;            // relative name: the argument without its leading directories; for files found in a
                                  // directory argument, DIRECTORY_NAME/path below it; "-" for standard input. Unique.
     const char *path;            // to open it
-    bool is_tree;
+    bool is_tree, is_parquet;
     uint64_t file_bytes;         // raw bytes on disk (trees: sum), 0 for standard input
     uint64_t files;              // 1, or regular files of the tree
     uint64_t skipped_binary, skipped_empty, skipped_other; // trees: files that are no records, by cause; filled while reading
@@ -74,8 +75,9 @@ typedef struct mill_input_info { // one input, for plans, manifests and messages
 typedef struct mill_source mill_source;
 
 // Resolves arguments (files, directories, "-") into inputs in the given order; a directory expands bytewise by path. A directory is
-// a source tree unless every regular file in it (hidden ones aside) has a record suffix (.jsonl .ndjson .json, with .gz or .zst).
-// A missing or unreadable argument is MILL_INPUT naming it. FIFOs, sockets and devices inside directories are skipped and counted.
+// a source tree unless every regular file in it (hidden ones aside) has a record suffix (.jsonl .ndjson .json, with .gz or .zst;
+// .parquet). A missing or unreadable argument is MILL_INPUT naming it. FIFOs, sockets and devices inside directories are skipped
+// and counted.
 mill_status mill_source_open(const mill_fs *fs, const char *const *arguments, size_t count,
                              const mill_source_options *options, mill_language_table *languages, mill_source **out,
                              mill_error *err) MILL_MUST_CHECK;
@@ -94,12 +96,18 @@ typedef struct mill_block_piece {
     uint64_t offset;       // of the piece in the decompressed input
     uint64_t begin, bytes; // place in block->bytes
     uint32_t path;         // trees: offset of the NUL-terminated path in block->paths
+    // Parquet: rows as the reader stored them, or (bytes 0) a row group to decode, whose first row is record `offset`
+    uint32_t group;
+    uint64_t records;      // from first_record on
+    uint64_t decoded_max;  // most bytes of the group's values
+    bool is_lost;          // these records cannot be read; the reason stands in block->paths
 } mill_block_piece;
 
 typedef struct mill_block {
     uint64_t unit;               // 0, 1, 2, ...
     mill_buf bytes;              // JSONL: whole lines; tree: file contents
     mill_buf paths;
+    uint64_t planned;            // Parquet: bytes of row groups that are decoded by mill_source_parse
     mill_block_piece *pieces;
     size_t piece_count, piece_capacity;
     mill_quarantine quarantine;  // what the reader itself found: too_long lines, damaged streams
@@ -133,6 +141,12 @@ mill_status mill_source_parse(mill_parser *parser, const mill_block *block, mill
 
 // Path below the root and size of file `index` (bytewise order of paths, info.files of them) of a tree input.
 void mill_source_tree_file(const mill_source *source, size_t input, uint64_t index, const char **path, uint64_t *bytes);
+// For estimates: pieces of a Parquet input, spread over it, whose columns take about `budget` bytes; *taken and *total are the
+// bytes of the pieces and of the whole input.
+mill_status mill_source_sample_parquet(const mill_source *source, size_t input, uint64_t budget, mill_block *block, uint64_t *taken,
+                                       uint64_t *total, mill_error *err) MILL_MUST_CHECK;
+// What reads Parquet here, or why nothing does.
+const char *mill_parquet_description(void);
 // The language of a file in a tree: by its path, else, if that has no extension, by its first line ("#!").
 mill_language_id mill_source_file_language(mill_language_table *languages, const char *path, const uint8_t *text, size_t bytes);
 

@@ -99,7 +99,7 @@ void mill_columns_pick(const mill_column_map *map, yyjson_val *object, yyjson_va
 }
 
 // Decimal digits with an optional fraction of zeros ("12", "12.0"), blanks around them allowed.
-static int64_t stars_from_text(const char *text, size_t bytes)
+int64_t mill_stars_text(const char *text, size_t bytes)
 {
     size_t i = 0;
     while (i < bytes && text[i] == ' ')
@@ -121,23 +121,25 @@ static int64_t stars_from_text(const char *text, size_t bytes)
     return full ? INT64_MAX : value;
 }
 
+int64_t mill_stars_real(double stars)
+{
+    if (!(stars >= 0.0)) // not a number, too
+        return MILL_STARS_MISSING;
+    return stars < 0x1p63 ? (int64_t)stars : (stars <= 0x1.fffffffffffffp1023 ? INT64_MAX : MILL_STARS_MISSING);
+}
+
 int64_t mill_stars_value(yyjson_val *value)
 {
     if (yyjson_is_uint(value)) {
         uint64_t stars = yyjson_get_uint(value);
         return stars > INT64_MAX ? INT64_MAX : (int64_t)stars;
     }
-    if (yyjson_is_real(value)) {
-        double stars = yyjson_get_real(value);
-        if (!(stars >= 0.0)) // not a number, too
-            return MILL_STARS_MISSING;
-        return stars < 0x1p63 ? (int64_t)stars
-                              : (stars <= 0x1.fffffffffffffp1023 ? INT64_MAX : MILL_STARS_MISSING);
-    }
+    if (yyjson_is_real(value))
+        return mill_stars_real(yyjson_get_real(value));
     if (yyjson_is_raw(value)) // a number that fits no machine word
-        return stars_from_text(yyjson_get_raw(value), yyjson_get_len(value));
+        return mill_stars_text(yyjson_get_raw(value), yyjson_get_len(value));
     if (yyjson_is_str(value))
-        return stars_from_text(yyjson_get_str(value), yyjson_get_len(value));
+        return mill_stars_text(yyjson_get_str(value), yyjson_get_len(value));
     return MILL_STARS_MISSING;
 }
 

@@ -37,6 +37,8 @@ void mill_columns_pick(const mill_column_map *map, yyjson_val *object, yyjson_va
 // Stars as data spells them: 2, 2.0, "2", "2.0". MILL_STARS_MISSING for anything else; more than INT64_MAX is
 // INT64_MAX.
 int64_t mill_stars_value(yyjson_val *value);
+int64_t mill_stars_text(const char *text, size_t bytes);
+int64_t mill_stars_real(double stars);
 // A licence as text: a string, a list of strings or of {"item": string}, or such a list under "list"; joined
 // by ','. False if it has another shape. out is cleared first.
 mill_status mill_licence_value(yyjson_val *value, mill_buf *out, bool *good, mill_error *err) MILL_MUST_CHECK;
@@ -47,6 +49,11 @@ typedef struct mill_metadata_head { // what a StarCoderData head tells; empty pa
     size_t repo_bytes, path_bytes;
 } mill_metadata_head;
 mill_metadata_head mill_metadata_head_find(const uint8_t *text, size_t bytes);
+// Removes that head from the record; what it tells fills what is empty.
+void mill_record_strip_head(mill_record *record, mill_parse_counts *counts);
+// By its own name, else by the record's path, else by a bare extension.
+mill_language_id mill_record_language(const mill_source *source, const mill_record *record, const char *name, uint32_t bytes,
+                                      const char *extension, size_t extension_bytes);
 
 // ---- inputs (source_resolve.c)
 
@@ -105,6 +112,7 @@ struct mill_source {
     // of a tree
     size_t next_file;
     void *tree_sha256;
+    struct mill_parquet_input *parquet; // of a Parquet file
 };
 
 typedef struct mill_json_pool { // yyjson's memory: a document is valid until the pool's next one, and needs no free
@@ -124,6 +132,7 @@ struct mill_parser {
     mill_html_result page;
     mill_buf licence;
     mill_buf path; // a tree path with bad bytes replaced
+    struct mill_parquet_input *parquet; // the Parquet file of the last piece
 };
 
 mill_status mill_block_add_piece(mill_block *block, const mill_block_piece *piece,

@@ -195,30 +195,29 @@ static bool string_field(yyjson_val *value, const char **text, uint32_t *bytes)
     return true;
 }
 
-static mill_language_id record_language(const mill_source *source, const mill_record *record,
-                                        const char *name, uint32_t bytes, yyjson_val *ext)
+mill_language_id mill_record_language(const mill_source *source, const mill_record *record, const char *name, uint32_t bytes,
+                                      const char *extension, size_t extension_bytes)
 {
     if (bytes != 0)
         return mill_language_intern(source->languages, name, bytes);
     if (record->path_bytes != 0)
         return mill_language_from_path(source->languages, record->path, record->path_bytes);
     char path[32] = "x.";
-    size_t length = ext != NULL && yyjson_is_str(ext) ? yyjson_get_len(ext) : 0;
-    if (length == 0 || length > sizeof path - 2)
+    if (extension_bytes == 0 || extension_bytes > sizeof path - 2)
         return MILL_LANGUAGE_OTHER;
-    memcpy(path + 2, yyjson_get_str(ext), length);
-    return mill_language_from_path(source->languages, path, length + 2);
+    memcpy(path + 2, extension, extension_bytes);
+    return mill_language_from_path(source->languages, path, extension_bytes + 2);
 }
 
 // StarCoderData puts name, path and stars before some files; they are no part of the program.
-static void strip_head(line_sink *sink, mill_record *record)
+void mill_record_strip_head(mill_record *record, mill_parse_counts *counts)
 {
     mill_metadata_head head = mill_metadata_head_find(record->text, record->text_bytes);
     if (head.bytes == 0)
         return;
     record->text += head.bytes;
     record->text_bytes -= head.bytes;
-    sink->counts->stripped_heads++;
+    counts->stripped_heads++;
     if (record->repo_bytes == 0 && head.repo_bytes <= UINT32_MAX) {
         record->repo = head.repo != NULL ? head.repo : "";
         record->repo_bytes = (uint32_t)head.repo_bytes;
@@ -287,8 +286,11 @@ static mill_status append_object(line_sink *sink, yyjson_val *root)
     record.stars =
         fields[MILL_FIELD_STARS] != NULL ? mill_stars_value(fields[MILL_FIELD_STARS]) : MILL_STARS_MISSING;
     if (source->options.strip_metadata_head && notebook == NULL)
-        strip_head(sink, &record);
-    record.language = record_language(source, &record, language, language_bytes, fields[MILL_FIELD_EXT]);
+        mill_record_strip_head(&record, sink->counts);
+    yyjson_val *extension = fields[MILL_FIELD_EXT];
+    bool has_extension = extension != NULL && yyjson_is_str(extension);
+    const char *extension_text = has_extension ? yyjson_get_str(extension) : "";
+    record.language = mill_record_language(source, &record, language, language_bytes, extension_text, strlen(extension_text));
     record.type = mill_record_type(source, record.language);
     mill_shape_problem problem = {.detail = ""};
     if (notebook != NULL)

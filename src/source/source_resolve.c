@@ -5,6 +5,7 @@
 
 #include "core/utf8.h"
 #include "source/source_internal.h"
+#include "source/source_parquet.h"
 
 enum { SNIFF_BYTES = 4096, GIT_CONFIG_BYTES_MAX = 1 << 20 };
 
@@ -26,6 +27,8 @@ static bool ends_with(const char *text, size_t bytes, const char *end)
 
 static bool has_record_suffix(const char *path)
 {
+    if (mill_has_parquet_suffix(path))
+        return true;
     static const char *const suffixes[] = {".jsonl", ".ndjson", ".json"};
     size_t bytes = strlen(path);
     if (ends_with(path, bytes, ".gz"))
@@ -308,8 +311,8 @@ static mill_status refuse(mill_status status, mill_error *err)
     return MILL_INPUT;
 }
 
-// Files of unknown suffix are taken if they look like JSON lines.
-static mill_status sniff(const mill_fs *fs, const char *path, mill_error *err)
+// Files of unknown suffix are taken if they look like JSON lines or Parquet.
+static mill_status sniff(const mill_fs *fs, const char *path, bool *is_parquet, mill_error *err)
 {
     mill_stream *stream;
     MILL_TRY(refuse(mill_stream_open(fs, MILL_FS_CWD, path, &stream, err), err));
@@ -322,10 +325,11 @@ static mill_status sniff(const mill_fs *fs, const char *path, mill_error *err)
     size_t at = got >= 3 && memcmp(head, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
     while (at < got && strchr(" \t\r\n", head[at]) != NULL && head[at] != '\0')
         at++;
-    if (at < got && head[at] != '{')
+    *is_parquet = got >= 4 && memcmp(head, "PAR1", 4) == 0;
+    if (at < got && head[at] != '{' && !*is_parquet)
         return mill_fail(err, MILL_INPUT,
                          "%s: no JSON lines (they begin with '{'); give a .jsonl, .ndjson or .json file (.gz "
-                         "and .zst too) or a "
+                         "and .zst too), a .parquet file or a "
                          "directory, or force it with --input-format jsonl (or text: the file is one record)",
                          path);
     return MILL_OK;
@@ -374,6 +378,14 @@ static bool is_single_file(const mill_source *source, const char *argument)
     return language != MILL_LANGUAGE_OTHER;
 }
 
+// The last entry is a Parquet file: whether it can be read is found out now, not hours later.
+static mill_status mark_parquet(mill_source *source, mill_error *err)
+{
+    mill_source_entry *entry = &source->entries[source->count - 1];
+    entry->info.is_parquet = true;
+    return refuse(mill_parquet_check(source, entry, err), err);
+}
+
 static mill_status add_file(mill_source *source, const char *argument, const mill_file_info *info,
                             mill_error *err)
 {
@@ -382,7 +394,7 @@ static mill_status add_file(mill_source *source, const char *argument, const mil
         return mill_fail(err, MILL_INPUT, "%s: --input-format tree wants a directory", argument);
     bool automatic = format == NULL || strcmp(format, "auto") == 0;
     if (info->kind == MILL_FILE_REGULAR && (!automatic || !has_record_suffix(argument)) &&
-        !mill_source_format_is(source, "jsonl") && is_single_file(source, argument)) {
+        !mill_source_format_is(source, "jsonl") && !mill_source_format_is(source, "parquet") && is_single_file(source, argument)) {
         int file; // found out now, not hours later
         MILL_TRY(refuse(mill_fs_open(source->fs, MILL_FS_CWD, argument, MILL_OPEN_READ, &file, err), err));
         MILL_TRY(mill_fs_close(source->fs, file, argument, err));
@@ -390,15 +402,21 @@ static mill_status add_file(mill_source *source, const char *argument, const mil
     }
     bool regular = info->kind == MILL_FILE_REGULAR;
     bool forced = format != NULL && strcmp(format, "jsonl") == 0;
-    if (regular && !forced && !has_record_suffix(argument)) {
-        MILL_TRY(sniff(source->fs, argument, err));
+    bool forced_parquet = format != NULL && strcmp(format, "parquet") == 0;
+    bool is_parquet = forced_parquet || (!forced && mill_has_parquet_suffix(argument));
+    if (is_parquet && !regular)
+        return mill_fail(err, MILL_INPUT, "%s: Parquet is read from regular files only", argument);
+    if (is_parquet) {
+        // looked into below
+    } else if (regular && !forced && !has_record_suffix(argument)) {
+        MILL_TRY(sniff(source->fs, argument, &is_parquet, err));
     } else if (regular) { // found out now, not hours later
         int file;
         MILL_TRY(refuse(mill_fs_open(source->fs, MILL_FS_CWD, argument, MILL_OPEN_READ, &file, err), err));
         MILL_TRY(mill_fs_close(source->fs, file, argument, err));
     }
-    return add_entry(source, to_utf8(base_name(argument)), mill_strdup(argument), regular ? info->bytes : 0,
-                     err);
+    MILL_TRY(add_entry(source, to_utf8(base_name(argument)), mill_strdup(argument), regular ? info->bytes : 0, err));
+    return is_parquet ? mark_parquet(source, err) : MILL_OK;
 }
 
 static bool is_hidden(const char *path)
@@ -424,12 +442,17 @@ static mill_status add_record_files(mill_source *source, const mill_tree *tree, 
 {
     for (size_t i = 0; i < tree->count; i++) {
         const char *path = mill_tree_path(tree, i);
-        if (is_hidden(path))
+        const char *format = source->options.format;
+        bool is_parquet = mill_has_parquet_suffix(path), only = format != NULL && strcmp(format, "parquet") == 0;
+        if (is_hidden(path) || (only && !is_parquet)) // data sets keep a README.md and the like beside their files
             continue;
+        is_parquet = is_parquet && (only || format == NULL || strcmp(format, "jsonl") != 0);
         char *below = to_utf8(path);
         char *full_name = below != NULL ? join(name, "/", below) : NULL;
         mill_free(below);
         MILL_TRY(add_entry(source, full_name, join(root, "/", path), tree->files[i].bytes, err));
+        if (is_parquet)
+            MILL_TRY(mark_parquet(source, err));
     }
     return MILL_OK;
 }
@@ -440,7 +463,7 @@ static mill_status add_listed(mill_source *source, mill_tree *tree, const walk *
 {
     const char *format = source->options.format;
     bool automatic = format == NULL || strcmp(format, "auto") == 0;
-    if (automatic ? is_record_directory(tree) : strcmp(format, "jsonl") == 0) {
+    if (automatic ? is_record_directory(tree) : strcmp(format, "jsonl") == 0 || strcmp(format, "parquet") == 0) {
         mill_status status = add_record_files(source, tree, w->root, name, err);
         mill_tree_free(tree);
         return status;
@@ -478,6 +501,9 @@ static mill_status add_directory(mill_source *source, const char *root, mill_err
 
 static mill_status add_argument(mill_source *source, const char *argument, mill_error *err)
 {
+    const char *format = source->options.format;
+    if (strcmp(argument, "-") == 0 && format != NULL && strcmp(format, "parquet") == 0)
+        return mill_fail(err, MILL_INPUT, "Parquet is read from its end, so it cannot come through standard input; give a file");
     if (strcmp(argument, "-") == 0)
         return add_entry(source, mill_strdup("-"), mill_strdup("-"), 0, err);
     mill_file_info info;

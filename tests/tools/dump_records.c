@@ -177,9 +177,12 @@ int main(int argc, char **argv)
         .bad_unicode = (mill_bad_unicode)number_of(&argc, argv, "--bad-unicode", MILL_UNICODE_REPLACE),
         .record_bytes_max = number_of(&argc, argv, "--record-max", 64 << 20),
         .block_bytes = number_of(&argc, argv, "--block", 64 << 20),
+        .group_bytes_max = number_of(&argc, argv, "--group-max", 0),
         .follow_links = number_of(&argc, argv, "--follow", 0) != 0,
     };
     options.field[MILL_FIELD_CONTENT] = value_of(&argc, argv, "--content");
+    options.field[MILL_FIELD_LICENCE] = value_of(&argc, argv, "--licence");
+    options.field[MILL_FIELD_STARS] = value_of(&argc, argv, "--stars");
     d.bench = number_of(&argc, argv, "--bench", 0) != 0;
     check(mill_language_table_create(&d.languages, &err), &err);
     check(mill_source_open(mill_fs_posix(), (const char *const *)(argv + 1), (size_t)argc - 1, &options,

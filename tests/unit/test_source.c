@@ -633,7 +633,11 @@ Test(source, a_file_of_another_kind_is_refused_unless_forced)
     r = read_one(&options, program);
     cr_expect_eq(r.status, MILL_INPUT);
     free_result(&r);
-    options.format = "parquet";
+    options.format = "parquet"; // refused as no Parquet, or for want of a reader
+    r = read_one(&options, program);
+    cr_expect_eq(r.status, MILL_INPUT);
+    free_result(&r);
+    options.format = "csv";
     r = read_one(&options, program);
     cr_expect_eq(r.status, MILL_USAGE);
     free_result(&r);

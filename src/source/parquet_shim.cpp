@@ -1,0 +1,627 @@
+// parquet_shim.cpp: Arrow C++ behind parquet_shim.h. Columns are read page by page through parquet's own column readers, which
+// take every encoding (the readers into Arrow arrays do not), with a buffer of fixed size between them and the file.
+#include "source/parquet_shim.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <new>
+#include <string>
+#include <vector>
+
+#include <arrow/io/interfaces.h>
+#include <arrow/memory_pool.h>
+#include <arrow/util/config.h>
+#include <parquet/column_page.h>
+#include <parquet/column_reader.h>
+#include <parquet/exception.h>
+#include <parquet/file_reader.h>
+#include <parquet/metadata.h>
+#if ARROW_VERSION_MAJOR >= 19
+#include <parquet/size_statistics.h>
+#endif
+
+namespace
+{
+
+constexpr int64_t BUFFER_BYTES = 1 << 20;
+constexpr uint32_t BATCH = 128;               // levels at a time
+constexpr uint64_t LIST_BYTES_MAX = 16 << 20; // of one row
+constexpr int64_t ROWS_MAX = int64_t{1} << 40;
+
+// What a failure was, noted where it happened: Arrow turns all of them into exceptions with a text.
+struct Faults {
+    bool memory = false, io = false;
+};
+
+class HostPool : public arrow::MemoryPool
+{
+  public:
+    HostPool(const mill_parquet_host &host, Faults &faults) : host_(host), faults_(faults)
+    {
+    }
+    arrow::Status Allocate(int64_t size, int64_t alignment, uint8_t **out) override
+    {
+        if (size < 0 || static_cast<uint64_t>(size) > host_.allocation_max)
+            return arrow::Status::Invalid("a page of ", size, " bytes");
+        // The block that the host gave stands right before what is handed out.
+        size_t room = static_cast<size_t>(size) + static_cast<size_t>(alignment) + sizeof(void *);
+        void *block = host_.allocate(room);
+        if (block == nullptr) {
+            faults_.memory = true;
+            return arrow::Status::OutOfMemory("no memory");
+        }
+        uintptr_t at = reinterpret_cast<uintptr_t>(block) + sizeof(void *);
+        at = (at + static_cast<uintptr_t>(alignment) - 1) / static_cast<uintptr_t>(alignment) *
+             static_cast<uintptr_t>(alignment);
+        *out = reinterpret_cast<uint8_t *>(at);
+        std::memcpy(*out - sizeof block, &block, sizeof block);
+        bytes_ += size;
+        total_ += size;
+        calls_++;
+        return arrow::Status::OK();
+    }
+    arrow::Status Reallocate(int64_t old_size, int64_t new_size, int64_t alignment, uint8_t **pointer) override
+    {
+        uint8_t *fresh = nullptr;
+        ARROW_RETURN_NOT_OK(Allocate(new_size, alignment, &fresh));
+        std::memcpy(fresh, *pointer, static_cast<size_t>(std::min(old_size, new_size)));
+        Free(*pointer, old_size, alignment);
+        *pointer = fresh;
+        return arrow::Status::OK();
+    }
+    void Free(uint8_t *buffer, int64_t size, int64_t) override
+    {
+        void *block;
+        std::memcpy(&block, buffer - sizeof block, sizeof block);
+        host_.release(block);
+        bytes_ -= size;
+    }
+    int64_t bytes_allocated() const override
+    {
+        return bytes_;
+    }
+    int64_t total_bytes_allocated() const override
+    {
+        return total_;
+    }
+    int64_t num_allocations() const override
+    {
+        return calls_;
+    }
+    std::string backend_name() const override
+    {
+        return "host";
+    }
+
+  private:
+    const mill_parquet_host &host_;
+    Faults &faults_;
+    int64_t bytes_ = 0, total_ = 0, calls_ = 0;
+};
+
+class HostFile : public arrow::io::RandomAccessFile
+{
+  public:
+    HostFile(const mill_parquet_host &host, arrow::MemoryPool *pool, Faults &faults) : host_(host), pool_(pool), faults_(faults)
+    {
+        set_mode(arrow::io::FileMode::READ);
+    }
+    arrow::Status Close() override
+    {
+        closed_ = true;
+        return arrow::Status::OK();
+    }
+    bool closed() const override
+    {
+        return closed_;
+    }
+    arrow::Result<int64_t> Tell() const override
+    {
+        return position_;
+    }
+    arrow::Status Seek(int64_t position) override
+    {
+        position_ = position;
+        return arrow::Status::OK();
+    }
+    arrow::Result<int64_t> GetSize() override
+    {
+        return static_cast<int64_t>(host_.file_bytes);
+    }
+    arrow::Result<int64_t> ReadAt(int64_t position, int64_t bytes, void *out) override
+    {
+        if (position < 0 || bytes < 0)
+            return arrow::Status::Invalid("a negative place");
+        int64_t size = static_cast<int64_t>(host_.file_bytes);
+        bytes = position >= size ? 0 : std::min(bytes, size - position);
+        int64_t got =
+            bytes == 0 ? 0 : host_.pread(host_.self, out, static_cast<uint64_t>(bytes), static_cast<uint64_t>(position));
+        if (got < 0) {
+            faults_.io = true;
+            return arrow::Status::IOError("reading failed");
+        }
+        return got;
+    }
+    arrow::Result<std::shared_ptr<arrow::Buffer>> ReadAt(int64_t position, int64_t bytes) override
+    {
+        // A damaged footer may ask for more than there is; no memory is spent on that.
+        int64_t size = static_cast<int64_t>(host_.file_bytes);
+        if (position < 0 || bytes < 0)
+            return arrow::Status::Invalid("a negative place");
+        bytes = position >= size ? 0 : std::min(bytes, size - position);
+        ARROW_ASSIGN_OR_RAISE(std::unique_ptr<arrow::ResizableBuffer> buffer, arrow::AllocateResizableBuffer(bytes, pool_));
+        ARROW_ASSIGN_OR_RAISE(int64_t got, ReadAt(position, bytes, buffer->mutable_data()));
+        ARROW_RETURN_NOT_OK(buffer->Resize(got, false));
+        return std::shared_ptr<arrow::Buffer>(std::move(buffer));
+    }
+    arrow::Result<int64_t> Read(int64_t bytes, void *out) override
+    {
+        ARROW_ASSIGN_OR_RAISE(int64_t got, ReadAt(position_, bytes, out));
+        position_ += got;
+        return got;
+    }
+    arrow::Result<std::shared_ptr<arrow::Buffer>> Read(int64_t bytes) override
+    {
+        ARROW_ASSIGN_OR_RAISE(std::shared_ptr<arrow::Buffer> buffer, ReadAt(position_, bytes));
+        position_ += buffer->size();
+        return buffer;
+    }
+
+  private:
+    const mill_parquet_host &host_;
+    arrow::MemoryPool *pool_;
+    Faults &faults_;
+    int64_t position_ = 0;
+    bool closed_ = false;
+};
+
+struct Leaf {
+    std::string path;
+    mill_parquet_kind kind;
+    bool is_list, is_unsigned;
+};
+
+} // namespace
+
+struct mill_parquet_file {
+    mill_parquet_host host;
+    Faults faults;
+    std::unique_ptr<HostPool> pool;
+    std::unique_ptr<parquet::ParquetFileReader> reader;
+    std::shared_ptr<parquet::FileMetaData> metadata;
+    std::vector<Leaf> leaves;
+};
+
+namespace
+{
+
+template <class Call> mill_parquet_result guard(Faults &faults, char *why, Call call) noexcept
+{
+    faults = {};
+    try {
+        return call();
+    } catch (const std::bad_alloc &) {
+        faults.memory = true;
+    } catch (const std::exception &error) {
+        const char *text = error.what();
+        std::snprintf(why, MILL_PARQUET_WHY, "%.*s", static_cast<int>(std::strcspn(text, "\n")), text);
+    } catch (...) {
+        std::snprintf(why, MILL_PARQUET_WHY, "an unknown failure");
+    }
+    return faults.memory ? MILL_PARQUET_NO_MEMORY : faults.io ? MILL_PARQUET_IO : MILL_PARQUET_DAMAGED;
+}
+
+mill_parquet_kind kind_of(const parquet::ColumnDescriptor *column)
+{
+    const auto &logical = column->logical_type();
+    if (logical != nullptr && logical->is_null())
+        return MILL_PARQUET_NOTHING;
+    bool plain = logical == nullptr || logical->is_none() || logical->is_int() || logical->is_string() || logical->is_enum() ||
+                 logical->is_JSON();
+    switch (column->physical_type()) {
+    case parquet::Type::BYTE_ARRAY: return plain ? MILL_PARQUET_TEXT : MILL_PARQUET_OTHER;
+    case parquet::Type::INT32:
+    case parquet::Type::INT64:
+    case parquet::Type::FLOAT:
+    case parquet::Type::DOUBLE: return plain ? MILL_PARQUET_NUMBER : MILL_PARQUET_OTHER;
+    default: return MILL_PARQUET_OTHER;
+    }
+}
+
+// Counts in the footer that contradict each other: nothing in such a file can be numbered.
+void check_counts(const parquet::FileMetaData &metadata)
+{
+    int64_t rows = 0;
+    for (int i = 0; i < metadata.num_row_groups(); i++) {
+        auto group = metadata.RowGroup(i);
+        if (group->num_rows() < 0 || group->num_rows() > ROWS_MAX - rows)
+            throw parquet::ParquetException("an impossible number of rows in row group ", i);
+        rows += group->num_rows();
+        if (group->num_columns() != metadata.num_columns())
+            throw parquet::ParquetException("row group ", i, " has another number of columns than the schema");
+    }
+    if (rows != metadata.num_rows())
+        throw parquet::ParquetException("the footer counts ", metadata.num_rows(), " rows, its row groups ", rows);
+}
+
+parquet::ReaderProperties properties_of(mill_parquet_file &file)
+{
+    parquet::ReaderProperties properties(file.pool.get());
+    properties.enable_buffered_stream();
+    properties.set_buffer_size(BUFFER_BYTES);
+    properties.set_page_checksum_verification(true);
+    return properties;
+}
+
+mill_parquet_result open_file(const mill_parquet_host *host, mill_parquet_file **out, char *why)
+{
+    *out = nullptr;
+    mill_parquet_file *file = new (std::nothrow) mill_parquet_file{};
+    if (file == nullptr)
+        return MILL_PARQUET_NO_MEMORY;
+    mill_parquet_result result = guard(file->faults, why, [&] {
+        file->host = *host;
+        file->pool = std::make_unique<HostPool>(file->host, file->faults);
+        auto input = std::make_shared<HostFile>(file->host, file->pool.get(), file->faults);
+        file->reader = parquet::ParquetFileReader::Open(input, properties_of(*file));
+        file->metadata = file->reader->metadata();
+        check_counts(*file->metadata);
+        const parquet::SchemaDescriptor *schema = file->metadata->schema();
+        for (int i = 0; i < schema->num_columns(); i++) {
+            const parquet::ColumnDescriptor *column = schema->Column(i);
+            const auto &logical = column->logical_type();
+            bool is_unsigned =
+                logical != nullptr && logical->is_int() && !static_cast<const parquet::IntLogicalType &>(*logical).is_signed();
+            file->leaves.push_back(
+                {column->path()->ToDotString(), kind_of(column), column->max_repetition_level() > 0, is_unsigned});
+        }
+        return MILL_PARQUET_OK;
+    });
+    if (result != MILL_PARQUET_OK) {
+        delete file;
+        return result;
+    }
+    *out = file;
+    return result;
+}
+
+void close_file(mill_parquet_file *file)
+{
+    if (file == nullptr)
+        return;
+    file->reader.reset(); // its pages go back to the pool, which goes last
+    delete file;
+}
+
+uint32_t group_count(const mill_parquet_file *file)
+{
+    return static_cast<uint32_t>(file->metadata->num_row_groups());
+}
+
+uint64_t group_rows(const mill_parquet_file *file, uint32_t group)
+{
+    try {
+        return static_cast<uint64_t>(file->metadata->RowGroup(static_cast<int>(group))->num_rows());
+    } catch (...) {
+        return 0;
+    }
+}
+
+uint32_t leaf_count(const mill_parquet_file *file)
+{
+    return static_cast<uint32_t>(file->leaves.size());
+}
+
+const char *leaf_of(const mill_parquet_file *file, uint32_t leaf, mill_parquet_kind *kind, int *is_list)
+{
+    const Leaf &l = file->leaves[leaf];
+    *kind = l.kind;
+    *is_list = l.is_list;
+    return l.path.c_str();
+}
+
+uint64_t chunk_bytes(const mill_parquet_file *file, uint32_t group, uint32_t leaf)
+{
+    try {
+        int64_t bytes =
+            file->metadata->RowGroup(static_cast<int>(group))->ColumnChunk(static_cast<int>(leaf))->total_uncompressed_size();
+        return bytes < 0 ? 0 : static_cast<uint64_t>(bytes);
+    } catch (...) {
+        return 0;
+    }
+}
+
+uint64_t decoded_exact(const mill_parquet_file *file, uint32_t group, uint32_t leaf)
+{
+#if ARROW_VERSION_MAJOR >= 19
+    try {
+        auto chunk = file->metadata->RowGroup(static_cast<int>(group))->ColumnChunk(static_cast<int>(leaf));
+        for (parquet::Encoding::type encoding : chunk->encodings()) {
+            if (encoding == parquet::Encoding::DELTA_BYTE_ARRAY)
+                return UINT64_MAX; // Arrow's writer (seen in 26.0.1) counts what the encoding leaves of such values
+        }
+        auto sizes = chunk->size_statistics();
+        if (sizes != nullptr && sizes->unencoded_byte_array_data_bytes.has_value() &&
+            *sizes->unencoded_byte_array_data_bytes >= 0)
+            return static_cast<uint64_t>(*sizes->unencoded_byte_array_data_bytes);
+    } catch (...) {
+    }
+#else
+    (void)file, (void)group, (void)leaf;
+#endif
+    return UINT64_MAX;
+}
+
+// The longest value of a page of PLAIN byte arrays, UINT64_MAX if the page cannot be read.
+uint64_t longest_value(const parquet::DictionaryPage &page)
+{
+    uint64_t longest = 0, at = 0, size = static_cast<uint64_t>(page.size());
+    for (int32_t i = 0; i < page.num_values(); i++) {
+        uint32_t length;
+        if (size - at < sizeof length)
+            return UINT64_MAX;
+        std::memcpy(&length, page.data() + at, sizeof length);
+        at += sizeof length;
+        if (size - at < length)
+            return UINT64_MAX;
+        at += length;
+        longest = std::max<uint64_t>(longest, length);
+    }
+    return longest;
+}
+
+// Without counts in the footer: plain pages hold what they hold; an index into the dictionary stands for its longest value at
+// most. Writers leave the dictionary once and for all when it is full, so only pages up to there are looked at.
+mill_parquet_result decoded_max(mill_parquet_file *file, uint32_t group, uint32_t leaf, uint64_t *bytes, char *why)
+{
+    *bytes = decoded_exact(file, group, leaf);
+    if (*bytes != UINT64_MAX)
+        return MILL_PARQUET_OK;
+    return guard(file->faults, why, [&] {
+        auto chunk = file->metadata->RowGroup(static_cast<int>(group))->ColumnChunk(static_cast<int>(leaf));
+        bool dictionary = false;
+        for (parquet::Encoding::type encoding : chunk->encodings()) {
+            if (encoding == parquet::Encoding::DELTA_BYTE_ARRAY)
+                return MILL_PARQUET_OK; // a value repeats the start of the one before: no bound
+            dictionary =
+                dictionary || encoding == parquet::Encoding::RLE_DICTIONARY || encoding == parquet::Encoding::PLAIN_DICTIONARY;
+        }
+        uint64_t most = chunk_bytes(file, group, leaf), longest = 0;
+        if (dictionary) {
+            auto pages = file->reader->RowGroup(static_cast<int>(group))->GetColumnPageReader(static_cast<int>(leaf));
+            for (std::shared_ptr<parquet::Page> page = pages->NextPage(); page != nullptr; page = pages->NextPage()) {
+                if (page->type() == parquet::PageType::DICTIONARY_PAGE) {
+                    longest = longest_value(static_cast<const parquet::DictionaryPage &>(*page));
+                    continue;
+                }
+                const auto *data = dynamic_cast<const parquet::DataPage *>(page.get());
+                if (data == nullptr)
+                    continue;
+                if (data->encoding() != parquet::Encoding::RLE_DICTIONARY &&
+                    data->encoding() != parquet::Encoding::PLAIN_DICTIONARY)
+                    break;
+                uint64_t values = static_cast<uint64_t>(std::max(data->num_values(), 0)), product;
+                if (__builtin_mul_overflow(values, longest, &product) || __builtin_add_overflow(most, product, &most))
+                    return MILL_PARQUET_OK;
+            }
+        }
+        *bytes = most;
+        return MILL_PARQUET_OK;
+    });
+}
+
+// Values of one leaf, a batch of levels at a time. Byte arrays point into the page, which stays until the next batch.
+class Column
+{
+  public:
+    Column(std::shared_ptr<parquet::ColumnReader> reader, const Leaf &leaf, int64_t values)
+        : reader_(std::move(reader)), leaf_(leaf), left_(values), def_max_(reader_->descr()->max_definition_level())
+    {
+    }
+    // One row. False where the column has no more.
+    bool next(mill_parquet_value *out)
+    {
+        *out = {};
+        if (!more())
+            return false;
+        if (!leaf_.is_list) {
+            take(out);
+            return true;
+        }
+        if (repeats_[at_] != 0)
+            throw parquet::ParquetException("column ", leaf_.path, ": a row begins inside a list");
+        joined_.clear();
+        bool any = false;
+        do {
+            mill_parquet_value item = {};
+            take(&item);
+            if (item.type == mill_parquet_value::MILL_PARQUET_BYTES) {
+                if (!joined_.empty())
+                    joined_.push_back(',');
+                if (joined_.size() + item.bytes > LIST_BYTES_MAX)
+                    throw parquet::ParquetException("column ", leaf_.path, ": a list of more than ", LIST_BYTES_MAX, " bytes");
+                joined_.append(item.text, item.bytes);
+                any = true;
+            }
+        } while (more() && repeats_[at_] != 0);
+        if (any) {
+            out->type = mill_parquet_value::MILL_PARQUET_BYTES;
+            out->text = joined_.data();
+            out->bytes = joined_.size();
+        }
+        return true;
+    }
+    // Throws unless the footer's counts are those that were read.
+    void check(uint64_t exact) const
+    {
+        if (left_ != 0 || at_ != levels_)
+            throw parquet::ParquetException("column ", leaf_.path, " has more rows than its row group");
+        if (exact != UINT64_MAX && exact != bytes_)
+            throw parquet::ParquetException("column ", leaf_.path, " has ", bytes_, " bytes of values, the footer counts ",
+                                            exact);
+    }
+
+  private:
+    template <class Type, class Values> void read(Values &values)
+    {
+        int64_t got = 0;
+        levels_ = static_cast<parquet::TypedColumnReader<Type> &>(*reader_).ReadBatch(
+            std::min<int64_t>(BATCH, left_), defined_.data(), repeats_.data(), values.data(), &got);
+        got_ = got;
+    }
+    bool more()
+    {
+        if (at_ < levels_)
+            return true;
+        at_ = value_ = levels_ = got_ = 0;
+        if (left_ == 0 || !reader_->HasNext())
+            return false;
+        switch (reader_->type()) {
+        case parquet::Type::BYTE_ARRAY: read<parquet::ByteArrayType>(texts_); break;
+        case parquet::Type::INT32: read<parquet::Int32Type>(small_); break;
+        case parquet::Type::INT64: read<parquet::Int64Type>(large_); break;
+        case parquet::Type::FLOAT: read<parquet::FloatType>(floats_); break;
+        case parquet::Type::DOUBLE: read<parquet::DoubleType>(doubles_); break;
+        default: throw parquet::ParquetException("column ", leaf_.path, ": an unexpected type");
+        }
+        left_ -= levels_;
+        return levels_ > 0;
+    }
+    void take(mill_parquet_value *out)
+    {
+        bool present = def_max_ == 0 || defined_[static_cast<size_t>(at_)] == def_max_;
+        at_++;
+        if (!present)
+            return;
+        if (value_ >= got_)
+            throw parquet::ParquetException("column ", leaf_.path, ": fewer values than its levels tell");
+        size_t i = static_cast<size_t>(value_++);
+        switch (reader_->type()) {
+        case parquet::Type::BYTE_ARRAY:
+            out->type = mill_parquet_value::MILL_PARQUET_BYTES;
+            out->text = reinterpret_cast<const char *>(texts_[i].ptr);
+            out->bytes = texts_[i].len;
+            bytes_ += out->bytes;
+            break;
+        case parquet::Type::INT32:
+            out->type = mill_parquet_value::MILL_PARQUET_INTEGER;
+            out->integer = leaf_.is_unsigned ? static_cast<int64_t>(static_cast<uint32_t>(small_[i])) : small_[i];
+            break;
+        case parquet::Type::INT64:
+            out->type =
+                leaf_.is_unsigned ? mill_parquet_value::MILL_PARQUET_UNSIGNED : mill_parquet_value::MILL_PARQUET_INTEGER;
+            out->integer = large_[i];
+            break;
+        case parquet::Type::FLOAT:
+            out->type = mill_parquet_value::MILL_PARQUET_REAL;
+            out->real = static_cast<double>(floats_[i]);
+            break;
+        default: out->type = mill_parquet_value::MILL_PARQUET_REAL; out->real = doubles_[i];
+        }
+    }
+
+    std::shared_ptr<parquet::ColumnReader> reader_;
+    const Leaf &leaf_;
+    int64_t left_; // levels that the footer promises and no batch has brought yet
+    int16_t def_max_;
+    int64_t levels_ = 0, at_ = 0, got_ = 0, value_ = 0; // of the batch: levels and values, and how many of them are taken
+    std::array<int16_t, BATCH> defined_{}, repeats_{};
+    std::array<parquet::ByteArray, BATCH> texts_{};
+    std::array<int32_t, BATCH> small_{};
+    std::array<int64_t, BATCH> large_{};
+    std::array<float, BATCH> floats_{};
+    std::array<double, BATCH> doubles_{};
+    std::string joined_;
+    uint64_t bytes_ = 0; // of the byte arrays taken
+};
+
+} // namespace
+
+struct mill_parquet_cursor {
+    mill_parquet_file *file;
+    uint32_t group;
+    uint64_t rows_left;
+    std::vector<uint32_t> leaves;
+    std::vector<Column> columns;
+};
+
+namespace
+{
+
+mill_parquet_result open_cursor(mill_parquet_file *file, uint32_t group, const uint32_t *leaves, uint32_t count,
+                                mill_parquet_cursor **out, char *why)
+{
+    *out = nullptr;
+    mill_parquet_cursor *cursor = new (std::nothrow) mill_parquet_cursor{file, group, 0, {}, {}};
+    if (cursor == nullptr)
+        return MILL_PARQUET_NO_MEMORY;
+    mill_parquet_result result = guard(file->faults, why, [&] {
+        auto reader = file->reader->RowGroup(static_cast<int>(group));
+        int64_t rows = reader->metadata()->num_rows();
+        cursor->rows_left = static_cast<uint64_t>(rows);
+        cursor->columns.reserve(count);
+        cursor->leaves.assign(leaves, leaves + count);
+        for (uint32_t i = 0; i < count; i++) {
+            const Leaf &leaf = file->leaves[leaves[i]];
+            int64_t values = reader->metadata()->ColumnChunk(static_cast<int>(leaves[i]))->num_values();
+            if (leaf.is_list ? values < rows : values != rows)
+                throw parquet::ParquetException("column ", leaf.path, " has ", values, " values for ", rows, " rows");
+            cursor->columns.emplace_back(reader->Column(static_cast<int>(leaves[i])), leaf, values);
+        }
+        return MILL_PARQUET_OK;
+    });
+    if (result != MILL_PARQUET_OK) {
+        delete cursor;
+        return result;
+    }
+    *out = cursor;
+    return result;
+}
+
+mill_parquet_result next_row(mill_parquet_cursor *cursor, mill_parquet_value *values, char *why)
+{
+    return guard(cursor->file->faults, why, [&] {
+        if (cursor->rows_left == 0) {
+            for (size_t i = 0; i < cursor->columns.size(); i++)
+                cursor->columns[i].check(decoded_exact(cursor->file, cursor->group, cursor->leaves[i]));
+            return MILL_PARQUET_END;
+        }
+        for (Column &column : cursor->columns) {
+            if (!column.next(values++))
+                throw parquet::ParquetException("a column ends ", cursor->rows_left, " rows before its row group");
+        }
+        cursor->rows_left--;
+        return MILL_PARQUET_OK;
+    });
+}
+
+void close_cursor(mill_parquet_cursor *cursor)
+{
+    delete cursor;
+}
+
+} // namespace
+
+const mill_parquet_api *mill_parquet_shim(void)
+{
+    static const mill_parquet_api api = {
+        .abi = MILL_PARQUET_ABI,
+        .version = ARROW_VERSION_STRING,
+        .open = open_file,
+        .close = close_file,
+        .group_count = group_count,
+        .group_rows = group_rows,
+        .leaf_count = leaf_count,
+        .leaf = leaf_of,
+        .decoded_max = decoded_max,
+        .decoded_exact = decoded_exact,
+        .chunk_bytes = chunk_bytes,
+        .cursor = open_cursor,
+        .row = next_row,
+        .close_cursor = close_cursor,
+    };
+    return &api;
+}

@@ -1,0 +1,81 @@
+// parquet_shim.h: the C interface of libmill_parquet.so, the one object that knows Arrow C++. It is opened at run time, so that
+// the program needs no C++ runtime; no exception leaves it, and it reaches files and memory only through what its host lends
+// it.
+#ifndef MILL_SOURCE_PARQUET_SHIM_H
+#define MILL_SOURCE_PARQUET_SHIM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define MILL_PARQUET_ABI 1u
+#define MILL_PARQUET_WHY 256 // bytes of a reason, NUL included
+
+typedef enum mill_parquet_result {
+    MILL_PARQUET_OK,
+    MILL_PARQUET_END,       // no more rows
+    MILL_PARQUET_DAMAGED,   // the file breaks its own rules here; why tells how
+    MILL_PARQUET_NO_MEMORY, // the host had none
+    MILL_PARQUET_IO,        // the host's pread failed
+} mill_parquet_result;
+
+typedef enum mill_parquet_kind { // what a leaf column holds
+    MILL_PARQUET_TEXT,           // BYTE_ARRAY: string, large_string, binary, dictionary
+    MILL_PARQUET_NUMBER,         // integers and floats
+    MILL_PARQUET_NOTHING,        // a column of type null
+    MILL_PARQUET_OTHER,
+} mill_parquet_kind;
+
+typedef struct mill_parquet_host {
+    void *self;
+    int64_t (*pread)(void *self, void *data, uint64_t bytes, uint64_t offset); // bytes read, fewer only at the end; -1
+    void *(*allocate)(size_t bytes);
+    void (*release)(void *pointer);
+    uint64_t file_bytes;
+    uint64_t allocation_max; // a page that needs more is damage, not a lack of memory
+} mill_parquet_host;
+
+typedef struct mill_parquet_value {
+    enum { MILL_PARQUET_NULL, MILL_PARQUET_BYTES, MILL_PARQUET_INTEGER, MILL_PARQUET_UNSIGNED, MILL_PARQUET_REAL } type;
+    const char *text; // BYTES: valid until the next row
+    uint64_t bytes;
+    int64_t integer; // UNSIGNED: the bits of a uint64_t
+    double real;
+} mill_parquet_value;
+
+typedef struct mill_parquet_file mill_parquet_file;     // for one thread at a time
+typedef struct mill_parquet_cursor mill_parquet_cursor; // rows of one row group, in order; the file must outlive it
+
+typedef struct mill_parquet_api {
+    uint32_t abi;
+    const char *version; // of Arrow C++
+    mill_parquet_result (*open)(const mill_parquet_host *host, mill_parquet_file **out, char why[MILL_PARQUET_WHY]);
+    void (*close)(mill_parquet_file *file); // NULL is fine
+    uint32_t (*group_count)(const mill_parquet_file *file);
+    uint64_t (*group_rows)(const mill_parquet_file *file, uint32_t group);
+    uint32_t (*leaf_count)(const mill_parquet_file *file);
+    // The dotted path of a leaf, valid as long as the file; and what it holds, is_list telling whether a row may have several.
+    const char *(*leaf)(const mill_parquet_file *file, uint32_t leaf, mill_parquet_kind *kind, int *is_list);
+    // Most bytes of values that one column of one group can decode to: exact where the footer tells, else by its pages.
+    mill_parquet_result (*decoded_max)(mill_parquet_file *file, uint32_t group, uint32_t leaf, uint64_t *bytes,
+                                       char why[MILL_PARQUET_WHY]);
+    // Bytes of values of a column in a group by the footer, UINT64_MAX where it does not tell.
+    uint64_t (*decoded_exact)(const mill_parquet_file *file, uint32_t group, uint32_t leaf);
+    uint64_t (*chunk_bytes)(const mill_parquet_file *file, uint32_t group, uint32_t leaf); // uncompressed, encoded
+    mill_parquet_result (*cursor)(mill_parquet_file *file, uint32_t group, const uint32_t *leaves, uint32_t count,
+                                  mill_parquet_cursor **out, char why[MILL_PARQUET_WHY]);
+    // The next row: one value a leaf, in the order of `leaves`. The items of a list are joined by ','; a null item is left out.
+    mill_parquet_result (*row)(mill_parquet_cursor *cursor, mill_parquet_value *values, char why[MILL_PARQUET_WHY]);
+    void (*close_cursor)(mill_parquet_cursor *cursor); // NULL is fine
+} mill_parquet_api;
+
+// The one symbol of the object.
+__attribute__((visibility("default"))) const mill_parquet_api *mill_parquet_shim(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
