@@ -9,6 +9,7 @@
 
 #define RECORDS_PER_FILE 50000
 #define PIECE_BYTES (1u << 20)
+#define RECORD_LEVEL 3 // of zstd, at least: records are text, a quarter smaller than by the level that is best for ids
 
 typedef struct out_pass {
     mill_run_state *run;
@@ -18,6 +19,7 @@ typedef struct out_pass {
     // Appends the lines of doc `index`; w->batch holds its segment where the pass needs one.
     mill_status (*append)(struct out_pass *pass, void *worker, uint64_t index, mill_error *err);
     bool needs_segments;
+    int level;            // of zstd
     mill_shard_writer *writer; // of ids, where the pass writes rows
 } out_pass;
 
@@ -151,7 +153,7 @@ static mill_status write_file(void *context, void *state, uint64_t number, mill_
     mill_buf_clear(&w->text);
     mill_status status = MILL_OK;
     MILL_TRY_GOTO(mill_unit_create(run->dir, &unit, path, &file, err));
-    MILL_TRY_GOTO(mill_shard_out_open(&out, &file->out, run->recipe.shard.zstd_level, run->threads, err));
+    MILL_TRY_GOTO(mill_shard_out_open(&out, &file->out, pass->level, run->threads, err));
     MILL_TRY_GOTO(write_docs(pass, w, &out, begin, end, err));
     MILL_TRY_GOTO(mill_shard_out_finish(&out, text_sha256, err));
     MILL_TRY_GOTO(mill_unit_commit(run->dir, &unit, err));
@@ -193,13 +195,18 @@ mill_status mill_pass_records(mill_run_state *run, mill_error *err)
                      .unit_name = "records",
                      .path_format = "records/records_%05llu.jsonl.zst",
                      .append = append_record,
+                     .level = run->recipe.shard.zstd_level > RECORD_LEVEL ? run->recipe.shard.zstd_level : RECORD_LEVEL,
                      .needs_segments = true};
     return write_all(&pass, err);
 }
 
 mill_status mill_pass_rows(mill_run_state *run, mill_error *err)
 {
-    out_pass pass = {.run = run, .unit_name = "rows", .path_format = "rows/rows_%05llu.jsonl.zst", .append = append_rows};
+    out_pass pass = {.run = run,
+                     .unit_name = "rows",
+                     .path_format = "rows/rows_%05llu.jsonl.zst",
+                     .append = append_rows,
+                     .level = run->recipe.shard.zstd_level};
     const mill_shard_options options = {.vocab_size = mill_tokenizer_vocab_size(run->tokenizer)};
     MILL_TRY(mill_shard_writer_open(&options, &pass.writer, err));
     mill_status status = write_all(&pass, err);
