@@ -26,7 +26,7 @@ const mill_option mill_explain_options[] = {
     {"set", 0, MILL_OPT_REPEAT, AT(sets), "KEY=VALUE", "change one recipe value; may be repeated", NULL},
     {"preset", 0, MILL_OPT_TEXT, AT(preset), MILL_PRESET_WORDS, "field names, as in run", NULL},
     {"field", 0, MILL_OPT_REPEAT, AT(fields), "F=COLUMN", "take field F from COLUMN, as in run", NULL},
-    {"input-format", 0, MILL_OPT_TEXT, AT(input_format), "jsonl|parquet|tree|text|notebook",
+    {"input-format", 0, MILL_OPT_TEXT, AT(input_format), "jsonl|parquet|tree|text|notebook|stackexchange",
      "as in run; a single file that is no JSON lines is one record", NULL},
     {"json", 0, MILL_OPT_FLAG, AT(json), NULL, "one JSON document", NULL},
     END};

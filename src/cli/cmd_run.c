@@ -33,7 +33,7 @@ const mill_option mill_run_option_table[] = {
     {"device", 0, MILL_OPT_TEXT, AT(device), "auto|cpu|cuda[:LIST]",
      "where to compute (auto); does not change a byte of the output", NULL},
     {"memory", 0, MILL_OPT_SIZE, AT(memory), "SIZE", "budget for tables and buffers (half of the memory)", NULL},
-    {"input-format", 0, MILL_OPT_TEXT, AT(input_format), "jsonl|parquet|tree|text|notebook",
+    {"input-format", 0, MILL_OPT_TEXT, AT(input_format), "jsonl|parquet|tree|text|notebook|stackexchange",
      "kind of the inputs; by content and name if not given", NULL},
     {"source-type", 0, MILL_OPT_TEXT, AT(source_type), "source|docs|qa|notebook|contest",
      "the data type for the mixture (source)", NULL},

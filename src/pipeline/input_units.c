@@ -44,6 +44,11 @@ void mill_input_range(const mill_block *block, uint32_t *first, uint32_t *last)
         *first = input < *first ? input : *first;
         *last = input > *last ? input : *last;
     }
+    for (size_t i = 0; i < block->count_count; i++) {
+        uint32_t input = block->counts[i].input;
+        *first = input < *first ? input : *first;
+        *last = input > *last ? input : *last;
+    }
     for (size_t i = 0; i < block->quarantine.count; i++) {
         uint32_t input = block->quarantine.rows[i].input;
         *first = input < *first ? input : *first;

@@ -70,8 +70,12 @@ static mill_status append_record(out_pass *pass, void *worker, uint64_t index, m
     uint64_t bytes;
     const uint8_t *text = mill_batch_text(b, i, &bytes);
     const char *language = mill_language_get(run->languages, b->language[i])->name;
-    MILL_TRY(mill_buf_append_text(&w->text, "{\"content\":", err));
-    MILL_TRY(mill_buf_append_json(&w->text, text, bytes, err));
+    if ((b->flags[i] & MILL_FLAG_INSTRUCTION) != 0) { // a JSON object already: its members go on behind
+        MILL_TRY(mill_buf_append(&w->text, text, bytes - 1, err));
+    } else {
+        MILL_TRY(mill_buf_append_text(&w->text, "{\"content\":", err));
+        MILL_TRY(mill_buf_append_json(&w->text, text, bytes, err));
+    }
     MILL_TRY(append_member(&w->text, "language", language, strlen(language), err));
     MILL_TRY(append_member(&w->text, "repo", mill_batch_meta(b, b->repo[i]), b->repo[i].bytes, err));
     MILL_TRY(append_member(&w->text, "path", mill_batch_meta(b, b->path[i]), b->path[i].bytes, err));

@@ -36,6 +36,7 @@ typedef struct mill_recipe {
     mill_bad_unicode bad_unicode;
     uint64_t record_bytes_max;
     mill_shape_options shape;
+    mill_qa_options qa;
     mill_filter_options filter;
     const char *unicode_text;
     mill_string_list autogen_markers, test_markers, licences;

@@ -6,6 +6,7 @@ static const char *const bad_unicode_names[] = {"replace", "drop", "error", NULL
 static const char *const notebook_names[] = {"keep", "files", "script", NULL};
 static const char *const magic_names[] = {"comment", "keep", "drop", NULL};
 static const char *const page_names[] = {"keep", "docs", "all", NULL};
+static const char *const qa_names[] = {"text", "code", "instruction", NULL};
 static const char *const nul_names[] = {"keep", "strip", "quarantine", NULL};
 static const char *const syntax_names[] = {"off", "tree-sitter", "cpython", NULL};
 static const char *const scheme_names[] = {"affine32", "legacy", NULL};
@@ -55,6 +56,12 @@ const mill_recipe_key mill_recipe_keys[] = {
     ENUM("source.nul", shape.nul, nul_names, "\"keep\"", NULL, "U+0000 in a text: keep, strip, or quarantine the record; files with NUL bytes count as binary unless stripped"),
     FLAG("source.declared_encodings", shape.declared_encodings, "false", "true", "a file that is not UTF-8 is read in the encoding that it declares (byte order mark, coding:, charset=)"),
     TEXT("source.encoding", shape.encoding, "\"\"", NULL, "encoding of files that are not UTF-8 and declare none (a name that iconv knows); empty: they are quarantined"),
+
+    ENUM("qa.form", qa.form, qa_names, "\"code\"", "\"text\"", "Stack Exchange dumps: text (a question with its answers), code (the code blocks of each answer), instruction (records of instruction, input, output)"),
+    {"qa.score_above", MILL_KEY_I64, AT(qa.score_above), 0, INT64_MAX, NULL, "5", NULL, "answers must have a higher score"},
+    TEXT("qa.site", qa.site, "\"stackoverflow.com\"", NULL, "what stands as repository of posts"),
+    TEXT("qa.template_input", qa.template_input, "\"### Instruction:\\n{instruction}\\n\\n### Input:\\n{input}\\n\\n### Response:\\n{output}\\n\"", NULL, "instruction records as training text"),
+    TEXT("qa.template_plain", qa.template_plain, "\"### Instruction:\\n{instruction}\\n\\n### Response:\\n{output}\\n\"", NULL, "the same for records without input"),
 
     FLAG("filter.enabled", filter.enabled, "true", NULL, "false: every record passes"),
     U64("filter.min_chars", filter.min_chars, 0, INT64_MAX, "100", NULL, "reject documents with fewer code points"),

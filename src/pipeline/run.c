@@ -128,7 +128,11 @@ static mill_status open_source(mill_run_state *run, mill_error *err)
                                   .bad_unicode = run->recipe.bad_unicode,
                                   .record_bytes_max = run->recipe.record_bytes_max,
                                   .shape = run->recipe.shape,
+                                  .qa = run->recipe.qa,
                                   .block_bytes = run->batch_bytes};
+    // Where records come out as records, instruction records keep their parts.
+    if (run->stages == MILL_STAGES_FILTER || run->stages == MILL_STAGES_DEDUP)
+        source.qa.template_input = source.qa.template_plain = NULL;
     mill_status status = parse_type(options->source_type, &source, err);
     for (size_t i = 0; status == MILL_OK && i < options->field_count; i++)
         status = parse_field(options->fields[i], &source, names, err);
@@ -476,6 +480,8 @@ static mill_status run_prepared(mill_run_state *run, mill_error *err)
     if (complete)
         return report_complete(run, err);
     MILL_TRY(keep_batch_size(run, err));
+    const mill_source_work work = {mill_workdir_handle(run->dir), MILL_STATE "/tmp/sort-", run->threads, run->options->stop};
+    mill_source_set_work(run->source, &work);
     mill_log_line(&run->log, MILL_LOG_DEBUG, "device cpu, backend %s, %u threads, batches of %llu bytes", run->backend->name,
                   run->threads, (unsigned long long)run->batch_bytes);
     mill_status status = mill_plan_run(run, err);

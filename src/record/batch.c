@@ -106,7 +106,7 @@ mill_status mill_batch_append(mill_batch *batch, const mill_record *record, mill
     batch->key_low[i] = key.low;
     batch->key_high[i] = key.high;
     batch->verdict[i] = MILL_KEPT;
-    batch->flags[i] = 0;
+    batch->flags[i] = record->flags;
     batch->count++;
     return MILL_OK;
 }

@@ -45,7 +45,8 @@ typedef struct mill_batch {
 } mill_batch;
 
 typedef enum mill_record_flag {
-    MILL_FLAG_TEST = 1, // a test file by the recipe's markers
+    MILL_FLAG_TEST = 1,        // a test file by the recipe's markers
+    MILL_FLAG_INSTRUCTION = 2, // the text is a JSON object: {"instruction", "input", "output"}
 } mill_record_flag;
 
 // What a source knows of one record; pointers are only read during mill_batch_append.
@@ -56,6 +57,7 @@ typedef struct mill_record {
     uint32_t repo_bytes, path_bytes, licence_bytes;
     mill_language_id language;
     uint8_t type;
+    uint16_t flags;
     int64_t stars;
     uint32_t input;
     uint64_t record;
@@ -66,7 +68,7 @@ void mill_batch_clear(mill_batch *batch); // keeps the memory
 void mill_batch_free(mill_batch *batch);
 // Makes room for `rows` records in all columns.
 mill_status mill_batch_reserve(mill_batch *batch, uint32_t rows, mill_error *err) MILL_MUST_CHECK;
-// Copies the record in and computes its keys. verdict = MILL_KEPT, flags = 0.
+// Copies the record in and computes its keys. verdict = MILL_KEPT.
 mill_status mill_batch_append(mill_batch *batch, const mill_record *record, mill_error *err) MILL_MUST_CHECK;
 // Drops the records whose verdict is not MILL_KEPT, keeping order; text and meta are compacted.
 void mill_batch_compact(mill_batch *batch);

@@ -7,7 +7,9 @@
 // MILL_KEPT, what the source rejects, the reasons of the filter in the order in which the rules run, then what later stages decide.
 #define MILL_REASON_MAP(X)                                                                         \
     X(KEPT, "kept")                                                                                \
-    X(POST_TYPE, "post_type")       /* a post that is no answer; questions go with their answers */ \
+    X(POST_TYPE, "post_type")       /* a post that is neither question nor answer */               \
+    X(NO_ANSWER, "no_answer")       /* a question without an answer that is taken */               \
+    X(MERGED, "merged")             /* a post that is in the document of another one */            \
     X(SCORE, "score")               /* an answer whose score is not above the limit */             \
     X(NO_QUESTION, "no_question")   /* an answer whose question is not in the dump, where the form needs it */ \
     X(NO_CODE, "no_code")           /* an answer without a code block, where the form needs one */ \

@@ -29,6 +29,7 @@ typedef enum mill_html_scope {
     MILL_HTML_PAGE, // a whole page: navigation goes, the main part is found, a page without heading gets its
                     // title as one
     MILL_HTML_FRAGMENT, // a post: everything is text
+    MILL_HTML_PROSE,    // a post without its code blocks, which are gathered all the same
 } mill_html_scope;
 
 bool mill_html_supported(

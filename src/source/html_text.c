@@ -18,7 +18,7 @@ typedef struct writer {
     size_t outer;          // shortest prefix since the last text: that of empty lines between
     uint32_t row_cells;    // in a table's row: cells so far
     bool in_row, head_row; // of a table that is written as one
-    bool has_heading;
+    bool has_heading, without_blocks;
     int default_language; // by a <!-- language-all: --> comment
 } writer;
 
@@ -347,6 +347,10 @@ static mill_status add_block(writer *w, lxb_dom_node_t *node, lxb_dom_node_t **s
     int language = language_of_block(w, node);
     MILL_TRY(MILL_GROW(r->blocks, r->block_capacity, r->block_count + 1, w->err));
     r->blocks[r->block_count++] = (mill_html_code){begin, r->code.bytes - begin, language};
+    if (w->without_blocks) {
+        owe(w, 2);
+        return MILL_OK;
+    }
     return put_block(w, begin, language);
 }
 
@@ -704,7 +708,7 @@ static mill_status add_title(writer *w)
 mill_status mill_html_render(mill_html *html, mill_html_scope scope, mill_html_result *result,
                              mill_error *err)
 {
-    writer w = {.html = html,
+    writer w = {.html = html, .without_blocks = scope == MILL_HTML_PROSE,
                 .result = result,
                 .out = &result->text,
                 .err = err,

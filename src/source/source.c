@@ -10,6 +10,15 @@
 static mill_status copy_options(mill_source *source, const mill_source_options *options, mill_error *err)
 {
     source->options = *options;
+    const char **qa[] = {&source->options.qa.site, &source->options.qa.template_input, &source->options.qa.template_plain};
+    for (size_t i = 0; i < 3; i++) {
+        if (*qa[i] == NULL)
+            continue;
+        source->qa_strings[i] = mill_strdup(*qa[i]);
+        if (source->qa_strings[i] == NULL)
+            return mill_fail_nomem(err, "the options of a source");
+        *qa[i] = source->qa_strings[i];
+    }
     source->options.shape.encoding = NULL;
     if (options->shape.encoding != NULL) {
         source->encoding = mill_strdup(options->shape.encoding);
@@ -27,12 +36,13 @@ static mill_status copy_options(mill_source *source, const mill_source_options *
     }
     const char *format = options->format;
     source->options.format = NULL;
-    static const char *const formats[] = {"auto", "jsonl", "parquet", "tree", "text", "notebook"};
+    static const char *const formats[] = {"auto", "jsonl", "parquet", "tree", "text", "notebook", "stackexchange"};
     for (size_t i = 0; format != NULL && i < sizeof formats / sizeof formats[0]; i++)
         if (strcmp(format, formats[i]) == 0)
             source->options.format = formats[i];
     if (format != NULL && source->options.format == NULL)
-        return mill_fail(err, MILL_USAGE, "unknown input format \"%s\": use auto, jsonl, parquet, tree, text or notebook", format);
+        return mill_fail(err, MILL_USAGE,
+                         "unknown input format \"%s\": use auto, jsonl, parquet, tree, text, notebook or stackexchange", format);
     if (options->block_bytes == 0 || options->record_bytes_max == 0 || options->block_bytes > UINT32_MAX ||
         options->record_bytes_max > UINT32_MAX)
         return mill_fail(err, MILL_USAGE, "block and record sizes must lie between 1 byte and 4 GiB");
@@ -100,6 +110,9 @@ void mill_source_close(mill_source *source)
     for (size_t i = 0; i < MILL_FIELD_COUNT; i++)
         mill_free(source->strings[i]);
     mill_free(source->encoding);
+    for (size_t i = 0; i < 3; i++)
+        mill_free(source->qa_strings[i]);
+    mill_posts_close(source);
     mill_free(source);
 }
 
@@ -111,6 +124,7 @@ static void clear_block(mill_block *block)
     mill_buf_clear(&block->paths);
     block->piece_count = 0;
     block->planned = 0;
+    block->count_count = 0;
     mill_quarantine_clear(&block->quarantine);
 }
 
@@ -119,6 +133,7 @@ void mill_block_free(mill_block *block)
     mill_buf_free(&block->bytes);
     mill_buf_free(&block->paths);
     mill_free(block->pieces);
+    mill_free(block->counts);
     mill_quarantine_free(&block->quarantine);
     *block = (mill_block){0};
 }
@@ -130,11 +145,36 @@ mill_status mill_block_add_piece(mill_block *block, const mill_block_piece *piec
     return MILL_OK;
 }
 
+void mill_source_set_work(mill_source *source, const mill_source_work *work)
+{
+    source->work = *work;
+}
+
+static mill_status read_stream(void *self, void *data, size_t bytes, size_t *got, mill_error *err)
+{
+    return mill_stream_read(self, data, bytes, got, err);
+}
+
+static const char *stream_damage(void *self)
+{
+    return mill_stream_damage(self);
+}
+
+static mill_status open_posts(mill_source *source, mill_source_entry *entry, mill_error *err)
+{
+    MILL_TRY(mill_stream_open(source->fs, MILL_FS_CWD, entry->path, &source->stream, err));
+    const mill_posts_feed feed = {source->stream, read_stream, stream_damage};
+    return mill_posts_open(source, &feed, err);
+}
+
 static mill_status open_input(mill_source *source, mill_source_entry *entry, mill_error *err)
 {
-    MILL_TRY(entry->tree != NULL           ? mill_tree_open(source, entry, err)
-             : entry->info.is_parquet ? mill_parquet_open(source, entry, err)
-                                      : mill_lines_open(source, entry, err));
+    if (entry->tree != NULL)
+        MILL_TRY(mill_tree_open(source, entry, err));
+    else if (entry->info.is_posts)
+        MILL_TRY(open_posts(source, entry, err));
+    else
+        MILL_TRY(entry->info.is_parquet ? mill_parquet_open(source, entry, err) : mill_lines_open(source, entry, err));
     source->is_open = true;
     return MILL_OK;
 }
@@ -143,6 +183,8 @@ static mill_status fill_block(mill_source *source, mill_source_entry *entry, mil
 {
     if (entry->tree != NULL)
         return mill_tree_fill(source, entry, block, ended, err);
+    if (entry->info.is_posts)
+        return mill_posts_fill(source, entry, block, ended, err);
     return entry->info.is_parquet ? mill_parquet_fill(source, entry, block, ended, err)
                                   : mill_lines_fill(source, entry, block, ended, err);
 }
@@ -151,6 +193,7 @@ static mill_status close_input(mill_source *source, mill_source_entry *entry, mi
 {
     source->is_open = false;
     source->current++;
+    mill_posts_close(source);
     if (entry->tree != NULL)
         mill_tree_close(source, entry);
     else if (entry->info.is_parquet)
@@ -176,7 +219,7 @@ mill_status mill_source_next(mill_source *source, mill_block *block, bool *end, 
             break;
         MILL_TRY(close_input(source, entry, err));
     }
-    *end = block->piece_count == 0 && block->quarantine.count == 0;
+    *end = block->piece_count == 0 && block->quarantine.count == 0 && block->count_count == 0;
     if (!*end)
         block->unit = source->unit++;
     return MILL_OK;
@@ -205,6 +248,9 @@ void mill_parser_close(mill_parser *parser)
     mill_buf_free(&parser->inner_text);
     mill_buf_free(&parser->shaped);
     mill_buf_free(&parser->decoded);
+    mill_buf *texts[] = {&parser->post, &parser->meta, &parser->prose, &parser->inputs, &parser->answer_text};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        mill_buf_free(texts[i]);
     mill_html_close(parser->html);
     mill_html_result_free(&parser->page);
     mill_buf_free(&parser->licence);
@@ -230,9 +276,18 @@ mill_status mill_source_parse(mill_parser *parser, const mill_block *block, mill
         const mill_block_piece *piece = &block->pieces[i];
         mill_parse_counts *own = &counts[piece->input];
         const mill_input_info *info = &source->entries[piece->input].info;
-        MILL_TRY(info->is_tree      ? mill_tree_parse(parser, block, piece, batch, quarantine, own, err)
-                 : info->is_parquet ? mill_parquet_parse(parser, block, piece, batch, quarantine, own, err)
-                                    : mill_lines_parse(parser, block, piece, batch, quarantine, own, err));
+        if (info->is_tree)
+            MILL_TRY(mill_tree_parse(parser, block, piece, batch, quarantine, own, err));
+        else if (info->is_posts)
+            MILL_TRY(mill_posts_parse(parser, block, piece, batch, quarantine, own, err));
+        else
+            MILL_TRY(info->is_parquet ? mill_parquet_parse(parser, block, piece, batch, quarantine, own, err)
+                                      : mill_lines_parse(parser, block, piece, batch, quarantine, own, err));
+    }
+    for (size_t i = 0; i < block->count_count; i++) {
+        mill_parse_counts *own = &counts[block->counts[i].input];
+        own->read += block->counts[i].count;
+        own->rejected[block->counts[i].reason] += block->counts[i].count;
     }
     for (size_t i = 0; i < block->quarantine.count; i++) {
         const mill_quarantined *row = &block->quarantine.rows[i];

@@ -43,8 +43,23 @@ typedef struct mill_shape_options { // what becomes of a text before it is a rec
     const char *encoding;        // the encoding of files that are neither UTF-8 nor declare one; NULL or "": they are quarantined
 } mill_shape_options;
 
+typedef enum mill_qa_form {
+    MILL_QA_TEXT,        // a question with its answers, best first, as one document
+    MILL_QA_CODE,        // the code blocks of an answer
+    MILL_QA_INSTRUCTION, // an answer with its question, as an instruction record
+} mill_qa_form;
+
+typedef struct mill_qa_options { // Stack Exchange dumps, and instruction records of any source
+    mill_qa_form form;
+    int64_t score_above;         // only answers with a higher score
+    const char *site;            // what stands as repository; NULL: ""
+    // Instruction records as text; {instruction}, {input}, {output} are replaced. NULL: they are kept as one JSON object with these
+    // members and MILL_FLAG_INSTRUCTION.
+    const char *template_input, *template_plain; // with and without input
+} mill_qa_options;
+
 typedef struct mill_source_options {
-    const char *format;          // NULL or "auto", "jsonl", "parquet", "tree", "text", "notebook"
+    const char *format;          // NULL or "auto", "jsonl", "parquet", "tree", "text", "notebook", "stackexchange"
     const char *preset;          // "auto", "guide", "the-stack", "github-code", "starcoderdata", "bigquery"; auto: the first
                                  // mapped column name that a record has, over all presets
     const char *field[MILL_FIELD_COUNT]; // column name by --field, or NULL
@@ -56,6 +71,7 @@ typedef struct mill_source_options {
     uint64_t block_bytes;        // aim for this many bytes a block
     mill_shape_options shape;
     uint64_t group_bytes_max;    // Parquet: a row group of more is decoded by the reader, block by block (0: 256 MiB)
+    mill_qa_options qa;
     bool follow_links;           // trees: read links to files too; without it links are skipped and counted
 } mill_source_options;
 
@@ -63,7 +79,9 @@ typedef struct mill_input_info { // one input, for plans, manifests and messages
     const char *name;            // relative name: the argument without its leading directories; for files found in a
                                  // directory argument, DIRECTORY_NAME/path below it; "-" for standard input. Unique.
     const char *path;            // to open it
-    bool is_tree, is_parquet;
+    bool is_tree;                // each record is a file: of a directory, or the one file itself
+    bool is_parquet;
+    bool is_posts, is_archive;   // Posts.xml of a Stack Exchange dump; an archive, each record of which is a file in it
     uint64_t file_bytes;         // raw bytes on disk (trees: sum), 0 for standard input
     uint64_t files;              // 1, or regular files of the tree
     uint64_t skipped_binary, skipped_empty, skipped_other; // trees: files that are no records, by cause; filled while reading
@@ -83,6 +101,15 @@ mill_status mill_source_open(const mill_fs *fs, const char *const *arguments, si
                              mill_error *err) MILL_MUST_CHECK;
 size_t mill_source_input_count(const mill_source *source);
 const mill_input_info *mill_source_input(const mill_source *source, size_t index);
+// Where inputs that must be sorted spill, and with how many threads that is done; without this call only small ones can be read.
+// stop: a nonzero value ends long reading with MILL_STOPPED; may be NULL.
+typedef struct mill_source_work {
+    int dir;               // directory handle
+    const char *prefix;    // of names below it; the string must outlive the source
+    uint32_t threads;
+    const volatile int *stop;
+} mill_source_work;
+void mill_source_set_work(mill_source *source, const mill_source_work *work);
 void mill_source_close(mill_source *source); // NULL is fine
 // A short proof of what input `index` holds (source_fingerprint.c); whole: by all of its content, whatever its size. Standard input
 // has none.
@@ -111,6 +138,12 @@ typedef struct mill_block {
     mill_block_piece *pieces;
     size_t piece_count, piece_capacity;
     mill_quarantine quarantine;  // what the reader itself found: too_long lines, damaged streams
+    struct mill_block_count {    // records that the reader itself rejected
+        uint32_t input;
+        mill_reason reason;
+        uint64_t count;
+    } *counts;
+    size_t count_count, count_capacity;
 } mill_block;
 void mill_block_free(mill_block *block);
 

@@ -88,6 +88,13 @@ void mill_tree_free(mill_tree *tree); // NULL is fine
 // none.
 mill_status mill_git_origin(const char *config, size_t bytes, mill_buf *out, mill_error *err) MILL_MUST_CHECK;
 
+typedef struct mill_posts mill_posts;
+typedef struct mill_posts_feed { // where the bytes of a Posts.xml come from
+    void *self;
+    mill_status (*read)(void *self, void *data, size_t bytes, size_t *got, mill_error *err);
+    const char *(*damage)(void *self); // what is wrong with the container, or NULL
+} mill_posts_feed;
+
 // ---- the source itself
 
 struct mill_source {
@@ -95,6 +102,7 @@ struct mill_source {
     mill_source_options options; // strings are owned by `strings`
     char *strings[MILL_FIELD_COUNT];
     char *encoding;
+    char *qa_strings[3]; // of options.qa
     mill_column_map columns;
     mill_language_table *languages;
     mill_source_entry *entries;
@@ -109,6 +117,8 @@ struct mill_source {
     mill_buf tail;         // read, but not yet in a block
     uint64_t line, offset; // number and place of the first line of tail
     bool has_bom, stream_ended;
+    mill_posts *posts;     // of a Posts.xml
+    mill_source_work work;
     // of a tree
     size_t next_file;
     void *tree_sha256;
@@ -130,6 +140,7 @@ struct mill_parser {
     mill_buf decoded;       // a file as UTF-8
     mill_html *html;        // opened when the first page comes
     mill_html_result page;
+    mill_buf post, meta, prose, inputs, answer_text; // documents made of posts
     mill_buf licence;
     mill_buf path; // a tree path with bad bytes replaced
     struct mill_parquet_input *parquet; // the Parquet file of the last piece
@@ -173,6 +184,22 @@ mill_status mill_lines_close(mill_source *source, mill_source_entry *entry, mill
 mill_status mill_lines_parse(mill_parser *parser, const mill_block *block, const mill_block_piece *piece,
                              mill_batch *batch, mill_quarantine *quarantine, mill_parse_counts *counts,
                              mill_error *err) MILL_MUST_CHECK;
+
+// Posts.xml (source_posts.c, posts_text.c).
+mill_status mill_posts_open(mill_source *source, const mill_posts_feed *feed, mill_error *err) MILL_MUST_CHECK;
+void mill_posts_close(mill_source *source);
+mill_status mill_posts_fill(mill_source *source, mill_source_entry *entry, mill_block *block, bool *ended,
+                            mill_error *err) MILL_MUST_CHECK;
+mill_status mill_posts_parse(mill_parser *parser, const mill_block *block, const mill_block_piece *piece, mill_batch *batch,
+                             mill_quarantine *quarantine, mill_parse_counts *counts, mill_error *err) MILL_MUST_CHECK;
+
+typedef struct mill_instruction { // one instruction record; texts are valid UTF-8
+    const uint8_t *instruction, *input, *output;
+    size_t instruction_bytes, input_bytes, output_bytes;
+} mill_instruction;
+// Appends the record as text by the templates, or as JSON if there are none; *flags gets what its record needs.
+mill_status mill_instruction_append(const mill_qa_options *options, const mill_instruction *record, mill_buf *out, uint16_t *flags,
+                                    mill_error *err) MILL_MUST_CHECK;
 
 // Trees (source_tree.c).
 mill_status mill_tree_open(mill_source *source, mill_source_entry *entry, mill_error *err) MILL_MUST_CHECK;

@@ -311,8 +311,10 @@ static mill_status refuse(mill_status status, mill_error *err)
     return MILL_INPUT;
 }
 
-// Files of unknown suffix are taken if they look like JSON lines or Parquet.
-static mill_status sniff(const mill_fs *fs, const char *path, bool *is_parquet, mill_error *err)
+typedef enum sniffed { SNIFFED_LINES, SNIFFED_PARQUET, SNIFFED_POSTS } sniffed;
+
+// Files of unknown suffix are taken if they look like JSON lines, Parquet, or the posts of a Stack Exchange dump.
+static mill_status sniff(const mill_fs *fs, const char *path, sniffed *kind, mill_error *err)
 {
     mill_stream *stream;
     MILL_TRY(refuse(mill_stream_open(fs, MILL_FS_CWD, path, &stream, err), err));
@@ -325,8 +327,11 @@ static mill_status sniff(const mill_fs *fs, const char *path, bool *is_parquet, 
     size_t at = got >= 3 && memcmp(head, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
     while (at < got && strchr(" \t\r\n", head[at]) != NULL && head[at] != '\0')
         at++;
-    *is_parquet = got >= 4 && memcmp(head, "PAR1", 4) == 0;
-    if (at < got && head[at] != '{' && !*is_parquet)
+    bool is_posts = at < got && head[at] == '<' && memmem(head + at, got - at, "<posts", 6) != NULL;
+    *kind = is_posts                                       ? SNIFFED_POSTS
+            : got >= 4 && memcmp(head, "PAR1", 4) == 0 ? SNIFFED_PARQUET
+                                                       : SNIFFED_LINES;
+    if (at < got && head[at] != '{' && *kind == SNIFFED_LINES)
         return mill_fail(err, MILL_INPUT,
                          "%s: no JSON lines (they begin with '{'); give a .jsonl, .ndjson or .json file (.gz "
                          "and .zst too), a .parquet file or a "
@@ -393,30 +398,34 @@ static mill_status add_file(mill_source *source, const char *argument, const mil
     if (format != NULL && strcmp(format, "tree") == 0)
         return mill_fail(err, MILL_INPUT, "%s: --input-format tree wants a directory", argument);
     bool automatic = format == NULL || strcmp(format, "auto") == 0;
-    if (info->kind == MILL_FILE_REGULAR && (!automatic || !has_record_suffix(argument)) &&
-        !mill_source_format_is(source, "jsonl") && !mill_source_format_is(source, "parquet") && is_single_file(source, argument)) {
+    bool data = mill_source_format_is(source, "jsonl") || mill_source_format_is(source, "parquet") ||
+                mill_source_format_is(source, "stackexchange") || (automatic && has_record_suffix(argument));
+    if (info->kind == MILL_FILE_REGULAR && !data && is_single_file(source, argument)) {
         int file; // found out now, not hours later
         MILL_TRY(refuse(mill_fs_open(source->fs, MILL_FS_CWD, argument, MILL_OPEN_READ, &file, err), err));
         MILL_TRY(mill_fs_close(source->fs, file, argument, err));
         return add_single_file(source, argument, info, err);
     }
     bool regular = info->kind == MILL_FILE_REGULAR;
-    bool forced = format != NULL && strcmp(format, "jsonl") == 0;
-    bool forced_parquet = format != NULL && strcmp(format, "parquet") == 0;
-    bool is_parquet = forced_parquet || (!forced && mill_has_parquet_suffix(argument));
-    if (is_parquet && !regular)
+    sniffed kind = mill_source_format_is(source, "stackexchange") ? SNIFFED_POSTS
+                   : mill_source_format_is(source, "parquet") ||
+                           (!mill_source_format_is(source, "jsonl") && mill_has_parquet_suffix(argument))
+                       ? SNIFFED_PARQUET
+                       : SNIFFED_LINES;
+    if (kind == SNIFFED_PARQUET && !regular)
         return mill_fail(err, MILL_INPUT, "%s: Parquet is read from regular files only", argument);
-    if (is_parquet) {
+    if (kind == SNIFFED_PARQUET) {
         // looked into below
-    } else if (regular && !forced && !has_record_suffix(argument)) {
-        MILL_TRY(sniff(source->fs, argument, &is_parquet, err));
+    } else if (regular && kind == SNIFFED_LINES && !mill_source_format_is(source, "jsonl") && !has_record_suffix(argument)) {
+        MILL_TRY(sniff(source->fs, argument, &kind, err));
     } else if (regular) { // found out now, not hours later
         int file;
         MILL_TRY(refuse(mill_fs_open(source->fs, MILL_FS_CWD, argument, MILL_OPEN_READ, &file, err), err));
         MILL_TRY(mill_fs_close(source->fs, file, argument, err));
     }
     MILL_TRY(add_entry(source, to_utf8(base_name(argument)), mill_strdup(argument), regular ? info->bytes : 0, err));
-    return is_parquet ? mark_parquet(source, err) : MILL_OK;
+    source->entries[source->count - 1].info.is_posts = kind == SNIFFED_POSTS;
+    return kind == SNIFFED_PARQUET ? mark_parquet(source, err) : MILL_OK;
 }
 
 static bool is_hidden(const char *path)

@@ -12,6 +12,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import posts_dump
+
 PROGRAM = os.path.abspath(sys.argv[1])
 SHARED = Path(os.environ.get("SHARDMILL_SHARED") or Path(__file__).resolve().parents[3] / "shared")
 CORPUS = SHARED / "corpus"
@@ -179,11 +181,85 @@ def normal_forms(work):
           metrics["changed"])
 
 
+# ---- Stack Overflow -------------------------------------------------------------------------------------------------------------------
+
+def posts(work):
+    dump = work / "Posts.xml"
+    with open(dump, "wb") as file:
+        rows = posts_dump.write(file, 20 << 20)
+    plain = ["--set", "dedup.exact=false"]
+    records, metrics, quarantine, stderr = take("posts", work, dump, *plain, "--set", "qa.form=instruction")
+    if not records and ("lexbor" in stderr or "expat" in stderr):
+        print("skipped: this build reads no Posts.xml")
+        return
+    questions = {r["Id"]: r for r in rows if r["PostTypeId"] == 1}
+    answers = [r for r in rows if r["PostTypeId"] == 2 and r["Score"] > 5]
+    joined = sorted((a["ParentId"], a["Id"]) for a in answers if a["ParentId"] in questions)
+    path = [(int(r["path"].split("/")[1]), int(r["path"].split("answers/")[1].split("/")[0])) for r in records]
+    check("posts: every answer above the limit with its question, in the order of the questions", path == joined, (len(path), len(joined)))
+    check("posts: the title leads", all(r["instruction"].startswith(questions[q]["Title"]) for r, (q, _) in zip(records, path)), records[:1])
+    answered = {a["ParentId"] for a in answers}
+    wanted = {"score": sum(1 for r in rows if r["PostTypeId"] == 2) - len(answers), "post_type": sum(1 for r in rows if r["PostTypeId"] > 2),
+              "no_question": len(answers) - len(joined), "merged": len(answered & set(questions)), "no_answer": len(set(questions) - answered)}
+    check("posts: every row is accounted for", metrics["funnel"]["read"] == len(rows) and metrics["funnel"]["rejected"] == wanted,
+          (metrics["funnel"], wanted))
+    records, metrics, _, _ = take("posts as text", work, dump, *plain)
+    check("posts as text: one document a thread", len(records) == len(answered), (len(records), len(answered)))
+    check("posts as text: attributed", all(r["licence"] in ("cc-by-sa-4.0,cc-by-sa-3.0", "cc-by-sa-3.0") and r["repo"] == "stackoverflow.com"
+                                           for r in records), records[:1])
+    broken_dumps(work, dump.read_bytes(), plain)
+    chain(work, dump)
+    posts_sample(work, plain)
+
+
+def broken_dumps(work, data, plain):
+    broken = work / "broken.xml"
+    cut = data.index(b"<row", 1 << 20)
+    broken.write_bytes(data[:cut] + b'<row Id="7" PostTypeId="2" Score="x" />\r\n<row Id="8" Body="&nothing;" />\r\n<odd>\r\n' + data[cut:2 << 20])
+    _, metrics, quarantine, _ = take("a broken dump", work, broken, *plain)
+    check("a broken dump: each bad row is told, and the missing end", [q["reason"] for q in quarantine] ==
+          ["bad_xml", "bad_xml", "bad_xml", "damaged_stream"], quarantine)
+    check("a broken dump: the place is told", broken.read_bytes()[quarantine[0]["offset"]:].startswith(b'<row Id="7"'), quarantine)
+    (work / "cut.xml").write_bytes(data[:data.rindex(b"<row", 0, 2 << 20)])
+    _, metrics, quarantine, _ = take("a dump cut between rows", work, work / "cut.xml", *plain)
+    check("a dump cut between rows: is not whole", [q["reason"] for q in quarantine] == ["damaged_stream"], quarantine)
+    (work / "dump.xml.gz").write_bytes(gzip.compress(data[:1 << 20])[:-20])
+    _, metrics, quarantine, _ = take("a damaged gzip", work, work / "dump.xml.gz", *plain)
+    check("a damaged gzip: is told", quarantine[-1]["reason"] == "damaged_stream" and "gzip" in quarantine[-1]["detail"], quarantine)
+
+
+def chain(work, dump):
+    """Instruction records written by filter are read by dedup and become training text in run."""
+    code, stderr = call("filter", dump, "-o", work / "a", "--durability", "fast", "--set", "filter.enabled=false", "--set", "qa.form=instruction")
+    check("instruction records are written", code == 0, stderr)
+    code, stderr = call("dedup", work / "a" / "records", "-o", work / "b", "--durability", "fast")
+    check("instruction records can be read again", code == 0 and "quarantined 0" in stderr, stderr)
+    code, stderr = call("run", work / "b" / "records", "-o", work / "c", "--durability", "fast", "--set", "filter.enabled=false", "--set",
+                        "dedup.near=false", "--set", "tokenizer.vocab_size=400", "--set", "fim.rate=0")
+    shown = subprocess.run([PROGRAM, "inspect", str(work / "c"), "-n", "3", "--no-color"], capture_output=True, text=True).stdout
+    check("instruction records become text by the template", code == 0 and "### Instruction:" in shown and "### Response:" in shown, stderr + shown[:500])
+
+
+def posts_sample(work, plain):
+    sample = corpus("stackoverflow/Posts.xml")
+    if not sample:
+        return
+    records, metrics, quarantine, _ = take("posts sample", work, sample, *plain, "--set", "qa.form=code")
+    check("posts sample: 15 answers above the limit, all with code", len(records) == 15 and not quarantine, metrics)
+    by_answer = {r["path"].split("answers/")[1].split("/")[0]: r for r in records}
+    check("posts sample: entities are read twice", by_answer["4"]["content"] ==
+          'x = {k: v for k, v in pairs if k < 3 && v > 2}\n\ny = "&lt;literal entity&gt;"\n', by_answer["4"])
+    check("posts sample: tags as text stay", by_answer["10"]["content"] == "s = \"</code></pre>\"\nt = '<pre><code>'\n", by_answer["10"])
+    check("posts sample: an unclosed block ends with its code", by_answer["15"]["content"] == "int main() { return 0; }\n", by_answer["15"])
+    check("posts sample: languages by tag and block", [by_answer[n]["language"] for n in ("2", "12", "13", "17")] ==
+          ["python", "cpp", "javascript", "java"], [r["language"] for r in records])
+
+
 def main():
     if shutil.which("zstd") is None:
         print("skipped: the zstd program is not there")
         sys.exit(77)
-    cases = [bigquery, notebooks, documents, normal_forms]
+    cases = [bigquery, notebooks, documents, normal_forms, posts]
     for case in cases:
         work = Path(tempfile.mkdtemp(prefix="shardmill_sources_"))
         try:
