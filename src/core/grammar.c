@@ -3,9 +3,9 @@
 //
 // tree-sitter's error recovery is far from linear: 40 KB of "a => " took the java grammar minutes, most of it inside a single step
 // that the parser's progress callback cannot stop. But whatever it tries, it allocates nodes and stacks for it. So work is counted
-// in the allocator, and a parse that has used up its work is left from there by longjmp. All its memory hangs on a ring that is
-// freed afterwards. The count is a function of text and grammar alone, because each text gets a new parser: an old one keeps pools
-// whose contents depend on the texts before. Running out of memory leaves the parse in the same way.
+// in the allocator, and a parse that has used up its work is left from there by longjmp. All its memory, the tree included, comes
+// from a pool that is reset as a whole. The count is a function of text and grammar alone, because each text gets a new parser: an
+// old one keeps pools of its own whose contents depend on the texts before. Running out of memory leaves the parse in the same way.
 #include "core/grammar.h"
 
 #include <string.h>
@@ -14,8 +14,9 @@
 
 #include <pthread.h>
 #include <setjmp.h>
-#include <stdlib.h>
 #include <tree_sitter/api.h>
+
+#include "core/pool.h"
 
 #define GRAMMAR_MAP(X)                                                                             \
     X(bash, "bash")                                                                                \
@@ -47,6 +48,7 @@ static const struct grammar {
 enum { GRAMMAR_COUNT = sizeof grammars / sizeof grammars[0] };
 
 struct mill_grammar {
+    mill_pool pools[2]; // of the tree, and of the one in the dialect's other grammar
     TSTree *tree;
     uint64_t bytes; // of the latest text
     uint64_t work;  // of the latest parse
@@ -81,39 +83,21 @@ const char *mill_grammar_description(void)
 
 // ---- counting work ---------------------------------------------------------------------------------------------------------
 
-typedef struct block { // stands before each piece of tree-sitter's memory
-    _Alignas(16) struct block *prev;
-    struct block *next;
-} block;
-
 enum { LEFT_BY_WORK = 1, LEFT_BY_MEMORY = 2 };
 enum { READ_BYTES = 4096, READ_WORK = 32 }; // work of reading that many bytes, about as long as 32 allocations
 
 typedef struct watch { // over one parse
     uint64_t done, max;
-    block ring; // what the parse has allocated
+    mill_pool *pool; // where its memory comes from
     jmp_buf out;
 } watch;
 
 static _Thread_local watch *watching; // the parse that this thread is in; NULL: none
 
-static void *link_block(block *b)
-{
-    b->prev = b->next = b;
-    if (watching != NULL) {
-        b->next = &watching->ring;
-        b->prev = watching->ring.prev;
-        b->prev->next = b;
-        watching->ring.prev = b;
-    }
-    return b + 1;
-}
-
-static void unlink_block(block *b)
-{
-    b->prev->next = b->next;
-    b->next->prev = b->prev;
-}
+// Outside of a parse there are only the small stacks of cursors, which come and go with them. A block tells where it is from.
+typedef struct origin {
+    _Alignas(16) bool pooled;
+} origin;
 
 static void count_work(size_t bytes)
 {
@@ -124,14 +108,21 @@ static void count_work(size_t bytes)
         longjmp(watching->out, LEFT_BY_WORK);
 }
 
+static void *mark(origin *block)
+{
+    if (block == NULL && watching != NULL)
+        longjmp(watching->out, LEFT_BY_MEMORY);
+    MILL_ASSERT(block != NULL);
+    block->pooled = watching != NULL;
+    return block + 1;
+}
+
 static void *watch_malloc(size_t bytes)
 {
     count_work(bytes);
-    block *b = bytes <= SIZE_MAX - sizeof *b ? malloc(sizeof *b + bytes) : NULL;
-    if (b == NULL && watching != NULL)
-        longjmp(watching->out, LEFT_BY_MEMORY);
-    MILL_ASSERT(b != NULL); // outside of a parse: the small stack of a cursor
-    return link_block(b);
+    if (bytes > SIZE_MAX - sizeof(origin))
+        return mark(NULL);
+    return mark(watching != NULL ? mill_pool_alloc(watching->pool, sizeof(origin) + bytes) : mill_alloc(sizeof(origin) + bytes));
 }
 
 static void *watch_calloc(size_t count, size_t size)
@@ -146,9 +137,11 @@ static void watch_free(void *pointer)
 {
     if (pointer == NULL)
         return;
-    block *b = (block *)pointer - 1;
-    unlink_block(b);
-    free(b);
+    origin *block = (origin *)pointer - 1;
+    if (!block->pooled)
+        mill_free(block);
+    else if (watching != NULL)
+        mill_pool_release(watching->pool, block);
 }
 
 static void *watch_realloc(void *pointer, size_t bytes)
@@ -156,16 +149,12 @@ static void *watch_realloc(void *pointer, size_t bytes)
     if (pointer == NULL)
         return watch_malloc(bytes);
     count_work(bytes);
-    block *old = (block *)pointer - 1;
-    unlink_block(old); // its neighbours must not point at memory that moves
-    block *b = bytes <= SIZE_MAX - sizeof *b ? realloc(old, sizeof *b + bytes) : NULL;
-    if (b == NULL) {
-        link_block(old);
-        if (watching != NULL)
-            longjmp(watching->out, LEFT_BY_MEMORY);
-    }
-    MILL_ASSERT(b != NULL);
-    return link_block(b);
+    origin *old = (origin *)pointer - 1;
+    MILL_ASSERT(old->pooled == (watching != NULL));
+    if (bytes > SIZE_MAX - sizeof(origin))
+        return mark(NULL);
+    return mark(old->pooled ? mill_pool_realloc(watching->pool, old, sizeof(origin) + bytes)
+                            : mill_realloc(old, sizeof(origin) + bytes));
 }
 
 static void count_allocations(void)
@@ -188,17 +177,18 @@ mill_status mill_grammar_open(mill_grammar **out, mill_error *err)
 
 static void drop_tree(mill_grammar *self)
 {
-    if (self->tree != NULL)
-        ts_tree_delete(self->tree);
     self->tree = NULL;
     self->bytes = 0;
+    mill_pool_reset(&self->pools[0]);
+    mill_pool_reset(&self->pools[1]);
 }
 
 void mill_grammar_close(mill_grammar *self)
 {
     if (self == NULL)
         return;
-    drop_tree(self);
+    mill_pool_free(&self->pools[0]);
+    mill_pool_free(&self->pools[1]);
     for (int i = 0; i < GRAMMAR_COUNT; i++)
         mill_free(self->is_block[i]);
     mill_free(self->blocks);
@@ -236,11 +226,10 @@ static TSTree *parse_freely(const mill_grammar *self, const TSLanguage *language
     return tree;
 }
 
-// The tree of text in one grammar; NULL: gave up.
-static mill_status parse_as(mill_grammar *self, int grammar, TSTree **out, mill_error *err)
+// The tree of text in one grammar, made in the pool, which is empty; NULL: gave up.
+static mill_status parse_as(mill_grammar *self, int grammar, mill_pool *pool, TSTree **out, mill_error *err)
 {
-    watch guard = {.done = 0, .max = self->work_max};
-    guard.ring.prev = guard.ring.next = &guard.ring;
+    watch guard = {.done = 0, .max = self->work_max, .pool = pool};
     *out = NULL;
     const int left = setjmp(guard.out); // guard is only read through memory after a jump: its address was given away
     if (left == 0) {
@@ -250,13 +239,9 @@ static mill_status parse_as(mill_grammar *self, int grammar, TSTree **out, mill_
     watching = NULL;
     self->work = guard.done;
     if (left != 0) {
-        for (block *b = guard.ring.next, *next; b != &guard.ring; b = next) {
-            next = b->next;
-            free(b);
-        }
+        *out = NULL;
         return left == LEFT_BY_MEMORY ? mill_fail_nomem(err, "parsing a text") : MILL_OK;
     }
-    unlink_block(&guard.ring); // the tree's memory remains a ring without it
     if (*out == NULL)
         return mill_fail(err, MILL_INTERNAL, "the %s grammar does not fit tree-sitter " MILL_TREE_SITTER_VERSION,
                          grammars[grammar].name);
@@ -321,7 +306,7 @@ mill_status mill_grammar_parse(mill_grammar *self, const char *language, const u
     self->text = text;
     self->bytes = bytes;
     self->current = first;
-    MILL_TRY(parse_as(self, first, &self->tree, err));
+    MILL_TRY(parse_as(self, first, &self->pools[0], &self->tree, err));
     if (self->tree == NULL)
         return MILL_OK;
     *out = MILL_GRAMMAR_PARSED;
@@ -332,15 +317,11 @@ mill_status mill_grammar_parse(mill_grammar *self, const char *language, const u
 
     const int second = grammar_index(dialect->other);
     TSTree *other = NULL;
-    MILL_TRY(parse_as(self, second, &other, err));
+    MILL_TRY(parse_as(self, second, &self->pools[1], &other, err));
     if (other != NULL && tree_error_bytes(other, bytes) < errors) {
-        TSTree *worse = self->tree;
         self->tree = other;
         self->current = second;
-        other = worse;
     }
-    if (other != NULL)
-        ts_tree_delete(other);
     return MILL_OK;
 }
 

@@ -2,6 +2,8 @@
 #include "core/alloc.h"
 #include "core/hash.h"
 #include "core/log.h"
+#include "core/pool.h"
+#include "core/rng.h"
 #include "core/utf8.h"
 
 #include <criterion/criterion.h>
@@ -172,6 +174,48 @@ Test(core, p06_the_reason_of_a_failed_call_survives_a_long_name)
     cr_assert_str_eq(err.message, "x: cannot read: Input/output error");
     cr_assert_eq(err.sys_errno, EIO);
     cr_assert_eq(mill_fail_errno(NULL, ENOMEM, "x"), MILL_NOMEM);
+}
+
+Test(core, a_pool_gives_aligned_blocks_that_never_overlap_and_keep_their_bytes)
+{
+    enum { SLOTS = 64, ROUNDS = 20000 };
+    mill_pool pool = {0};
+    struct {
+        uint8_t *block;
+        size_t bytes;
+        uint8_t fill;
+    } slots[SLOTS] = {0};
+    for (uint32_t round = 0; round < ROUNDS; round++) {
+        uint64_t draw = mill_draw(5, MILL_DRAW_TEST, (mill_key){0, 0}, round);
+        uint32_t i = (uint32_t)(draw % SLOTS);
+        size_t bytes = (draw >> 8) % 64 == 0 ? (draw >> 16) % 600000 : (draw >> 16) % 3000;
+        for (size_t k = 0; k < slots[i].bytes; k++)
+            cr_assert_eq(slots[i].block[k], slots[i].fill, "round %u", round);
+        if ((draw >> 14) % 3 == 0 && slots[i].block != NULL) {
+            mill_pool_release(&pool, slots[i].block);
+            slots[i].block = NULL;
+            slots[i].bytes = 0;
+            continue;
+        }
+        uint8_t *block = slots[i].block == NULL ? mill_pool_alloc(&pool, bytes) : mill_pool_realloc(&pool, slots[i].block, bytes);
+        cr_assert(block != NULL && (uintptr_t)block % 16 == 0);
+        for (size_t k = 0; k < slots[i].bytes && k < bytes; k++)
+            cr_assert_eq(block[k], slots[i].fill, "round %u: moved", round);
+        slots[i].block = block;
+        slots[i].bytes = bytes;
+        slots[i].fill = (uint8_t)round;
+        if (bytes != 0)
+            memset(block, slots[i].fill, bytes);
+        if (round % 5000 == 4999) {
+            mill_pool_reset(&pool);
+            memset(slots, 0, sizeof slots);
+        }
+    }
+    mill_pool_free(&pool);
+    mill_alloc_fail_after(0);
+    void *none = mill_pool_alloc(&pool, 1);
+    mill_alloc_fail_after(UINT64_MAX);
+    cr_assert_null(none);
 }
 
 Test(core, p17_messages_carry_no_control_bytes)
