@@ -29,7 +29,11 @@ static const char *input_kind(const mill_input_info *info)
 {
     if (strcmp(info->path, "-") == 0)
         return "stdin";
-    return info->is_tree ? "tree" : info->is_parquet ? "parquet" : "jsonl";
+    return info->is_tree      ? "tree"
+           : info->is_parquet ? "parquet"
+           : info->is_archive ? "archive"
+           : info->is_posts   ? "stackexchange"
+                              : "jsonl";
 }
 
 static cJSON *inputs_json(const mill_run_state *run)

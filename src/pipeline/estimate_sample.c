@@ -179,6 +179,11 @@ static mill_status sample_file(sampler *s, size_t input, uint64_t budget, mill_e
     int file;
     if (info->is_parquet)
         return sample_parquet(s, input, budget, err);
+    if (info->is_archive || info->is_posts)
+        return mill_fail(
+            err, MILL_INPUT,
+            "%s: archives and dumps cannot be sampled, they would have to be read whole; plan without it",
+            info->name);
     MILL_TRY(mill_fs_open(fs, MILL_FS_CWD, info->path, MILL_OPEN_READ, &file, err));
     mill_status status = mill_fs_read(fs, file, info->path, head, sizeof head, &got, err);
     bool packed = is_compressed(head, got);

@@ -56,7 +56,8 @@ static bool pick(const mill_run_state *run, mill_block *block, uint64_t line)
     for (size_t i = 0; i < block->piece_count; i++) {
         mill_block_piece piece = block->pieces[i];
         const mill_input_info *info = mill_source_input(run->source, piece.input);
-        uint64_t records = info->is_tree      ? 1
+        bool single = info->is_tree || info->is_archive || info->is_posts; // a piece is a record
+        uint64_t records = single             ? 1
                            : info->is_parquet ? piece.records
                                               : count_lines(block->bytes.data + piece.begin, piece.bytes);
         if (line < piece.first_record || line - piece.first_record >= records)
@@ -64,7 +65,7 @@ static bool pick(const mill_run_state *run, mill_block *block, uint64_t line)
         if (info->is_parquet) {
             piece.first_record = line;
             piece.records = 1;
-        } else if (!info->is_tree)
+        } else if (!single)
             narrow(block, &piece, line);
         block->pieces[0] = piece;
         block->piece_count = 1;

@@ -104,6 +104,7 @@ void mill_source_close(mill_source *source)
     for (size_t i = 0; i < source->count; i++) {
         mill_free(source->entries[i].name);
         mill_free(source->entries[i].path);
+        mill_free(source->entries[i].repo);
         mill_tree_free(source->entries[i].tree);
     }
     mill_free(source->entries);
@@ -113,6 +114,7 @@ void mill_source_close(mill_source *source)
     for (size_t i = 0; i < 3; i++)
         mill_free(source->qa_strings[i]);
     mill_posts_close(source);
+    mill_archive_drop(source);
     mill_free(source);
 }
 
@@ -171,6 +173,8 @@ static mill_status open_input(mill_source *source, mill_source_entry *entry, mil
 {
     if (entry->tree != NULL)
         MILL_TRY(mill_tree_open(source, entry, err));
+    else if (entry->info.is_archive)
+        MILL_TRY(mill_archive_open(source, entry, err));
     else if (entry->info.is_posts)
         MILL_TRY(open_posts(source, entry, err));
     else
@@ -183,6 +187,8 @@ static mill_status fill_block(mill_source *source, mill_source_entry *entry, mil
 {
     if (entry->tree != NULL)
         return mill_tree_fill(source, entry, block, ended, err);
+    if (entry->info.is_archive)
+        return mill_archive_fill(source, entry, block, ended, err);
     if (entry->info.is_posts)
         return mill_posts_fill(source, entry, block, ended, err);
     return entry->info.is_parquet ? mill_parquet_fill(source, entry, block, ended, err)
@@ -196,6 +202,8 @@ static mill_status close_input(mill_source *source, mill_source_entry *entry, mi
     mill_posts_close(source);
     if (entry->tree != NULL)
         mill_tree_close(source, entry);
+    else if (entry->info.is_archive)
+        MILL_TRY(mill_archive_close(source, entry, err));
     else if (entry->info.is_parquet)
         MILL_TRY(mill_parquet_close(source, entry, err));
     else
@@ -276,9 +284,10 @@ mill_status mill_source_parse(mill_parser *parser, const mill_block *block, mill
         const mill_block_piece *piece = &block->pieces[i];
         mill_parse_counts *own = &counts[piece->input];
         const mill_input_info *info = &source->entries[piece->input].info;
-        if (info->is_tree)
+        bool posts = info->is_posts || (info->is_archive && piece->path == MILL_POSTS_PIECE);
+        if (info->is_tree || (info->is_archive && !posts))
             MILL_TRY(mill_tree_parse(parser, block, piece, batch, quarantine, own, err));
-        else if (info->is_posts)
+        else if (posts)
             MILL_TRY(mill_posts_parse(parser, block, piece, batch, quarantine, own, err));
         else
             MILL_TRY(info->is_parquet ? mill_parquet_parse(parser, block, piece, batch, quarantine, own, err)

@@ -73,6 +73,7 @@ typedef struct mill_tree {
 typedef struct mill_source_entry {
     mill_input_info info; // name and path point to the strings below
     char *name, *path;
+    char *repo;      // of an archive; NULL for others
     mill_tree *tree; // NULL for files
 } mill_source_entry;
 
@@ -88,6 +89,7 @@ void mill_tree_free(mill_tree *tree); // NULL is fine
 // none.
 mill_status mill_git_origin(const char *config, size_t bytes, mill_buf *out, mill_error *err) MILL_MUST_CHECK;
 
+#define MILL_POSTS_PIECE UINT32_MAX // path of a piece that holds posts
 typedef struct mill_posts mill_posts;
 typedef struct mill_posts_feed { // where the bytes of a Posts.xml come from
     void *self;
@@ -119,6 +121,7 @@ struct mill_source {
     bool has_bom, stream_ended;
     mill_posts *posts;     // of a Posts.xml
     mill_source_work work;
+    struct mill_archive *archive; // of an archive
     // of a tree
     size_t next_file;
     void *tree_sha256;
@@ -184,6 +187,18 @@ mill_status mill_lines_close(mill_source *source, mill_source_entry *entry, mill
 mill_status mill_lines_parse(mill_parser *parser, const mill_block *block, const mill_block_piece *piece,
                              mill_batch *batch, mill_quarantine *quarantine, mill_parse_counts *counts,
                              mill_error *err) MILL_MUST_CHECK;
+
+// Archives (source_archive.c).
+typedef struct mill_archive mill_archive;
+bool mill_has_archive_suffix(const char *path);
+bool mill_is_archive_head(const uint8_t *head, size_t bytes); // of the file, or of what gzip or zstd hides
+char *mill_archive_repo(const char *name);                    // the name without its suffix; NULL without memory
+mill_status mill_archive_check(const char *name, mill_error *err) MILL_MUST_CHECK; // MILL_INPUT if this build reads none
+mill_status mill_archive_open(mill_source *source, mill_source_entry *entry, mill_error *err) MILL_MUST_CHECK;
+mill_status mill_archive_fill(mill_source *source, mill_source_entry *entry, mill_block *block, bool *ended,
+                              mill_error *err) MILL_MUST_CHECK;
+mill_status mill_archive_close(mill_source *source, mill_source_entry *entry, mill_error *err) MILL_MUST_CHECK;
+void mill_archive_drop(mill_source *source); // without a result
 
 // Posts.xml (source_posts.c, posts_text.c).
 mill_status mill_posts_open(mill_source *source, const mill_posts_feed *feed, mill_error *err) MILL_MUST_CHECK;

@@ -402,7 +402,8 @@ static mill_status add_piece(mill_source *source, mill_source_entry *entry, mill
     const mill_block_piece piece = {.input = (uint32_t)source->current,
                                     .first_record = record,
                                     .begin = begin,
-                                    .bytes = block->bytes.bytes - begin};
+                                    .bytes = block->bytes.bytes - begin,
+                                    .path = MILL_POSTS_PIECE};
     source->block_records++;
     entry->info.records++;
     return mill_block_add_piece(block, &piece, err);

@@ -311,9 +311,9 @@ static mill_status refuse(mill_status status, mill_error *err)
     return MILL_INPUT;
 }
 
-typedef enum sniffed { SNIFFED_LINES, SNIFFED_PARQUET, SNIFFED_POSTS } sniffed;
+typedef enum sniffed { SNIFFED_LINES, SNIFFED_PARQUET, SNIFFED_POSTS, SNIFFED_ARCHIVE } sniffed;
 
-// Files of unknown suffix are taken if they look like JSON lines, Parquet, or the posts of a Stack Exchange dump.
+// Files of unknown suffix are taken if they look like JSON lines, Parquet, an archive, or the posts of a Stack Exchange dump.
 static mill_status sniff(const mill_fs *fs, const char *path, sniffed *kind, mill_error *err)
 {
     mill_stream *stream;
@@ -330,11 +330,12 @@ static mill_status sniff(const mill_fs *fs, const char *path, sniffed *kind, mil
     bool is_posts = at < got && head[at] == '<' && memmem(head + at, got - at, "<posts", 6) != NULL;
     *kind = is_posts                                       ? SNIFFED_POSTS
             : got >= 4 && memcmp(head, "PAR1", 4) == 0 ? SNIFFED_PARQUET
+            : mill_is_archive_head(head, got)          ? SNIFFED_ARCHIVE
                                                        : SNIFFED_LINES;
     if (at < got && head[at] != '{' && *kind == SNIFFED_LINES)
         return mill_fail(err, MILL_INPUT,
                          "%s: no JSON lines (they begin with '{'); give a .jsonl, .ndjson or .json file (.gz "
-                         "and .zst too), a .parquet file or a "
+                         "and .zst too), a .parquet file, an archive (.tar, .tar.gz, .zip, .7z ...) or a "
                          "directory, or force it with --input-format jsonl (or text: the file is one record)",
                          path);
     return MILL_OK;
@@ -391,15 +392,26 @@ static mill_status mark_parquet(mill_source *source, mill_error *err)
     return refuse(mill_parquet_check(source, entry, err), err);
 }
 
+// The entry that was added last is an archive.
+static mill_status mark_archive(mill_source *source, mill_error *err)
+{
+    mill_source_entry *entry = &source->entries[source->count - 1];
+    entry->info.is_archive = true;
+    entry->repo = mill_archive_repo(base_name(entry->name));
+    return entry->repo != NULL ? mill_archive_check(entry->name, err) : mill_fail_nomem(err, "the list of inputs");
+}
+
 static mill_status add_file(mill_source *source, const char *argument, const mill_file_info *info,
                             mill_error *err)
 {
     const char *format = source->options.format;
-    if (format != NULL && strcmp(format, "tree") == 0)
-        return mill_fail(err, MILL_INPUT, "%s: --input-format tree wants a directory", argument);
+    bool tree = mill_source_format_is(source, "tree");
+    if (tree && (info->kind != MILL_FILE_REGULAR || !mill_has_archive_suffix(argument)))
+        return mill_fail(err, MILL_INPUT, "%s: --input-format tree wants a directory or an archive", argument);
     bool automatic = format == NULL || strcmp(format, "auto") == 0;
     bool data = mill_source_format_is(source, "jsonl") || mill_source_format_is(source, "parquet") ||
-                mill_source_format_is(source, "stackexchange") || (automatic && has_record_suffix(argument));
+                mill_source_format_is(source, "stackexchange") || tree ||
+                (automatic && (has_record_suffix(argument) || mill_has_archive_suffix(argument)));
     if (info->kind == MILL_FILE_REGULAR && !data && is_single_file(source, argument)) {
         int file; // found out now, not hours later
         MILL_TRY(refuse(mill_fs_open(source->fs, MILL_FS_CWD, argument, MILL_OPEN_READ, &file, err), err));
@@ -407,7 +419,9 @@ static mill_status add_file(mill_source *source, const char *argument, const mil
         return add_single_file(source, argument, info, err);
     }
     bool regular = info->kind == MILL_FILE_REGULAR;
-    sniffed kind = mill_source_format_is(source, "stackexchange") ? SNIFFED_POSTS
+    bool named_archive = mill_has_archive_suffix(argument) && regular && !mill_source_format_is(source, "jsonl");
+    sniffed kind = named_archive                                  ? SNIFFED_ARCHIVE
+                   : mill_source_format_is(source, "stackexchange") ? SNIFFED_POSTS
                    : mill_source_format_is(source, "parquet") ||
                            (!mill_source_format_is(source, "jsonl") && mill_has_parquet_suffix(argument))
                        ? SNIFFED_PARQUET
@@ -425,6 +439,8 @@ static mill_status add_file(mill_source *source, const char *argument, const mil
     }
     MILL_TRY(add_entry(source, to_utf8(base_name(argument)), mill_strdup(argument), regular ? info->bytes : 0, err));
     source->entries[source->count - 1].info.is_posts = kind == SNIFFED_POSTS;
+    if (kind == SNIFFED_ARCHIVE)
+        return mark_archive(source, err);
     return kind == SNIFFED_PARQUET ? mark_parquet(source, err) : MILL_OK;
 }
 
@@ -439,7 +455,7 @@ static bool is_record_directory(const mill_tree *tree)
     for (size_t i = 0; i < tree->count; i++) {
         if (is_hidden(mill_tree_path(tree, i)))
             continue;
-        if (!has_record_suffix(mill_tree_path(tree, i)))
+        if (!has_record_suffix(mill_tree_path(tree, i)) && !mill_has_archive_suffix(mill_tree_path(tree, i)))
             return false;
         seen++;
     }
@@ -462,6 +478,8 @@ static mill_status add_record_files(mill_source *source, const mill_tree *tree, 
         MILL_TRY(add_entry(source, full_name, join(root, "/", path), tree->files[i].bytes, err));
         if (is_parquet)
             MILL_TRY(mark_parquet(source, err));
+        else if (mill_has_archive_suffix(path))
+            MILL_TRY(mark_archive(source, err));
     }
     return MILL_OK;
 }

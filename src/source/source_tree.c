@@ -241,7 +241,8 @@ mill_status mill_tree_parse(mill_parser *parser, const mill_block *block, const 
     MILL_TRY(mill_buf_reserve(&parser->path, 3 * path_bytes + 1, err));
     parser->path.bytes =
         mill_utf8_replace((const uint8_t *)path, path_bytes, parser->path.data, &counts->replaced_bytes);
-    const char *repo = source->entries[piece->input].tree->repo;
+    const mill_source_entry *entry = &source->entries[piece->input];
+    const char *repo = entry->tree != NULL ? entry->tree->repo : entry->repo;
     mill_record record = {.text = text,
                           .text_bytes = bytes,
                           .repo = repo,

@@ -3,13 +3,18 @@
 
 usage: test_sources.py PROGRAM   (standard library only)
 """
+import bz2
 import gzip
+import io
 import json
+import lzma
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
+import zipfile
 from pathlib import Path
 
 import posts_dump
@@ -186,7 +191,7 @@ def normal_forms(work):
 def posts(work):
     dump = work / "Posts.xml"
     with open(dump, "wb") as file:
-        rows = posts_dump.write(file, 20 << 20)
+        rows = posts_dump.write(file, 10 << 20)
     plain = ["--set", "dedup.exact=false"]
     records, metrics, quarantine, stderr = take("posts", work, dump, *plain, "--set", "qa.form=instruction")
     if not records and ("lexbor" in stderr or "expat" in stderr):
@@ -255,11 +260,105 @@ def posts_sample(work, plain):
           ["python", "cpp", "javascript", "java"], [r["language"] for r in records])
 
 
+# ---- archives -----------------------------------------------------------------------------------------------------------------------
+
+FILES = {"p-1.0/src/é.py": "print(1)\n" * 9, "p-1.0/README.md": "# p\n\ntext\n", "p-1.0/a.ipynb": json.dumps(NOTEBOOK),
+         "p-1.0/empty.c": "", "p-1.0/.git/config": "[core]\n", "p-1.0/data.bin": "\0\1\2", "p-1.0/lib/z.c": "int z;\n" * 500}
+READ = ["p-1.0/src/é.py", "p-1.0/README.md", "p-1.0/a.ipynb", "p-1.0/lib/z.c"]
+
+
+def tar_bytes(mode, **more):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode=mode, **more) as tar:
+        for name, text in FILES.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(text.encode())
+            tar.addfile(info, io.BytesIO(text.encode()))
+        link = tarfile.TarInfo("p-1.0/link.py")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        tar.addfile(link)
+    return out.getvalue()
+
+
+def archives(work):
+    plain = tar_bytes("w:")
+    packed = {"p.tar": plain, "p.tar.gz": gzip.compress(plain), "p.tgz": gzip.compress(plain), "p.tar.xz": lzma.compress(plain),
+              "p.tar.bz2": bz2.compress(plain), "pax.tar": tar_bytes("w:", format=tarfile.PAX_FORMAT), "ustar.tar": tar_bytes("w:", format=tarfile.USTAR_FORMAT),
+              "p.tar.zst": subprocess.run(["zstd", "-qc"], input=plain, capture_output=True, check=True).stdout}
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as z:
+        for name, text in FILES.items():
+            z.writestr(name, text.encode())
+    packed["p.zip"] = out.getvalue()
+    wanted = None
+    for name, data in packed.items():
+        (work / name).write_bytes(data)
+        records, metrics, quarantine, stderr = take(name, work, work / name)
+        if not records and "libarchive" in stderr:
+            print("skipped: this build reads no archives")
+            return
+        check(f"{name}: its files in their order", [r["path"] for r in records] == READ and not quarantine, ([r["path"] for r in records], quarantine))
+        check(f"{name}: as in a tree", records[0]["content"] == FILES[READ[0]] and records[2]["language"] == "python", records)
+        bare = [{k: v for k, v in r.items() if k != "repo"} for r in records]
+        check(f"{name}: the same records as in the others", wanted in (None, bare), bare)
+        wanted = bare
+    check("an archive's name is the repository", records[0]["repo"] == "p", records[0])
+    damaged_archives(work, plain, packed)
+    several = work / "several"
+    several.mkdir()
+    (several / "b.tar").write_bytes(plain)
+    (several / "a.zip").write_bytes(packed["p.zip"])
+    records, _, _, _ = take("a directory of archives", work, several, "--set", "dedup.exact=false")
+    check("a directory of archives: each is an input", [r["repo"] for r in records] == ["a"] * 4 + ["b"] * 4, [r["repo"] for r in records])
+    seven_zip(work)
+
+
+def damaged_archives(work, plain, packed):
+    cut = plain.index(b"p-1.0/a.ipynb")
+    for name, data, detail in (("cut.tar", plain[:cut], "end mark"), ("torn.tar", plain[:cut + 700], "runcated"),
+                               ("torn.tar.gz", packed["p.tar.gz"][:-200], ""), ("torn.zip", packed["p.zip"][:300], "")):
+        (work / name).write_bytes(data)
+        records, metrics, quarantine, _ = take(name, work, work / name, "--set", "dedup.exact=false")
+        check(f"{name}: what is there is read", [r["path"] for r in records] == READ[:len(records)], records)
+        check(f"{name}: what is missing is told", [q["reason"] for q in quarantine] in (["damaged_stream"], ["bad_member", "damaged_stream"])
+              and detail in quarantine[0]["detail"], quarantine)
+    flipped = bytearray(packed["p.zip"])
+    flipped[flipped.index(b"README.md") + 12] ^= 255
+    (work / "flipped.zip").write_bytes(flipped)
+    records, metrics, quarantine, _ = take("flipped.zip", work, work / "flipped.zip", "--set", "dedup.exact=false")
+    check("flipped.zip: the damaged file is told, the others are read", len(records) >= 1 and len(quarantine) >= 1 and
+          all("README" not in r["path"] for r in records), (quarantine, [r["path"] for r in records]))
+
+
+def seven_zip(work):
+    packer = os.environ.get("MILL_PACK_7Z")
+    if not packer:
+        print("skipped: nothing here writes 7z")
+        return
+    dump = work / "Posts.xml"
+    with open(dump, "wb") as file:
+        rows = posts_dump.write(file, 2 << 20, 5)
+    (work / "Users.xml").write_text("<users></users>")
+    (work / "z.py").write_text("print(7)\n")
+    subprocess.run([packer, str(work / "d.7z"), str(work / "Users.xml"), str(dump), str(work / "z.py")], check=True)
+    inside, metrics, quarantine, _ = take("Posts.xml in a 7z", work, work / "d.7z", "--set", "dedup.exact=false")
+    outside, _, _, _ = take("Posts.xml by itself", work, dump, "--set", "dedup.exact=false")
+    check("Posts.xml in a 7z: the same records", inside[:-1] == outside and inside[-1]["path"] == "z.py" and not quarantine, (len(inside), len(outside)))
+    (work / "torn.7z").write_bytes((work / "d.7z").read_bytes()[:-100])
+    _, _, quarantine, _ = take("a torn 7z", work, work / "torn.7z", "--set", "dedup.exact=false")
+    check("a torn 7z: is told", [q["reason"] for q in quarantine] == ["damaged_stream"], quarantine)
+    data = bytearray((work / "d.7z").read_bytes())
+    data[len(data) // 2] ^= 255
+    (work / "flipped.7z").write_bytes(data)
+    _, _, quarantine, _ = take("a 7z with a changed byte", work, work / "flipped.7z", "--set", "dedup.exact=false")
+    check("a 7z with a changed byte: is told", len(quarantine) >= 1, quarantine)
+
+
 def main():
     if shutil.which("zstd") is None:
         print("skipped: the zstd program is not there")
         sys.exit(77)
-    cases = [bigquery, notebooks, documents, normal_forms, posts]
+    cases = [bigquery, notebooks, documents, normal_forms, posts, archives]
     for case in cases:
         work = Path(tempfile.mkdtemp(prefix="shardmill_sources_"))
         try:
