@@ -52,9 +52,12 @@ def main():
     with tempfile.TemporaryDirectory() as work:
         source = os.path.join(work, "golden.jsonl")
         write_corpus(source, records=150, seed=7)
-        python = os.path.join(work, "python.jsonl")  # the same, all of it said to be Python: some of it parses
+        python = os.path.join(work, "python.jsonl")  # the same as Python, half of it such that it parses
         with open(source) as f, open(python, "w") as g:
-            g.writelines(l.replace("Shell", "python").replace("C++", "python").replace('"java"', '"python"').replace('"go"', '"python"') for l in f)
+            for number, line in enumerate(f):
+                for name in ("Shell", "C++", '"java"', '"go"'):
+                    line = line.replace(name, "python" if name[0] != '"' else '"python"')
+                g.write(line if number % 2 else line.replace("🙂", "smile").replace("\\ud83d\\ude42", "smile"))
         for name, options in CASES.items():
             if name == "default-syntax" and not has_grammars:
                 print("skipped: default-syntax (this build has no grammars)")
