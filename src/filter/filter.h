@@ -15,6 +15,7 @@ typedef struct mill_filter_options {
     bool enabled;                 // false: everything in a wanted language passes
     uint64_t min_chars, max_chars;
     uint64_t min_lines;
+    uint32_t short_types;         // bits by mill_data_type: min_chars and min_lines do not count for them
     uint64_t max_mean_line;       // characters per line
     uint32_t min_alnum_permille;  // 500 = half
     uint32_t max_comment_permille;

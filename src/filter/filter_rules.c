@@ -125,10 +125,15 @@ static mill_status describe_licence(mill_filter *f, mill_subject *s, mill_rule_r
 
 // --- size and shape
 
+static bool may_be_short(const mill_filter *f, const mill_subject *s)
+{
+    return (f->options.short_types >> s->batch->type[s->i] & 1) != 0;
+}
+
 static mill_status judge_min_chars(mill_filter *f, mill_subject *s, bool *passed, mill_error *err)
 {
     (void)err;
-    *passed = s->stat.chars >= f->options.min_chars;
+    *passed = s->stat.chars >= f->options.min_chars || may_be_short(f, s);
     return MILL_OK;
 }
 
@@ -158,7 +163,7 @@ static mill_status describe_max_chars(mill_filter *f, mill_subject *s, mill_rule
 static mill_status judge_min_lines(mill_filter *f, mill_subject *s, bool *passed, mill_error *err)
 {
     (void)err;
-    *passed = s->stat.lines >= f->options.min_lines;
+    *passed = s->stat.lines >= f->options.min_lines || may_be_short(f, s);
     return MILL_OK;
 }
 

@@ -12,7 +12,7 @@ typedef struct mill_account { // of one input
     uint64_t read, quarantined;
     uint64_t by_reason[MILL_REASON_COUNT]; // by_reason[MILL_KEPT] = kept to the end
     uint64_t replaced_surrogates, replaced_bytes, stripped_heads, stripped_bom, missing_stars;
-    uint64_t notebooks, pages, newlines, text_bom, nul, encodings; // as in mill_parse_counts
+    uint64_t further, notebooks, pages, newlines, text_bom, nul, encodings; // as in mill_parse_counts
 } mill_account;
 
 // What was read of an input, nothing of it judged yet.

@@ -91,6 +91,10 @@ static mill_status parse_picked(explained *e, const mill_block *block, mill_erro
     mill_parser_close(parser);
     // Of several over-long lines in one block only the one that was asked for counts; the last row is that one or stands for all
     // behind it.
+    for (size_t i = 0; status == MILL_OK && e->batch.count == 0 && i < MILL_REASON_COUNT; i++)
+        if (counts.rejected[i] != 0)
+            return mill_fail(err, MILL_INPUT, "%s: record %llu goes no further than the source: %s", e->file,
+                             (unsigned long long)e->line, mill_reason_name((mill_reason)i));
     if (status == MILL_OK && e->batch.count == 0 && e->quarantine.count == 0)
         return mill_fail(err, MILL_INPUT, "%s: line %llu is blank, so it is no record", e->file, (unsigned long long)e->line);
     return status;

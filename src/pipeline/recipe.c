@@ -509,6 +509,17 @@ static mill_status resolve_filter(mill_recipe *recipe, mill_error *err)
     if (filter->autogen_markers[MILL_MARKERS_MAX - 1] != NULL || filter->test_markers[MILL_MARKERS_MAX - 1] != NULL)
         return mill_fail(err, MILL_RECIPE, "filter.autogen_markers and filter.test_markers take at most %d markers",
                          MILL_MARKERS_MAX - 1);
+    filter->short_types = 0;
+    for (size_t i = 0; recipe->short_types.items[i] != NULL; i++) {
+        uint32_t type = 0;
+        while (type < MILL_TYPE_COUNT && strcmp(recipe->short_types.items[i], mill_data_type_names[type]) != 0)
+            type++;
+        if (type == MILL_TYPE_COUNT)
+            return mill_fail(err, MILL_RECIPE,
+                             "recipe key 'filter.short_types': expected source, docs, qa, notebook or contest, got %.40s",
+                             recipe->short_types.items[i]);
+        filter->short_types |= 1u << type;
+    }
     memcpy(filter->licences, recipe->licences.items, sizeof filter->licences);
     filter->seed = recipe->seed;
     filter->rng = recipe->rng;

@@ -37,9 +37,10 @@ typedef struct mill_recipe {
     uint64_t record_bytes_max;
     mill_shape_options shape;
     mill_qa_options qa;
+    mill_string_list remove_repos, remove_paths, remove_hashes;
     mill_filter_options filter;
     const char *unicode_text;
-    mill_string_list autogen_markers, test_markers, licences;
+    mill_string_list autogen_markers, test_markers, licences, short_types;
     mill_syntax_options syntax;
     mill_dedup_options dedup;
     int dedup_scope;             // 0 language, 1 global

@@ -51,6 +51,7 @@ const mill_recipe_key mill_recipe_keys[] = {
     FLAG("source.notebook_outputs", shape.keep_outputs, "false", NULL, "keep a notebook's text outputs as comments"),
     U64("source.output_chars", shape.output_chars, 0, INT32_MAX, "600", NULL, "longer outputs are cut"),
     ENUM("source.html", shape.pages, page_names, "\"docs\"", NULL, "HTML pages become Markdown without navigation: keep (never), docs (where the data type is docs), all"),
+    FLAG("source.contest_statements", shape.statements, "false", NULL, "data sets of contests: the task's statement as a comment before each solution"),
     FLAG("source.newlines", shape.newlines, "false", NULL, "CR LF and lone CR become LF"),
     FLAG("source.strip_bom", shape.strip_bom, "false", NULL, "a byte order mark at the start of a text goes"),
     ENUM("source.nul", shape.nul, nul_names, "\"keep\"", NULL, "U+0000 in a text: keep, strip, or quarantine the record; files with NUL bytes count as binary unless stripped"),
@@ -63,10 +64,15 @@ const mill_recipe_key mill_recipe_keys[] = {
     TEXT("qa.template_input", qa.template_input, "\"### Instruction:\\n{instruction}\\n\\n### Input:\\n{input}\\n\\n### Response:\\n{output}\\n\"", NULL, "instruction records as training text"),
     TEXT("qa.template_plain", qa.template_plain, "\"### Instruction:\\n{instruction}\\n\\n### Response:\\n{output}\\n\"", NULL, "the same for records without input"),
 
+    LIST("remove.repos", remove_repos, "[]", NULL, "repositories whose records never come in; an entry @FILE stands for the lines of that file"),
+    LIST("remove.paths", remove_paths, "[]", NULL, "the same by path, or repository/path"),
+    LIST("remove.hashes", remove_hashes, "[]", NULL, "the same by content: SHA-1 (of the text, or git's of the blob) or SHA-256, as hexadecimal digits"),
+
     FLAG("filter.enabled", filter.enabled, "true", NULL, "false: every record passes"),
     U64("filter.min_chars", filter.min_chars, 0, INT64_MAX, "100", NULL, "reject documents with fewer code points"),
     U64("filter.max_chars", filter.max_chars, 0, INT64_MAX, "100000", NULL, "reject documents with more code points"),
     U64("filter.min_lines", filter.min_lines, 0, INT64_MAX, "5", NULL, "reject documents with fewer lines (1 + newlines)"),
+    LIST("filter.short_types", short_types, "[]", "[\"contest\"]", "data types whose records may be short: min_chars and min_lines do not count"),
     U64("filter.max_mean_line", filter.max_mean_line, 1, INT32_MAX, "200", NULL, "reject documents with more code points a line on average"),
     RATE("filter.min_alnum", filter.min_alnum_permille, "0.5", NULL, "reject documents with a smaller share of alphanumeric and blank code points"),
     RATE("filter.max_comments", filter.max_comment_permille, "0.5", NULL, "reject documents with a larger share of comment lines"),

@@ -17,6 +17,7 @@
 #define BATCH_BYTES (UINT64_C(8) << 20)
 #define BATCH_BYTES_MAX (UINT64_C(64) << 20)
 #define TOKENIZER_MAX (UINT64_C(256) << 20)
+#define REMOVALS_MAX (UINT64_C(1) << 30)
 
 // ---- preparing ------------------------------------------------------------------------------------------------------------------
 
@@ -118,6 +119,38 @@ static mill_status parse_type(const char *text, mill_source_options *source, mil
     return mill_fail(err, MILL_USAGE, "--source-type %s: expected source, docs, qa, notebook or contest", text);
 }
 
+static mill_status add_removals(mill_run_state *run, mill_removal_kind kind, const mill_string_list *list, mill_error *err)
+{
+    for (size_t i = 0; list->items[i] != NULL; i++) {
+        const char *item = list->items[i];
+        if (run->removal == NULL)
+            MILL_TRY(mill_removal_create(&run->removal, err));
+        if (*item != '@') {
+            MILL_TRY(mill_removal_add(run->removal, kind, item, strlen(item), err));
+            continue;
+        }
+        mill_buf lines = {0};
+        mill_status status = mill_fs_read_file(run->fs, MILL_FS_CWD, item + 1, MILL_OPEN_READ, REMOVALS_MAX, &lines, err);
+        if (status == MILL_IO || status == MILL_INPUT)
+            status = mill_fail(err, MILL_INPUT, "%s: the removal list cannot be read", item + 1);
+        if (status == MILL_OK)
+            status = mill_removal_add_lines(run->removal, kind, (const char *)lines.data, lines.bytes, err);
+        mill_buf_free(&lines);
+        MILL_TRY(status);
+    }
+    return MILL_OK;
+}
+
+static mill_status load_removals(mill_run_state *run, mill_error *err)
+{
+    MILL_TRY(add_removals(run, MILL_REMOVE_REPO, &run->recipe.remove_repos, err));
+    MILL_TRY(add_removals(run, MILL_REMOVE_PATH, &run->recipe.remove_paths, err));
+    MILL_TRY(add_removals(run, MILL_REMOVE_HASH, &run->recipe.remove_hashes, err));
+    if (run->removal != NULL)
+        mill_removal_finish(run->removal);
+    return MILL_OK;
+}
+
 static mill_status open_source(mill_run_state *run, mill_error *err)
 {
     const mill_run_options *options = run->options;
@@ -129,6 +162,7 @@ static mill_status open_source(mill_run_state *run, mill_error *err)
                                   .record_bytes_max = run->recipe.record_bytes_max,
                                   .shape = run->recipe.shape,
                                   .qa = run->recipe.qa,
+                                  .removal = run->removal,
                                   .block_bytes = run->batch_bytes};
     // Where records come out as records, instruction records keep their parts.
     if (run->stages == MILL_STAGES_FILTER || run->stages == MILL_STAGES_DEDUP)
@@ -262,6 +296,7 @@ mill_status mill_run_prepare(mill_run_state *run, const mill_run_options *option
     MILL_TRY(mill_run_prepare_rules(run, options, err));
     if (options->input_count == 0)
         return mill_fail(err, MILL_USAGE, "no input; name files, directories or '-'");
+    MILL_TRY(load_removals(run, err));
     MILL_TRY(open_source(run, err));
     return list_inputs(run, err);
 }
@@ -270,6 +305,7 @@ void mill_run_release(mill_run_state *run)
 {
     mill_run_unmap_tokens(run);
     mill_source_close(run->source);
+    mill_removal_destroy(run->removal);
     mill_tokenizer_close(run->tokenizer);
     mill_buf_free(&run->tokenizer_given);
     mill_minhash_params_free(&run->minhash);
@@ -336,14 +372,20 @@ mill_status mill_run_plan_json(mill_run_state *run, cJSON **plan, mill_error *er
 {
     static const char *const sets[] = {"run", "filter", "dedup", "train", "encode", "pack"};
     const mill_run_options *o = run->options;
+    char removals[65] = "";
+    if (run->removal != NULL)
+        mill_removal_digest(run->removal, removals);
     cJSON *json = cJSON_CreateObject(), *recipe = NULL;
     mill_status status = mill_recipe_canonical(&run->recipe, &recipe, err);
-    bool good = status == MILL_OK && mill_json_add_item(json, "recipe", recipe) && add_text(json, "command", sets[run->stages]) &&
+    bool good = status == MILL_OK && mill_json_add_item(json, "recipe", recipe) &&
+                add_text(json, "command", sets[run->stages]) &&
                 mill_json_add_item(json, "languages", strings_json(o->languages, o->language_count)) &&
                 add_text(json, "format", o->format) &&
                 add_text(json, "grammars", uses_grammars(run) ? mill_syntax_description() : "") &&
-                add_text(json, "tokenizer_sha256", run->tokenizer_sha256) && add_text(json, "input_format", o->input_format) &&
-                add_text(json, "source_type", o->source_type) && add_text(json, "field_preset", o->field_preset) &&
+                add_text(json, "tokenizer_sha256", run->tokenizer_sha256) &&
+                add_text(json, "removals", removals) && add_text(json, "input_format", o->input_format) &&
+                add_text(json, "source_type", o->source_type) &&
+                add_text(json, "field_preset", o->field_preset) &&
                 mill_json_add_item(json, "fields", strings_json(o->fields, o->field_count)) &&
                 cJSON_AddNumberToObject(json, "output_version", MILL_OUTPUT_VERSION) != NULL &&
                 mill_json_add_item(json, "inputs", plan_inputs(run));

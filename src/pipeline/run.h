@@ -92,6 +92,7 @@ typedef struct mill_run_state {
     bool *wanted_languages;      // by id; NULL: all
     mill_workdir *dir;
     mill_source *source;
+    mill_removal *removal;       // NULL: nothing is removed
     const mill_backend_ops *backend;
     uint32_t threads;
     uint64_t batch_bytes, memory_bytes;

@@ -8,7 +8,7 @@
 #define MILL_REASON_MAP(X)                                                                         \
     X(KEPT, "kept")                                                                                \
     X(POST_TYPE, "post_type")       /* a post that is neither question nor answer */               \
-    X(NO_ANSWER, "no_answer")       /* a question without an answer that is taken */               \
+    X(NO_ANSWER, "no_answer")       /* a question without an answer that is taken, a task without solution */ \
     X(MERGED, "merged")             /* a post that is in the document of another one */            \
     X(SCORE, "score")               /* an answer whose score is not above the limit */             \
     X(NO_QUESTION, "no_question")   /* an answer whose question is not in the dump, where the form needs it */ \

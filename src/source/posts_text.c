@@ -232,10 +232,12 @@ static mill_status append_document(maker *m, const mill_block_piece *piece, mill
                           .input = piece->input,
                           .record = piece->first_record};
     MILL_TRY(describe(m, &record));
-    m->counts->missing_stars++;
-    mill_shape_problem problem;
+    mill_shape_problem problem = {.removed = false};
     if (m->flags == 0)
         MILL_TRY(mill_shape_record(m->parser, false, &record, m->counts, &problem, m->err));
+    if (problem.removed)
+        return MILL_OK;
+    m->counts->missing_stars++;
     return mill_batch_append(batch, &record, m->err);
 }
 

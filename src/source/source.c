@@ -256,7 +256,7 @@ void mill_parser_close(mill_parser *parser)
     mill_buf_free(&parser->inner_text);
     mill_buf_free(&parser->shaped);
     mill_buf_free(&parser->decoded);
-    mill_buf *texts[] = {&parser->post, &parser->meta, &parser->prose, &parser->inputs, &parser->answer_text};
+    mill_buf *texts[] = {&parser->blob, &parser->post, &parser->meta, &parser->prose, &parser->inputs, &parser->answer_text};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         mill_buf_free(texts[i]);
     mill_html_close(parser->html);

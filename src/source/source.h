@@ -11,6 +11,7 @@
 #include "core/fs.h"
 #include "record/batch.h"
 #include "record/quarantine.h"
+#include "source/removal.h"
 
 typedef enum mill_field { // what a record is made of; each is filled from one of several column names
     MILL_FIELD_CONTENT,
@@ -36,6 +37,7 @@ typedef struct mill_shape_options { // what becomes of a text before it is a rec
     bool keep_outputs;           // a notebook's text outputs as comments, each of output_chars code points at most
     uint64_t output_chars;
     mill_html_pages pages;       // HTML pages become Markdown: nowhere, where the data type is docs, everywhere
+    bool statements;             // the statement of a contest's task as a comment before each solution
     bool newlines;               // CR LF and lone CR become LF
     bool strip_bom;              // U+FEFF at the start of a text goes
     mill_nul nul;                // U+0000 in a text
@@ -72,6 +74,7 @@ typedef struct mill_source_options {
     mill_shape_options shape;
     uint64_t group_bytes_max;    // Parquet: a row group of more is decoded by the reader, block by block (0: 256 MiB)
     mill_qa_options qa;
+    const mill_removal *removal; // what must not come in; borrowed; NULL: nothing
     bool follow_links;           // trees: read links to files too; without it links are skipped and counted
 } mill_source_options;
 
@@ -162,6 +165,7 @@ typedef struct mill_parse_counts { // added to, not set
     uint64_t stripped_heads, stripped_bom;
     uint64_t missing_stars;
     uint64_t rejected[MILL_REASON_COUNT]; // read, but not appended: by the source's own reasons
+    uint64_t further;            // records beyond the first of a line that holds several
     uint64_t notebooks, pages;   // notebooks that became scripts, HTML pages that became Markdown
     uint64_t newlines, text_bom, nul,
         encodings; // records with changed newlines, without their BOM, without NULs, converted to UTF-8

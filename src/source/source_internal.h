@@ -141,6 +141,7 @@ struct mill_parser {
     mill_buf inner_text;    // the same of a notebook
     mill_buf shaped;        // a text after a change
     mill_buf decoded;       // a file as UTF-8
+    mill_buf blob;          // a text as git hashes it
     mill_html *html;        // opened when the first page comes
     mill_html_result page;
     mill_buf post, meta, prose, inputs, answer_text; // documents made of posts
@@ -163,10 +164,11 @@ uint64_t mill_json_replace_surrogates(uint8_t *text, size_t bytes);
 // What becomes of a record before it is appended (source_shape.c). Texts that a change makes live in the
 // parser until its next record.
 typedef struct mill_shape_problem {
+    bool removed;     // the record is on a removal list: it is counted already, and goes no further
     mill_quarantine_reason reason;
     char detail[160]; // "": there is no problem
 } mill_shape_problem;
-// Notebooks, HTML pages, then newlines, BOM and NUL. from_file: the text is a whole file.
+// Removal lists, notebooks, HTML pages, then newlines, BOM and NUL. from_file: the text is a whole file.
 mill_status mill_shape_record(mill_parser *parser, bool from_file, mill_record *record, mill_parse_counts *counts,
                               mill_shape_problem *problem, mill_error *err) MILL_MUST_CHECK;
 // A notebook whose JSON is read already: record->text and language are set. parsed: one of the forms of notebook.h.
@@ -187,6 +189,11 @@ mill_status mill_lines_close(mill_source *source, mill_source_entry *entry, mill
 mill_status mill_lines_parse(mill_parser *parser, const mill_block *block, const mill_block_piece *piece,
                              mill_batch *batch, mill_quarantine *quarantine, mill_parse_counts *counts,
                              mill_error *err) MILL_MUST_CHECK;
+
+// Tasks with their solutions (source_contest.c): all that one line holds. shared: what is the same for all of them.
+bool mill_contest_is(yyjson_val *root);
+mill_status mill_contest_append(mill_parser *parser, yyjson_val *root, const mill_record *shared, mill_batch *batch,
+                                mill_quarantine *quarantine, mill_parse_counts *counts, mill_error *err) MILL_MUST_CHECK;
 
 // Archives (source_archive.c).
 typedef struct mill_archive mill_archive;

@@ -284,9 +284,10 @@ static mill_status append_object(line_sink *sink, yyjson_val *root)
                            : content == NULL && mill_notebook_is(root)           ? root
                                                                                  : NULL;
     bool instruction = content == NULL && notebook == NULL && is_instruction(root);
-    if (content == NULL && notebook == NULL && !instruction)
+    bool task = content == NULL && notebook == NULL && !instruction && mill_contest_is(root);
+    if (content == NULL && notebook == NULL && !instruction && !task)
         return QUARANTINE(sink, MILL_QUARANTINE_NO_CONTENT, "no column that holds content");
-    if (notebook == NULL && !instruction && !yyjson_is_str(content))
+    if (notebook == NULL && !instruction && !task && !yyjson_is_str(content))
         return QUARANTINE(sink, MILL_QUARANTINE_CONTENT_TYPE, "content is of type %s",
                           yyjson_get_type_desc(content));
     mill_record record = {.text = (const uint8_t *)yyjson_get_str(content), // NULL and 0 if content is no string
@@ -309,6 +310,8 @@ static mill_status append_object(line_sink *sink, yyjson_val *root)
     if (wrong != MILL_FIELD_COUNT)
         return QUARANTINE(sink, MILL_QUARANTINE_FIELD_TYPE, "%s is of type %s", mill_field_names[wrong],
                           yyjson_get_type_desc(fields[wrong]));
+    if (task)
+        return mill_contest_append(sink->parser, root, &record, sink->batch, sink->quarantine, sink->counts, sink->err);
     record.stars =
         fields[MILL_FIELD_STARS] != NULL ? mill_stars_value(fields[MILL_FIELD_STARS]) : MILL_STARS_MISSING;
     if (source->options.strip_metadata_head && notebook == NULL)
@@ -325,6 +328,10 @@ static mill_status append_object(line_sink *sink, yyjson_val *root)
         MILL_TRY(mill_shape_notebook(sink->parser, notebook, parsed, &record, sink->counts, &problem, sink->err));
     if (problem.detail[0] == '\0' && record.flags == 0)
         MILL_TRY(mill_shape_record(sink->parser, false, &record, sink->counts, &problem, sink->err));
+    if (problem.removed) {
+        sink->counts->read++;
+        return MILL_OK;
+    }
     if (problem.detail[0] != '\0')
         return QUARANTINE(sink, problem.reason, "%s", problem.detail);
     sink->counts->missing_stars += record.stars == MILL_STARS_MISSING;

@@ -342,6 +342,10 @@ static mill_status take_row(row_sink *sink, const file_row *r)
     record.type = mill_record_type(source, record.language);
     mill_shape_problem problem = {.detail = ""};
     MILL_TRY(mill_shape_record(sink->parser, false, &record, sink->counts, &problem, sink->err));
+    if (problem.removed) {
+        sink->counts->read++;
+        return MILL_OK;
+    }
     if (problem.detail[0] != '\0')
         return add_row(sink, &at, problem.reason, problem.detail);
     sink->counts->missing_stars += record.stars == MILL_STARS_MISSING;

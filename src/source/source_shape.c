@@ -190,7 +190,16 @@ mill_status mill_shape_record(mill_parser *parser, bool from_file, mill_record *
                               mill_parse_counts *counts, mill_shape_problem *problem, mill_error *err)
 {
     const mill_shape_options *shape = &parser->source->options.shape;
+    const mill_removal *removal = parser->source->options.removal;
     problem->detail[0] = '\0';
+    problem->removed = false;
+    if (removal != NULL)
+        MILL_TRY(mill_removal_hit(removal, record->repo, record->repo_bytes, record->path, record->path_bytes, record->text,
+                                  record->text_bytes, &parser->blob, &problem->removed, err));
+    if (problem->removed) {
+        counts->rejected[MILL_REASON_REMOVED]++;
+        return MILL_OK;
+    }
     if (is_notebook(parser, from_file, record))
         MILL_TRY(shape_notebook(parser, record, counts, problem, err));
     else if (is_page(parser, record))

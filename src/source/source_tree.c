@@ -256,6 +256,8 @@ mill_status mill_tree_parse(mill_parser *parser, const mill_block *block, const 
     record.language = mill_source_file_language(source->languages, path, text, bytes);
     record.type = mill_record_type(source, record.language);
     MILL_TRY(mill_shape_record(parser, true, &record, counts, &problem, err));
+    if (problem.removed)
+        return MILL_OK;
     if (problem.detail[0] != '\0')
         return add_problem(&row, &problem, path, quarantine, counts, err);
     counts->missing_stars++;

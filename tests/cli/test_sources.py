@@ -5,6 +5,7 @@ usage: test_sources.py PROGRAM   (standard library only)
 """
 import bz2
 import gzip
+import hashlib
 import io
 import json
 import lzma
@@ -354,11 +355,72 @@ def seven_zip(work):
     check("a 7z with a changed byte: is told", len(quarantine) >= 1, quarantine)
 
 
+# ---- removal lists and licences -----------------------------------------------------------------------------------------------------
+
+def removals(work):
+    texts = [f"x = {n}\n" * 9 for n in range(8)]
+    lines = work / "a.jsonl"
+    lines.write_text("".join(json.dumps({"content": t, "repo": f"Own/r{n}", "path": f"d/{n}.py", "licence": ["mit", "gpl-3.0"][n % 2]}) + "\n"
+                             for n, t in enumerate(texts)))
+    blob = texts[4].encode()
+    (work / "repos.txt").write_text("# opted out\n\nown/R1\r\n  Own/none \n")
+    arguments = ["--set", 'remove.repos=["@%s"]' % (work / "repos.txt"), "--set", 'remove.paths=["d/2.py","Own/r3/d/3.py","Own/r9/d/5.py"]',
+                 "--set", 'remove.hashes=["%s","%s","%s"]' % (hashlib.sha1(b"blob %d\0" % len(blob) + blob).hexdigest().upper(),
+                                                            hashlib.sha1(texts[6].encode()).hexdigest(), hashlib.sha256(texts[7].encode()).hexdigest())]
+    records, metrics, _, _ = take("removals", work, lines, *arguments)
+    check("removals: by repository, path and hash, and nothing else", [r["path"] for r in records] == ["d/0.py", "d/5.py"], records)
+    check("removals: counted", metrics["funnel"]["rejected"] == {"removed": 6}, metrics["funnel"])
+    out = work / "resume"
+    call("filter", lines, "-o", out, "--durability", "fast", *arguments)
+    (work / "repos.txt").write_text("own/r5\n")
+    code, stderr = call("filter", lines, "-o", out, "--durability", "fast", *arguments)
+    check("removals: another list is another plan", code == 7 and "removals" in stderr, (code, stderr))
+    code, stderr = call("filter", lines, "-o", out, "--overwrite", "--set", 'remove.hashes=["12"]')
+    check("removals: a wrong hash is refused", code == 2 and "remove.hashes" in stderr, (code, stderr))
+    code, stderr = call("filter", lines, "-o", out, "--overwrite", "--set", 'remove.repos=["@%s"]' % (work / "nowhere"))
+    check("removals: a missing list is refused", code == 3 and "nowhere" in stderr, (code, stderr))
+    code, stderr = call("filter", lines, "-o", out, "--overwrite", "--durability", "fast", "--set", 'filter.licences=["mit"]', "--set", "filter.min_chars=1",
+                        "--set", "filter.syntax=off", "--set", "filter.min_alnum=0")
+    funnel = json.loads((out / "metrics.json").read_text())["funnel"]
+    check("licences: the allow list holds and is counted", funnel["rejected"].get("licence") == 4 and funnel["kept"] == 4, (funnel, stderr))
+
+
+# ---- contests ---------------------------------------------------------------------------------------------------------------------------
+
+def contests(work):
+    tree = work / "solutions"
+    tree.mkdir()
+    (tree / "a.py").write_text("print(sum(map(int, input().split())))\n")
+    (tree / "b.cpp").write_text("#include <cstdio>\nint main() { int a, b; scanf(\"%d%d\", &a, &b); printf(\"%d\", a + b); }\n")
+    records, metrics, _, _ = take("contest solutions", work, tree, "--source-type", "contest")
+    check("contest solutions: short files are kept", len(records) == 2, metrics["funnel"])
+    out = work / "judged"
+    for recipe, kept in (("default", 2), ("guide", 0)):
+        call("filter", tree, "-o", out, "--overwrite", "--durability", "fast", "--source-type", "contest", "--recipe", recipe, "--set", "filter.syntax=off")
+        funnel = json.loads((out / "metrics.json").read_text())["funnel"]
+        check(f"contest solutions: judged by the {recipe} recipe", funnel["kept"] == kept, funnel)
+    rows = [{"name": "1_A. Sum", "description": "Add a\nand b.", "solutions": {"language": [3, 2, 9], "solution": ["print(1)\n", "int main(){}\n", "x"]}},
+            {"name": "2_B. Nothing", "solutions": {"language": [], "solution": []}},
+            {"name": "3", "solutions": [{"language": "Java", "code": "class A {}\n"}]}, {"content": "plain\n", "path": "p.py"}]
+    lines = work / "tasks.jsonl"
+    lines.write_text("".join(json.dumps(r) + "\n" for r in rows))
+    records, metrics, _, _ = take("tasks with solutions", work, lines, "--set", "source.contest_statements=true")
+    check("tasks with solutions: each solution is a record", [(r["content"], r["language"], r["path"]) for r in records] ==
+          [("# Add a\n# and b.\n\nprint(1)\n", "python", "1_A. Sum/1"), ("// Add a\n// and b.\n\nint main(){}\n", "cpp", "1_A. Sum/2"),
+           ("# Add a\n# and b.\n\nx", "other", "1_A. Sum/3"), ("class A {}\n", "java", "3/1"), ("plain\n", "python", "p.py")], records)
+    check("tasks with solutions: accounted for", metrics["funnel"]["read"] == 6 and metrics["funnel"]["rejected"] == {"no_answer": 1} and
+          metrics["changed"]["further_records"] == 2, metrics)
+    sample = corpus("contests")
+    if sample:
+        records, metrics, quarantine, _ = take("contest sample", work, sample, "--source-type", "contest")
+        check("contest sample: all 124 are read", len(records) == 124 and not quarantine, (len(records), quarantine))
+
+
 def main():
     if shutil.which("zstd") is None:
         print("skipped: the zstd program is not there")
         sys.exit(77)
-    cases = [bigquery, notebooks, documents, normal_forms, posts, archives]
+    cases = [bigquery, notebooks, documents, normal_forms, posts, archives, removals, contests]
     for case in cases:
         work = Path(tempfile.mkdtemp(prefix="shardmill_sources_"))
         try:

@@ -1,0 +1,127 @@
+// source_contest.c: lines of contest data sets (code_contests and its kin): one task with all its solutions,
+// each of which becomes a record. They share the number of their line.
+#include <stdio.h>
+
+#include "source/notebook.h"
+#include "source/source_internal.h"
+
+typedef struct task {
+    mill_parser *parser;
+    yyjson_val *root;
+    mill_record record; // what all solutions share
+    mill_batch *batch;
+    mill_quarantine *quarantine;
+    mill_parse_counts *counts;
+    mill_error *err;
+    uint64_t solutions; // so far
+} task;
+
+bool mill_contest_is(yyjson_val *root)
+{
+    yyjson_val *solutions = yyjson_obj_get(root, "solutions");
+    if (yyjson_is_obj(solutions))
+        return yyjson_is_arr(yyjson_obj_get(solutions, "solution"));
+    yyjson_val *first = yyjson_arr_get_first(solutions);
+    return yyjson_is_obj(first) &&
+           (yyjson_obj_get(first, "solution") != NULL || yyjson_obj_get(first, "code") != NULL);
+}
+
+// By name, or by the numbers of code_contests.
+static mill_language_id language_of(const task *t, yyjson_val *value)
+{
+    static const char *const numbered[] = {"other", "python", "cpp", "python", "java"};
+    mill_language_table *languages = t->parser->source->languages;
+    if (yyjson_is_str(value))
+        return mill_language_intern(languages, yyjson_get_str(value), yyjson_get_len(value));
+    if (!yyjson_is_uint(value) || yyjson_get_uint(value) >= sizeof numbered / sizeof numbered[0])
+        return MILL_LANGUAGE_OTHER;
+    int id = mill_language_find(languages, numbered[yyjson_get_uint(value)]);
+    return id < 0 ? MILL_LANGUAGE_OTHER : (mill_language_id)id;
+}
+
+static mill_status make_text(task *t, yyjson_val *solution, mill_language_id language)
+{
+    mill_buf *out = &t->parser->post;
+    yyjson_val *statement = yyjson_obj_get(t->root, "description");
+    mill_buf_clear(out);
+    if (t->parser->source->options.shape.statements && yyjson_is_str(statement)) {
+        const mill_language *traits = mill_language_get(t->parser->source->languages, language);
+        MILL_TRY(mill_append_comment(yyjson_get_str(statement), yyjson_get_len(statement),
+                                     mill_comment_prefix(traits), out, t->err));
+        MILL_TRY(mill_buf_append(out, "\n", 1, t->err));
+    }
+    return mill_buf_append(out, yyjson_get_str(solution), yyjson_get_len(solution), t->err);
+}
+
+static mill_status add_solution(task *t, yyjson_val *solution, yyjson_val *language)
+{
+    mill_parser *p = t->parser;
+    if (!yyjson_is_str(solution))
+        return MILL_OK; // an empty place in one of two lists
+    mill_record record = t->record;
+    record.language = language_of(t, language);
+    MILL_TRY(make_text(t, solution, record.language));
+    record.text = p->post.data != NULL ? p->post.data : (const uint8_t *)"";
+    record.text_bytes = p->post.bytes;
+    mill_buf_clear(&p->meta);
+    MILL_TRY(mill_buf_append(&p->meta, t->record.path, t->record.path_bytes, t->err));
+    MILL_TRY(mill_buf_printf(&p->meta, t->err, "%s%llu", t->record.path_bytes != 0 ? "/" : "",
+                             (unsigned long long)t->solutions + 1));
+    record.path = (const char *)p->meta.data;
+    record.path_bytes = (uint32_t)p->meta.bytes;
+    t->counts->read++;
+    t->counts->further += t->solutions++ != 0;
+    mill_shape_problem problem;
+    MILL_TRY(mill_shape_record(p, false, &record, t->counts, &problem, t->err));
+    if (problem.removed)
+        return MILL_OK;
+    if (problem.detail[0] != '\0') { // U+0000, where the recipe wants none
+        const mill_quarantined row = {
+            .input = record.input, .record = record.record, .reason = problem.reason};
+        t->counts->quarantined++;
+        return mill_quarantine_add(t->quarantine, &row, NULL, t->err, "solution %llu: %s",
+                                   (unsigned long long)t->solutions, problem.detail);
+    }
+    t->counts->missing_stars++;
+    return mill_batch_append(t->batch, &record, t->err);
+}
+
+mill_status mill_contest_append(mill_parser *parser, yyjson_val *root, const mill_record *shared,
+                                mill_batch *batch, mill_quarantine *quarantine, mill_parse_counts *counts,
+                                mill_error *err)
+{
+    task t = {.parser = parser,
+              .root = root,
+              .record = *shared,
+              .batch = batch,
+              .quarantine = quarantine,
+              .counts = counts,
+              .err = err};
+    yyjson_val *solutions = yyjson_obj_get(root, "solutions"), *name = yyjson_obj_get(root, "name");
+    if (t.record.path_bytes == 0 && yyjson_is_str(name) && yyjson_get_len(name) <= UINT32_MAX) {
+        t.record.path = yyjson_get_str(name);
+        t.record.path_bytes = (uint32_t)yyjson_get_len(name);
+    }
+    t.record.type =
+        parser->source->options.type_given ? (uint8_t)parser->source->options.type : MILL_TYPE_CONTEST;
+    t.record.stars = MILL_STARS_MISSING;
+    if (yyjson_is_obj(solutions)) {
+        yyjson_arr_iter text = yyjson_arr_iter_with(yyjson_obj_get(solutions, "solution"));
+        yyjson_arr_iter language = yyjson_arr_iter_with(yyjson_obj_get(solutions, "language"));
+        for (yyjson_val *item = yyjson_arr_iter_next(&text); item != NULL; item = yyjson_arr_iter_next(&text))
+            MILL_TRY(add_solution(&t, item, yyjson_arr_iter_next(&language)));
+    } else {
+        yyjson_arr_iter iter = yyjson_arr_iter_with(solutions);
+        for (yyjson_val *item = yyjson_arr_iter_next(&iter); item != NULL;
+             item = yyjson_arr_iter_next(&iter)) {
+            yyjson_val *text = yyjson_is_obj(item) ? yyjson_obj_get(item, "solution") : NULL;
+            text = text == NULL && yyjson_is_obj(item) ? yyjson_obj_get(item, "code") : text;
+            MILL_TRY(add_solution(&t, text, yyjson_is_obj(item) ? yyjson_obj_get(item, "language") : NULL));
+        }
+    }
+    if (t.solutions == 0) { // a task that nobody solved is a record all the same
+        counts->read++;
+        counts->rejected[MILL_REASON_NO_ANSWER]++;
+    }
+    return MILL_OK;
+}
