@@ -35,7 +35,7 @@ mill_status mill_run_settle(mill_run_state *run, mill_error *err)
         account->by_reason[run->docs[i].verdict]++;
     }
     for (size_t i = 0; i < run->input_count; i++) {
-        if (!mill_account_adds_up(&run->inputs[i].account) || 
+        if (!mill_account_adds_up(&run->inputs[i].account) ||
             run->inputs[i].account.read != run->inputs[i].records + run->inputs[i].account.further)
             return mill_fail(err, MILL_INTERNAL, "%s: %llu records were read but the fates of %llu are known; please report",
                              run->inputs[i].name, (unsigned long long)run->inputs[i].records,
