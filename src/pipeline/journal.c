@@ -83,7 +83,7 @@ mill_status mill_journal_parse(const uint8_t *data, size_t bytes, const char *na
             MILL_TRY(mill_json_parse(data + at + sizeof(record_head), record - sizeof(record_head), NULL, &payload, err));
         if (payload == NULL) {
             if (later_group(data, bytes, at))
-                return mill_fail(err, MILL_VERIFY, "%s: damaged at byte %zu; remove the directory's .shardmill to start anew",
+                return mill_fail(err, MILL_VERIFY, "%s: damaged at byte %zu; use --overwrite to make the run anew",
                                  name, at);
             return MILL_OK;
         }

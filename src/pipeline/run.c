@@ -296,6 +296,11 @@ mill_status mill_run_prepare(mill_run_state *run, const mill_run_options *option
     MILL_TRY(mill_run_prepare_rules(run, options, err));
     if (options->input_count == 0)
         return mill_fail(err, MILL_USAGE, "no input; name files, directories or '-'");
+    size_t streams = 0;
+    for (size_t i = 0; i < options->input_count; i++)
+        streams += strcmp(options->inputs[i], "-") == 0;
+    if (streams > 1)
+        return mill_fail(err, MILL_USAGE, "standard input ('-') is given %zu times, but can be read once only", streams);
     MILL_TRY(load_removals(run, err));
     MILL_TRY(open_source(run, err));
     return list_inputs(run, err);

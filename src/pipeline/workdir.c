@@ -297,6 +297,40 @@ static mill_status remove_products(mill_workdir *dir, mill_error *err)
     return MILL_OK;
 }
 
+static bool starts_with(const char *name, const char *start)
+{
+    return strncmp(name, start, strlen(start)) == 0;
+}
+
+// The names that products have, for when no record tells which there are: the journal is damaged and the run is to be made anew.
+static mill_status remove_by_name(mill_workdir *dir, mill_error *err)
+{
+    static const char *const singles[] = {"metrics.json", "quarantine.jsonl", "clusters.jsonl.zst"};
+    static const struct {
+        const char *folder, *start;
+    } folders[] = {{"shards", "shard_"}, {"docs", "docs_"}, {"records", "records_"}, {"rows", "rows_"}, {"tokenizer", "tokenizer"},
+                   {"tokenizer", "special_tokens_map.json"}};
+    for (size_t i = 0; i < sizeof singles / sizeof singles[0]; i++)
+        MILL_TRY(mill_fs_unlink(dir->fs, dir->handle, singles[i], err));
+    for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++) {
+        char **names;
+        size_t count;
+        bool there;
+        MILL_TRY(mill_fs_find(dir->fs, dir->handle, folders[i].folder, &there, err));
+        if (!there)
+            continue;
+        MILL_TRY(mill_fs_list(dir->fs, dir->handle, folders[i].folder, &names, &count, err));
+        for (size_t k = 0; k < count; k++) {
+            char path[512];
+            if (starts_with(names[k], folders[i].start) &&
+                (size_t)snprintf(path, sizeof path, "%s/%s", folders[i].folder, names[k]) < sizeof path)
+                (void)dir->fs->ops->unlink(dir->fs->self, dir->handle, path);
+        }
+        mill_fs_names_free(names, count);
+    }
+    return MILL_OK;
+}
+
 static mill_status open_state(mill_workdir *dir, mill_error *err)
 {
     const char *path = dir->options.path;
@@ -315,7 +349,12 @@ static mill_status open_state(mill_workdir *dir, mill_error *err)
         MILL_TRY(mill_workdir_sync_directory(dir, MILL_FS_CWD, path, err));
     }
     MILL_TRY(take_lock(dir, err));
-    MILL_TRY(read_journals(dir, err));
+    mill_status status = read_journals(dir, err);
+    bool damaged = status == MILL_VERIFY && dir->options.overwrite;
+    if (!damaged)
+        MILL_TRY(status);
+    if (damaged)
+        MILL_TRY(remove_by_name(dir, err));
     if (dir->options.overwrite)
         MILL_TRY(remove_products(dir, err));
     drop_lost_units(dir);
