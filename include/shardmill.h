@@ -150,6 +150,8 @@ MILL_API mill_status mill_recipe_text(const char *name, const char *const *sets,
 MILL_API mill_status mill_verify(const char *directory, uint32_t threads, mill_text *out, mill_error *err);
 // The metrics of a finished run.
 MILL_API mill_status mill_stats(const char *directory, bool json, mill_text *out, mill_error *err);
+// Writes directory/report.html, one self-contained page about a finished run; out is one line about it.
+MILL_API mill_status mill_report_write(const char *directory, mill_text *out, mill_error *err);
 // Random packed samples, decoded, FIM parts and document ends marked; color: with terminal escapes.
 MILL_API mill_status mill_inspect(const char *directory, uint32_t samples, uint64_t seed, bool color, mill_text *out,
                                   mill_error *err);

@@ -32,6 +32,7 @@ const mill_option mill_explain_options[] = {
     END};
 const mill_option mill_stats_options[] = {{"json", 0, MILL_OPT_FLAG, AT(json), NULL, "one JSON document", NULL}, END};
 const mill_option mill_verify_options[] = {{"threads", 'j', MILL_OPT_COUNT, AT(threads), "N", "threads (all cores)", NULL}, END};
+const mill_option mill_report_options[] = {END};
 const mill_option mill_recipe_options[] = {
     {"set", 0, MILL_OPT_REPEAT, AT(sets), "KEY=VALUE", "change one value; may be repeated", NULL}, END};
 const mill_option mill_devices_options[] = {{"json", 0, MILL_OPT_FLAG, AT(json), NULL, "one JSON document", NULL}, END};
@@ -109,6 +110,17 @@ static mill_status stats(const look *l, const mill_arguments *arguments, mill_te
 int mill_cmd_stats(const mill_command *command, int argc, char **argv)
 {
     return show(command, argc, argv, 1, 1, stats);
+}
+
+static mill_status report(const look *l, const mill_arguments *arguments, mill_text *out, mill_error *err)
+{
+    (void)l;
+    return mill_report_write(arguments->items[0], out, err);
+}
+
+int mill_cmd_report(const mill_command *command, int argc, char **argv)
+{
+    return show(command, argc, argv, 1, 1, report);
 }
 
 static mill_status verify(const look *l, const mill_arguments *arguments, mill_text *out, mill_error *err)

@@ -166,6 +166,8 @@ static void print_files(void)
     static const char *const files[][2] = {
         {"manifest.json", "sealed, appears last: recipe as used, seed, inputs, counts, every product file with size and SHA-256"},
         {"SHA256SUMS", "for sha256sum -c"},
+        {"README.md", "the data set card: datasets.load_dataset(DIR) reads its head"},
+        {"report.html", "what report writes: one page about the run"},
         {"metrics.json", "what stats shows: samples, tokens, rates, and where every record went"},
         {"tokenizer/", "tokenizer.json, tokenizer_config.json, special_tokens_map.json"},
         {"shards/", "training samples as JSON lines: input_ids, length"},

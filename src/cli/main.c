@@ -32,6 +32,8 @@ const mill_command mill_commands[] = {
     {"plan", "INPUT... [options]", "Estimates before a long run: documents, tokens, disk, memory, time", records_note,
      "  shardmill plan corpus.jsonl.zst --target-tokens 10M", mill_run_option_table, mill_cmd_run},
     {"stats", "DIR", "The metrics of a finished run", NULL, "  shardmill stats out --json", mill_stats_options, mill_cmd_stats},
+    {"report", "DIR", "Write DIR/report.html: flow, languages, lengths, duplicates, packing, samples on one page", NULL,
+     "  shardmill report out && xdg-open out/report.html", mill_report_options, mill_cmd_report},
     {"verify", "DIR", "Re-read everything that was written; check sums, seal and accounting", NULL, "  shardmill verify out",
      mill_verify_options, mill_cmd_verify},
     {"recipe", "[NAME|FILE]", "Print a recipe (guide, default) as JSON, ready to edit", NULL,

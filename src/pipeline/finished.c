@@ -24,7 +24,7 @@ uint64_t mill_finished_number(const cJSON *object, const char *name)
 // may still come from a stranger, and nothing outside the directory is read on its word.
 static bool is_product_path(const char *path)
 {
-    static const char *const own[] = {"manifest.json", "SHA256SUMS", "report.html", "README.md"};
+    static const char *const own[] = {"manifest.json", "SHA256SUMS", "report.html"};
     for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) {
         if (strcmp(path, own[i]) == 0)
             return false;

@@ -5,6 +5,7 @@
 #include <zstd.h>
 
 #include "core/json.h"
+#include "pipeline/card.h"
 #include "pipeline/input_units.h"
 #include "pipeline/workdir_internal.h"
 #include "shard/manifest.h"
@@ -378,12 +379,14 @@ static mill_status append_sums(const mill_product *products, size_t count, mill_
 
 static mill_status commit_metrics(mill_run_state *run, const totals *t, mill_error *err)
 {
-    mill_buf metrics = {0}, quarantine = {0};
+    mill_buf metrics = {0}, quarantine = {0}, card = {0};
     mill_unit unit;
     mill_unit_init(&unit, "finish", 0);
     mill_status status = MILL_OK;
     MILL_TRY_GOTO(append_metrics(run, t, &metrics, err));
     MILL_TRY_GOTO(gather_quarantine(run, &quarantine, err));
+    MILL_TRY_GOTO(mill_card_append(run, &metrics, &card, err));
+    MILL_TRY_GOTO(mill_unit_add(run->dir, &unit, "README.md", card.data, card.bytes, err));
     MILL_TRY_GOTO(mill_unit_add(run->dir, &unit, "metrics.json", metrics.data, metrics.bytes, err));
     MILL_TRY_GOTO(mill_unit_add(run->dir, &unit, "quarantine.jsonl", quarantine.data, quarantine.bytes, err));
     MILL_TRY_GOTO(mill_unit_commit(run->dir, &unit, err));
@@ -393,6 +396,7 @@ cleanup:
         mill_unit_abort(run->dir, &unit);
     mill_buf_free(&metrics);
     mill_buf_free(&quarantine);
+    mill_buf_free(&card);
     return status;
 }
 

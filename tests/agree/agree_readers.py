@@ -85,6 +85,11 @@ def check(work, records, options, preset="guide"):
     shards = sorted(glob.glob(os.path.join(out, "shards", "*.jsonl.zst")))
     rows = datasets.load_dataset("json", data_files=shards, split="train", cache_dir=os.path.join(work, "cache"))
     assert len(rows) == metrics["total_samples"] and sum(rows["length"]) == metrics["total_tokens"]
+    cache = tempfile.mkdtemp(dir=work) # a directory of the same name was loaded before
+    whole = datasets.load_dataset(out, split="train", cache_dir=cache) # by the head of README.md
+    assert whole["length"] == rows["length"] and whole.column_names == rows.column_names
+    pieces = datasets.load_dataset(out, "docs", split="train", cache_dir=cache)
+    assert sum(pieces["tokens"]) == metrics["total_tokens"]
     samples = [s for path in shards for s in zst_lines(path)]
     restore, spans, modes, rows = Restorer(auto), {}, {}, {}
     docs = [d for path in sorted(glob.glob(os.path.join(out, "docs", "*.jsonl.zst"))) for d in zst_lines(path)]

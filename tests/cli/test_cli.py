@@ -310,7 +310,7 @@ def test_completion(folder):
         check(f"completion of {words} says nothing", done.stderr == "", done.stderr)
         return done.stdout.split()
 
-    check("commands complete", complete("shardmill", "re") == ["recipe"], complete("shardmill", "re"))
+    check("commands complete", complete("shardmill", "re") == ["report", "recipe"], complete("shardmill", "re"))
     check("all commands are offered", set(commands()) <= set(complete("shardmill", "")))
     for name in commands():
         offered = complete("shardmill", name, "-")
