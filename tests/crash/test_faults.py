@@ -123,7 +123,7 @@ def stopped_half_way(work, source):
     out = os.path.join(work, "state")
     shutil.rmtree(out, ignore_errors=True)
     os.mkdir(out)
-    assert run(source, out, env=failing("renameat", 7, errno.EIO, out))[0] == 4
+    assert run(source, out, env=failing("renameat", 20, errno.EIO, out))[0] == 4
     files = sorted(os.path.join(r, f) for r, _, fs in os.walk(os.path.join(out, ".shardmill", "stage")) for f in fs)
     assert files and not os.path.exists(os.path.join(out, "manifest.json"))
     return out, files
