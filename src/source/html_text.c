@@ -276,6 +276,8 @@ static mill_status gather_code(writer *w, lxb_dom_node_t *root, lxb_dom_node_t *
 // CR LF -> LF, empty lines at both ends go, one newline at the end.
 static mill_status clean_code(mill_buf *code, size_t begin, mill_error *err)
 {
+    if (code->bytes == begin)
+        return MILL_OK;
     size_t to = begin, from = begin;
     for (size_t i = begin; i < code->bytes; i++)
         if (!(code->data[i] == '\r' && i + 1 < code->bytes && code->data[i + 1] == '\n'))

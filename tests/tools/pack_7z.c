@@ -37,5 +37,5 @@ int main(int count, char **arguments)
     for (int i = 2; i < count; i++)
         if (add(out, arguments[i]) != 0)
             return 1;
-    return archive_write_close(out) == ARCHIVE_OK ? 0 : 1;
+    return archive_write_free(out) == ARCHIVE_OK ? 0 : 1; // which closes it
 }
