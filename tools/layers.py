@@ -4,7 +4,7 @@
 usage: layers.py ROOT [--draw]   (exit code 1 and one line for each include that goes the wrong way)
 
 Stages never include each other; they meet in record/batch.h. The one exception: encode reads the headers of tokenizer and fim. The
-program (cli) sees shardmill.h and its own room. kernels/shared may be read by everybody, kernels/launch.h by backend only.
+program (cli) sees shardmill.h and its own room. kernels/shared may be read by everybody, kernels/mill_gpu.h by backend only.
 """
 import re
 import sys
@@ -30,8 +30,8 @@ def judge(room, header):
     """Why a file of this room may not include the header, or None."""
     if header == "shardmill.h" or header.startswith("shared/"):
         return None
-    if header == "launch.h":
-        return None if room == "backend" else "launch.h is for backend alone"
+    if header == "mill_gpu.h":
+        return None if room == "backend" else "mill_gpu.h is for backend alone"
     other = header.split("/")[0] if "/" in header else None
     if other is None:
         return "includes are written from the root of src, include or kernels"

@@ -25,7 +25,7 @@ typedef struct mill_backend mill_backend;
 
 typedef struct mill_backend_ops {
     const char *name; // "ref", "cpu"
-    mill_status (*open)(mill_backend **out, mill_error *err);
+    mill_status (*open)(const struct mill_backend_ops *ops, mill_backend **out, mill_error *err); // ops: this table
     // unicode: isalnum table, e.g. 140 for 14.0, 160 for 16.0 (core/unicode.h)
     mill_status (*text_stats)(mill_backend *self, const mill_text_view *in, uint32_t unicode, mill_text_stat *out,
                               mill_error *err);

@@ -24,12 +24,12 @@ static void cpu_close(mill_backend *base)
     mill_free(self);
 }
 
-static mill_status cpu_open(mill_backend **out, mill_error *err)
+static mill_status cpu_open(const mill_backend_ops *ops, mill_backend **out, mill_error *err)
 {
     cpu_backend *self = mill_alloc_zero(1, sizeof *self);
     if (self == NULL)
         return mill_fail_nomem(err, "opening the cpu backend");
-    self->base.ops = &mill_backend_cpu;
+    self->base.ops = ops;
     self->avx2 = have_avx2();
     if (mill_minhash_avx2_supported()) {
         self->minhash = mill_minhash_scratch_create();

@@ -36,7 +36,7 @@ mill_status mill_filter_open(const mill_filter_options *options, const mill_lang
         mill_markers_init(options->autogen_markers, options->test_markers, options->test_words,
                           options->autogen_window, &filter->markers, err);
     if (status == MILL_OK)
-        status = backend->open(&filter->backend, err);
+        status = backend->open(backend, &filter->backend, err);
     if (status != MILL_OK) {
         mill_filter_close(filter);
         return status;

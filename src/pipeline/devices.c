@@ -11,6 +11,7 @@
 #include <zlib.h>
 #include <zstd.h>
 
+#include "backend/gpu.h"
 #include "backend/ops.h"
 #include "backend/sha1.h"
 #include "filter/syntax.h"
@@ -37,6 +38,7 @@ typedef struct machine {
     feature features[FEATURE_COUNT];
     library libraries[LIBRARY_COUNT];
     char python[512]; // empty: not found
+    mill_buf gpus;    // lines of mill_gpus_describe
 } machine;
 
 // The processor's name as Linux tells it, "unknown" elsewhere.
@@ -107,7 +109,7 @@ static void find_python(char path[512])
     path[0] = '\0';
 }
 
-static void look(machine *m)
+static mill_status look(machine *m, mill_error *err)
 {
     *m = (machine){.cores = sysconf(_SC_NPROCESSORS_ONLN)};
     long pages = sysconf(_SC_PHYS_PAGES), free_pages = sysconf(_SC_AVPHYS_PAGES), page = sysconf(_SC_PAGESIZE);
@@ -119,9 +121,30 @@ static void look(machine *m)
     find_features(m->features);
     find_libraries(m->libraries);
     find_python(m->python);
+    MILL_TRY(mill_gpus_describe("cuda", &m->gpus, err));
+    return mill_buf_append(&m->gpus, "", 1, err);
 }
 
-static const char no_gpu[] = "none: this build has no GPU library";
+// The lines about GPUs; empty where they say why there is none.
+static cJSON *gpus_json(const machine *m)
+{
+    cJSON *list = cJSON_CreateArray();
+    const char *line = (const char *)m->gpus.data;
+    bool good = list != NULL;
+    while (good && *line != '\0' && strncmp(line, "none", 4) != 0) {
+        char text[TEXT_MAX];
+        size_t bytes = strcspn(line, "\n");
+        snprintf(text, sizeof text, "%.*s", (int)bytes, line);
+        good = cJSON_AddItemToArray(list, cJSON_CreateString(text));
+        line += bytes + (line[bytes] == '\n');
+    }
+    if (!good) {
+        cJSON_Delete(list);
+        return NULL;
+    }
+    return list;
+}
+
 static const char no_ranks[] = "not in this build";
 
 static cJSON *features_json(const machine *m)
@@ -164,7 +187,7 @@ static mill_status machine_document(const machine *m, mill_text *out, mill_error
            mill_document_number(json, "free_memory_bytes", (double)m->free_bytes) &&
            mill_document_item(json, "backends", cJSON_CreateStringArray((const char *const[]){"cpu", "ref"}, 2)) &&
            mill_document_text(json, "auto_backend", mill_backend_find("auto")->name) &&
-           mill_document_item(json, "gpus", cJSON_CreateArray()) && mill_document_text(json, "gpu", no_gpu) &&
+           mill_document_item(json, "gpus", gpus_json(m)) && mill_document_text(json, "gpu", (const char *)m->gpus.data) &&
            mill_document_text(json, "mpi", no_ranks) && mill_document_text(json, "grammars", mill_syntax_description()) &&
            mill_document_text(json, "parquet", mill_parquet_description()) &&
            mill_document_text(json, "python3", m->python) && mill_document_item(json, "libraries", libraries_json(m));
@@ -183,8 +206,11 @@ static mill_status machine_text(const machine *m, mill_buf *out, mill_error *err
                                  m->features[i].used_by));
     MILL_TRY(mill_buf_printf(out, err, "memory       %.1f GiB, %.1f GiB free\n", (double)m->memory_bytes / (1024.0 * 1024 * 1024),
                              (double)m->free_bytes / (1024.0 * 1024 * 1024)));
-    MILL_TRY(mill_buf_printf(out, err, "backends     cpu, ref (plain C); auto is %s\nGPU          %s\nMPI ranks    %s\n",
-                             mill_backend_find("auto")->name, no_gpu, no_ranks));
+    MILL_TRY(mill_buf_printf(out, err, "backends     cpu, ref (plain C); auto is %s, or the GPUs below\n",
+                             mill_backend_find("auto")->name));
+    for (const char *line = (const char *)m->gpus.data; *line != '\0'; line += strcspn(line, "\n") + 1)
+        MILL_TRY(mill_buf_printf(out, err, "GPU          %.*s\n", (int)strcspn(line, "\n"), line));
+    MILL_TRY(mill_buf_printf(out, err, "MPI ranks    %s\n", no_ranks));
     MILL_TRY(mill_buf_printf(out, err, "grammars     %s\nParquet      %s\npython3      ", mill_syntax_description(),
                              mill_parquet_description()));
     MILL_TRY(m->python[0] != '\0' ? mill_append_escaped(out, m->python, strlen(m->python), false, err)
@@ -197,15 +223,17 @@ static mill_status machine_text(const machine *m, mill_buf *out, mill_error *err
 
 mill_status mill_devices(bool json, mill_text *out, mill_error *err)
 {
-    machine m;
+    machine m = {0};
     mill_buf text = {0};
     *out = (mill_text){0};
-    look(&m);
-    if (json)
-        return machine_document(&m, out, err);
-    mill_status status = machine_text(&m, &text, err);
-    if (status == MILL_OK)
+    mill_status status = look(&m, err);
+    if (status == MILL_OK && json)
+        status = machine_document(&m, out, err);
+    else if (status == MILL_OK)
+        status = machine_text(&m, &text, err);
+    if (status == MILL_OK && !json)
         status = mill_text_take(&text, out, err);
     mill_buf_free(&text);
+    mill_buf_free(&m.gpus);
     return status;
 }

@@ -98,7 +98,7 @@ static mill_status find_near(mill_run_state *run, const mill_batch *batch, const
     mill_backend *backend = NULL;
     mill_status status = signatures == NULL || keys.scratch == NULL ? mill_fail_nomem(err, "signatures of the sample") : MILL_OK;
     if (status == MILL_OK)
-        status = run->backend->open(&backend, err);
+        status = run->backend->open(run->backend, &backend, err);
     int64_t begin = mill_clock_ns();
     const mill_text_view texts = mill_batch_view(batch);
     if (status == MILL_OK && batch->count != 0)

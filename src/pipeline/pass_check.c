@@ -44,7 +44,7 @@ static mill_status open_worker(void *context, uint32_t number, void **state, mil
     *state = w;
     mill_batch_init(&w->batch);
     MILL_TRY(mill_syntax_open(&run->recipe.syntax, run->languages, &w->syntax, err));
-    return run->backend->open(&w->backend, err);
+    return run->backend->open(run->backend, &w->backend, err);
 }
 
 static bool checks_syntax(const mill_run_state *run)

@@ -86,6 +86,21 @@ static const struct timing_row {
     [MILL_TIME_WRITE] = {"write", false, "instructions"},
 };
 
+// What each GPU did; nothing without one.
+static mill_status append_devices(mill_run_state *run, mill_buf *out, mill_error *err)
+{
+    size_t count = run->gpus != NULL ? mill_gpus_count(run->gpus) : 0;
+    MILL_TRY(mill_buf_append_text(out, "],\n\"devices\":[", err));
+    for (size_t i = 0; i < count; i++) {
+        mill_gpu_use use = mill_gpus_use(run->gpus, i);
+        MILL_TRY(mill_buf_printf(out, err, "%s{\"device\":\"%s:%d\",\"name\":", i != 0 ? "," : "", use.kind, use.number));
+        MILL_TRY(mill_buf_append_json(out, use.name, strlen(use.name), err));
+        MILL_TRY(mill_buf_printf(out, err, ",\"batches\":%llu,\"bytes\":%llu,\"failed\":%s}", (unsigned long long)use.batches,
+                                 (unsigned long long)use.bytes, use.failed ? "true" : "false"));
+    }
+    return MILL_OK;
+}
+
 mill_status mill_run_write_timings(mill_run_state *run, mill_error *err)
 {
     mill_buf out = {0};
@@ -101,6 +116,8 @@ mill_status mill_run_write_timings(mill_run_state *run, mill_error *err)
     }
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
+    if (status == MILL_OK)
+        status = append_devices(run, &out, err);
     if (status == MILL_OK)
         status = mill_buf_printf(&out, err, "],\n\"wall_seconds\":%.6f,\"peak_rss_bytes\":%llu}\n",
                                  (double)(mill_clock_ns() - run->started_ns) * 1e-9, (unsigned long long)usage.ru_maxrss * 1024);

@@ -251,18 +251,51 @@ mill_status mill_run_check_tables(const mill_run_state *run, mill_error *err)
     return MILL_OK;
 }
 
+static bool names_gpu(const char *device)
+{
+    return strcspn(device, ":") == 4 && (strncmp(device, "cuda", 4) == 0 || strncmp(device, "simt", 4) == 0);
+}
+
 static mill_status choose_backend(mill_run_state *run, mill_error *err)
 {
     const mill_run_options *options = run->options;
     const char *device = options->device != NULL ? options->device : "auto";
-    if (strncmp(device, "cuda", 4) == 0)
-        return mill_fail(err, MILL_RESOURCE, "--device %s: this build has no GPU library; use --device cpu or auto", device);
-    if (strcmp(device, "auto") != 0 && strcmp(device, "cpu") != 0)
+    if (!names_gpu(device) && strcmp(device, "auto") != 0 && strcmp(device, "cpu") != 0)
         return mill_fail(err, MILL_USAGE, "--device %s: expected auto, cpu or cuda[:LIST]", device);
+    if (names_gpu(device) && options->backend != NULL)
+        return mill_fail(err, MILL_USAGE, "--backend %s chooses among forms for the processor; it does not go with --device %s",
+                         options->backend, device);
     run->backend = mill_backend_find(options->backend != NULL ? options->backend : "auto");
     if (run->backend == NULL)
         return mill_fail(err, MILL_USAGE, "there is no backend '%s'", options->backend);
     return MILL_OK;
+}
+
+// The GPUs of --device, for a run that computes; with auto, none where there are none.
+static mill_status open_gpus(mill_run_state *run, mill_error *err)
+{
+    const char *device = run->options->device != NULL ? run->options->device : "auto";
+    mill_error why;
+    if (strcmp(device, "cpu") == 0 || run->options->backend != NULL)
+        return MILL_OK;
+    if (names_gpu(device))
+        MILL_TRY(mill_gpus_open(device, run->batch_bytes, &run->log, &run->gpus, err));
+    else if (mill_gpus_open("cuda", run->batch_bytes, &run->log, &run->gpus, &why) != MILL_OK)
+        mill_log_line(&run->log, MILL_LOG_DEBUG, "no GPU is used: %s", why.message);
+    if (run->gpus != NULL)
+        run->backend = mill_gpus_backend(run->gpus);
+    return MILL_OK;
+}
+
+// Which device did what, for the log.
+static void tell_devices(mill_run_state *run)
+{
+    for (size_t i = 0; run->gpus != NULL && i < mill_gpus_count(run->gpus); i++) {
+        mill_gpu_use use = mill_gpus_use(run->gpus, i);
+        mill_log_line(&run->log, MILL_LOG_DEBUG, "device %s:%d (%s): %llu batches, %llu bytes%s", use.kind, use.number, use.name,
+                      (unsigned long long)use.batches, (unsigned long long)use.bytes,
+                      use.failed ? "; it failed, the rest was done elsewhere" : "");
+    }
 }
 
 mill_status mill_run_prepare_rules(mill_run_state *run, const mill_run_options *options, mill_error *err)
@@ -323,6 +356,7 @@ void mill_run_release(mill_run_state *run)
     for (size_t i = 0; i < sizeof owned / sizeof owned[0]; i++)
         mill_free(owned[i]);
     mill_workdir_close(run->dir);
+    mill_gpus_close(run->gpus);
     mill_run_log_close(run->kept_log);
 }
 
@@ -521,6 +555,7 @@ mill_status mill_run_load_segment(mill_run_state *run, uint64_t unit, mill_buf *
 
 static mill_status run_prepared(mill_run_state *run, mill_error *err)
 {
+    MILL_TRY(open_gpus(run, err));
     MILL_TRY(claim_directory(run, err));
     bool complete;
     MILL_TRY(mill_workdir_is_complete(run->dir, &complete, err));
@@ -529,9 +564,10 @@ static mill_status run_prepared(mill_run_state *run, mill_error *err)
     MILL_TRY(keep_batch_size(run, err));
     const mill_source_work work = {mill_workdir_handle(run->dir), MILL_STATE "/tmp/sort-", run->threads, run->options->stop};
     mill_source_set_work(run->source, &work);
-    mill_log_line(&run->log, MILL_LOG_DEBUG, "device cpu, backend %s, %u threads, batches of %llu bytes", run->backend->name,
-                  run->threads, (unsigned long long)run->batch_bytes);
+    mill_log_line(&run->log, MILL_LOG_DEBUG, "backend %s, %u threads, batches of %llu bytes", run->backend->name, run->threads,
+                  (unsigned long long)run->batch_bytes);
     mill_status status = mill_plan_run(run, err);
+    tell_devices(run);
     if (status != MILL_OK) {
         // What is finished stays finished; the first error is the one to report.
         (void)!mill_workdir_flush(run->dir, NULL);

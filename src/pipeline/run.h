@@ -4,6 +4,7 @@
 
 #include <stdatomic.h>
 
+#include "backend/gpu.h"
 #include "core/log.h"
 #include "pipeline/account.h"
 #include "pipeline/recipe.h"
@@ -93,6 +94,7 @@ typedef struct mill_run_state {
     mill_workdir *dir;
     mill_source *source;
     mill_removal *removal;       // NULL: nothing is removed
+    mill_gpus *gpus;             // NULL: none
     const mill_backend_ops *backend;
     uint32_t threads;
     uint64_t batch_bytes, memory_bytes;

@@ -1,12 +1,11 @@
 // parquet_load.c: opens libmill_parquet.so, the first time that somebody wants Parquet.
 #include "source/parquet_load.h"
 
-#include <dlfcn.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "core/library.h"
 #include "source/source.h"
 
 typedef struct loaded {
@@ -18,31 +17,13 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static loaded found;
 
 #if defined MILL_HAVE_PARQUET
-// Beside the program, above it (a build's tests), or where `make install` puts it; else wherever the dynamic linker looks.
-static void *open_object(void)
-{
-    static const char *const places[] = {"", "../", "../" MILL_LIBDIR "/shardmill/"};
-    char program[3072], path[4096];
-    ssize_t bytes = readlink("/proc/self/exe", program, sizeof program - 1);
-    program[bytes > 0 ? bytes : 0] = '\0';
-    char *slash = strrchr(program, '/');
-    for (size_t i = 0; slash != NULL && i < sizeof places / sizeof places[0]; i++) {
-        snprintf(path, sizeof path, "%.*s/%slibmill_parquet.so", (int)(slash - program), program, places[i]);
-        if (access(path, R_OK) == 0)
-            return dlopen(path, RTLD_NOW | RTLD_LOCAL); // there, so its own failure is the one to tell
-    }
-    return dlopen("libmill_parquet.so", RTLD_NOW | RTLD_LOCAL);
-}
-
 static void load(void)
 {
     typedef const mill_parquet_api *entry(void);
-    void *object = open_object();
-    void *symbol = object != NULL ? dlsym(object, "mill_parquet_shim") : NULL;
+    char why[240];
+    void *symbol = mill_library_symbol("libmill_parquet.so", "mill_parquet_shim", why, sizeof why);
     if (symbol == NULL) {
-        const char *why = dlerror();
-        snprintf(found.description, sizeof found.description, "none: %.240s",
-                 why != NULL ? why : "libmill_parquet.so is empty");
+        snprintf(found.description, sizeof found.description, "none: %s", why);
         return;
     }
     entry *shim;

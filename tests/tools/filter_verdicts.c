@@ -110,7 +110,7 @@ static void report(mill_batch *batch, mill_language_table *table, const mill_fil
     bool vector = strcmp(backend->name, "ref") != 0;
     mill_text_stat *stats = calloc(batch->count + 1u, sizeof *stats);
     mill_text_view view = mill_batch_view(batch);
-    if (stats == NULL || backend->open(&handle, &err) != MILL_OK ||
+    if (stats == NULL || backend->open(backend, &handle, &err) != MILL_OK ||
         backend->text_stats(handle, &view, options->unicode, stats, &err) != MILL_OK ||
         mill_markers_init(options->autogen_markers, options->test_markers, options->test_words, 0, &markers,
                           &err) != MILL_OK)

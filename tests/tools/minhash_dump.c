@@ -63,7 +63,7 @@ static uint32_t *sign(const char *backend_name, const mill_text_view *view,
     uint32_t *out = malloc(((size_t)view->count * params->num_perm + 1) * sizeof *out);
     if (ops == NULL || out == NULL)
         exit(1);
-    CHECK(ops->open(&backend, &err));
+    CHECK(ops->open(ops, &backend, &err));
     CHECK(ops->minhash(backend, view, params, out, &err));
     ops->close(backend);
     return out;

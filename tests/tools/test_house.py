@@ -28,7 +28,7 @@ FAULTS = [
     ("layers", "src/api.c", HEAD + '#include "cli/opts.h"\n', "cli does not stand to the left of api"),
     ("layers", "src/fim/a.c", HEAD + '#include "fim.h"\n', "written from the root"),
     ("layers", "src/fim/a.c", HEAD + '#include "core/missing.h"\n', "no such file"),
-    ("layers", "src/fim/a.c", HEAD + '#include "launch.h"\n', "backend alone"),
+    ("layers", "src/fim/a.c", HEAD + '#include "mill_gpu.h"\n', "backend alone"),
     ("layers", "src/attic/a.c", HEAD, "without a place"),
     *[("tidy", "src/fim/a.c", HEAD + f"int mill_x(void)\n{{\n    return {call};\n}}\n", f":4: {call.split('(')[0]}()")
       for call in ("rand()", "time(0)", "strcpy(a, b)", "sprintf(a, b)", "gets(a)", "alloca(4)", "malloc(1)", "free(p)", "calloc(1, 1)",

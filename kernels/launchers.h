@@ -1,0 +1,18 @@
+// launchers.h: the functions behind the table of mill_gpu.h, one group for each .cu file.
+#ifndef MILL_LAUNCHERS_H
+#define MILL_LAUNCHERS_H
+
+#include "mill_gpu.h"
+
+extern "C" {
+// text_stats.cu
+int mill_gpu_text_stats(const mill_gpu_texts *in, const uint8_t *unicode, uint32_t index_bytes,
+                        uint32_t shift, uint32_t rank, mill_gpu_text_stat *out, void *stream);
+// words.cu
+int mill_gpu_find_words(const mill_gpu_texts *in, const mill_gpu_words *words, void *stream);
+// minhash.cu
+int mill_gpu_sign(const mill_gpu_texts *in, const mill_gpu_words *words, const mill_gpu_minhash *params,
+                  uint32_t *out, void *stream);
+}
+
+#endif

@@ -1,0 +1,94 @@
+// mill_gpu.h: what the host sees of a GPU library (libmill_cuda.so, or libmill_simt.so of the tests): one
+// table of functions. No type of CUDA leaves kernels/. Common subset of C17 and C++17.
+//
+// Functions that return int give 0 or a code of CUDA that error_text explains. Those that take a stream only
+// queue work: arrays must stay as they are until the stream has done it. All pointers but those called host
+// are device memory.
+#ifndef MILL_MILL_GPU_H
+#define MILL_MILL_GPU_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define MILL_GPU_ABI 1u
+#define MILL_GPU_SYMBOL "mill_gpu_table" // const mill_gpu_api *mill_gpu_table(void)
+
+// Texts of a batch: text i is bytes[offsets[i] .. offsets[i + 1]), valid UTF-8; bytes is aligned to 16 and 16
+// bytes longer than the last offset, and these are zero. At most 2^31 bytes.
+typedef struct mill_gpu_texts {
+    const uint8_t *bytes;
+    const uint32_t *offsets; // count + 1
+    uint32_t count;
+    uint32_t total;   // bytes of all texts = offsets[count]
+    uint32_t longest; // bytes of the longest text
+} mill_gpu_texts;
+
+typedef struct mill_gpu_text_stat {
+    uint32_t chars, newlines, text; // code points; U+000A; code points that are isalnum or isspace
+} mill_gpu_text_stat;
+
+// Scratch of the word search for texts of `total` bytes in all.
+#define MILL_GPU_WORDS_MAX(total, count) ((total) / 2 + (count) + 1)
+typedef struct mill_gpu_words {
+    uint32_t
+        *blanks; // 1 bit a byte, (total + 31) / 32 + 1 words: bytes of characters that str.isspace() names
+    uint32_t *breaks; // the same: first byte of a text
+    uint32_t *ranks;  // words that begin before the 32 bytes of a bitmap's word
+    uint32_t *sums;   // of blocks of the scan: total / 32768 + 2
+    uint32_t *places; // MILL_GPU_WORDS_MAX: first byte of each word
+    uint32_t *hashes; // MILL_GPU_WORDS_MAX: first four bytes of the SHA-1 of each word, little-endian
+    uint32_t *counts; // [0]: words
+} mill_gpu_words;
+
+typedef struct mill_gpu_minhash {
+    uint32_t legacy; // 0: affine32
+    uint32_t permutations;
+    const uint64_t *a, *b; // legacy
+    const uint32_t *a32, *b32;
+} mill_gpu_minhash;
+
+typedef struct mill_gpu_info {
+    char name[128];
+    uint64_t memory_bytes, free_bytes;
+    int major, minor, processors;
+} mill_gpu_info;
+
+typedef struct mill_gpu_api {
+    uint32_t abi;
+    const char *kind; // "cuda", "simt"
+
+    // ---- the runtime ----
+    const char *(*error_text)(int code);
+    int (*device_count)(int *count);
+    int (*device_info)(int device, mill_gpu_info *info);
+    int (*device_use)(int device); // by the calling thread, from here on
+    int (*device_finish)(void);    // waits for everything that the device was given
+    int (*memory_take)(void **memory, size_t bytes);
+    int (*memory_give)(void *memory);
+    int (*pinned_take)(void **host, size_t bytes);
+    int (*pinned_give)(void *host);
+    int (*stream_open)(void **stream);
+    int (*stream_close)(void *stream);
+    int (*stream_finish)(void *stream);
+    int (*event_open)(void **event);
+    int (*event_close)(void *event);
+    int (*event_record)(void *event, void *stream);
+    int (*event_finish)(void *event);              // the host waits
+    int (*stream_wait)(void *stream, void *event); // the stream waits
+    int (*copy_in)(void *to, const void *host, size_t bytes, void *stream);
+    int (*copy_out)(void *host, const void *from, size_t bytes, void *stream);
+    int (*fill)(void *memory, int byte, size_t bytes, void *stream);
+
+    // ---- kernels ----
+    // unicode: index bytes, then block bytes of core/unicode_tables.h; index_bytes is a multiple of 16. rank:
+    // mill_alnum_rank. out: count rows.
+    int (*text_stats)(const mill_gpu_texts *in, const uint8_t *unicode, uint32_t index_bytes, uint32_t shift,
+                      uint32_t rank, mill_gpu_text_stat *out, void *stream);
+    // Fills everything in words: the tokens of str.split() of each text, in order.
+    int (*words)(const mill_gpu_texts *in, const mill_gpu_words *words, void *stream);
+    // out: count rows of permutations values; words as the call before left them.
+    int (*minhash)(const mill_gpu_texts *in, const mill_gpu_words *words, const mill_gpu_minhash *params,
+                   uint32_t *out, void *stream);
+} mill_gpu_api;
+
+#endif

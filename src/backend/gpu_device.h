@@ -1,0 +1,92 @@
+// gpu_device.h: one device, its thread and its slots; the room between the backend's operations and the
+// library of kernels.
+//
+// A slot is what one batch needs: pinned memory to copy from and to, and device memory. Workers fill a slot
+// and wait; the device's thread alone speaks to the runtime, queueing the copies and kernels of up to three
+// slots on three streams joined by events, so that one batch goes in while another computes and a third comes
+// out.
+#ifndef MILL_BACKEND_GPU_DEVICE_H
+#define MILL_BACKEND_GPU_DEVICE_H
+
+#include <pthread.h>
+
+#include "backend/gpu.h"
+#include "mill_gpu.h"
+
+enum { MILL_GPU_SLOTS = 3 };
+
+typedef struct mill_gpu_device mill_gpu_device;
+typedef struct mill_gpu_slot mill_gpu_slot;
+
+// Queues the kernels of a batch on `stream`. Returns 0 or a code of the runtime; *what names the step that
+// gave it.
+typedef int (*mill_gpu_launch)(const mill_gpu_api *api, mill_gpu_slot *slot, void *stream, const char **what);
+
+struct mill_gpu_slot {
+    mill_gpu_device *device;
+    enum {
+        MILL_SLOT_FREE,
+        MILL_SLOT_TAKEN,
+        MILL_SLOT_QUEUED,
+        MILL_SLOT_RUNNING,
+        MILL_SLOT_DONE,
+        MILL_SLOT_FAILED
+    } state;
+    uint8_t *pinned_in, *pinned_out; // room of in_capacity and out_capacity bytes
+    uint8_t *in, *out, *scratch;     // the same on the device, and room for intermediate results
+    size_t in_bytes, out_bytes;      // of this batch, set by the worker
+    void *arrived, *computed, *done; // events
+    mill_gpu_launch launch;
+    // what launch needs to know of the batch
+    mill_gpu_texts texts; // pointers into `in`
+    uint32_t unicode_rank;
+    mill_gpu_minhash minhash;
+};
+
+typedef struct mill_gpu_shape { // room of a slot
+    size_t text_bytes;          // of texts
+    uint32_t count;             // texts
+    size_t in_capacity, out_capacity, scratch_capacity;
+} mill_gpu_shape;
+
+struct mill_gpus {
+    mill_backend_ops ops; // first: a handle is opened through it
+    const mill_gpu_api *api;
+    const mill_log *log;
+    mill_gpu_shape shape;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    mill_gpu_device *devices;
+    size_t count;
+};
+
+struct mill_gpu_device {
+    mill_gpus *gpus;
+    int number;
+    mill_gpu_info info;
+    pthread_t thread;
+    bool started, ready, failed, closing;
+    mill_gpu_slot slots[MILL_GPU_SLOTS];
+    mill_gpu_slot *queue[MILL_GPU_SLOTS], *running[MILL_GPU_SLOTS]; // oldest first
+    uint32_t queued, in_flight;
+    void *copies_in, *kernels, *copies_out; // streams
+    uint8_t *unicode;                       // device: core/unicode_tables.h, index then blocks
+    uint64_t batches, bytes;
+    char reason[256]; // why it failed
+};
+
+// The table of the library of this kind; NULL with the reason in why.
+const mill_gpu_api *mill_gpu_find(const char *kind, char *why, size_t capacity);
+
+// Starts the device's thread, which takes its memory; and ends it. start waits for the outcome: false, reason
+// set.
+bool mill_gpu_device_start(mill_gpu_device *device);
+void mill_gpu_device_stop(mill_gpu_device *device);
+
+// A slot for a batch of this worker, waiting for one if need be; NULL when no device is left.
+mill_gpu_slot *mill_gpu_slot_take(mill_gpus *gpus);
+// Runs the filled slot and waits for it: true, its results are in pinned_out; false, the device failed.
+bool mill_gpu_slot_run(mill_gpu_slot *slot);
+void mill_gpu_slot_give(mill_gpu_slot *slot);
+
+#endif
