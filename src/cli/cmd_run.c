@@ -39,7 +39,9 @@ const mill_option mill_run_option_table[] = {
      "the data type for the mixture (source)", NULL},
     {"preset", 0, MILL_OPT_TEXT, AT(preset), MILL_PRESET_WORDS, "whose field names the records have (auto)", NULL},
     {"field", 0, MILL_OPT_REPEAT, AT(fields), "F=COLUMN",
-     "take field F (content, language, repo, path, stars, licence) from COLUMN", NULL},
+     "take field F from COLUMN: content, language, repo, path, stars, licence; of conversations instruction, input, output, "
+     "messages, prompt, completion",
+     NULL},
     {"resume", 0, MILL_OPT_FLAG, AT(resume), NULL, "go on where an earlier run of the same plan stopped (the default)", NULL},
     {"overwrite", 0, MILL_OPT_FLAG, AT(overwrite), NULL, "remove an earlier run in DIR first", NULL},
     {"strict", 0, MILL_OPT_FLAG, AT(strict), NULL, "exit with 3 when records were quarantined (after finishing)", NULL},

@@ -5,7 +5,7 @@
 #include "cli/opts.h"
 #include "shardmill.h"
 
-#define MILL_PRESET_WORDS "auto|guide|the-stack|github-code|starcoderdata|bigquery"
+#define MILL_PRESET_WORDS "auto|guide|the-stack|github-code|starcoderdata|bigquery|alpaca|sharegpt|messages|prompt"
 
 extern const mill_option mill_run_option_table[];
 extern const mill_option mill_inspect_options[], mill_explain_options[], mill_stats_options[], mill_verify_options[],

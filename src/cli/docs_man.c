@@ -26,7 +26,7 @@ static void put_text(const char *text, size_t bytes)
             fputs("\\(ga", stdout);
         else
             putchar(text[i]);
-        if (text[i] == ',' && i + 1 < bytes && text[i + 1] != ' ')
+        if ((text[i] == ',' || text[i] == '|') && i + 1 < bytes && text[i + 1] != ' ')
             fputs("\\:", stdout); // long lists may be broken here
     }
 }

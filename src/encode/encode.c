@@ -5,10 +5,13 @@
 
 #include "encode/encode_internal.h"
 
+const char *const mill_row_mode_names[MILL_ROW_MODES] = {"none", "psm", "spm", "spans", "chat"};
+
 void mill_rows_clear(mill_rows *rows)
 {
     mill_rows kept = *rows;
-    *rows = (mill_rows){.ids = kept.ids, .rows = kept.rows, .capacity = kept.capacity};
+    *rows = (mill_rows){.ids = kept.ids, .rows = kept.rows, .capacity = kept.capacity, .runs = kept.runs,
+                        .run_capacity = kept.run_capacity};
     rows->ids.count = 0;
 }
 
@@ -16,6 +19,7 @@ void mill_rows_free(mill_rows *rows)
 {
     mill_ids_free(&rows->ids);
     mill_free(rows->rows);
+    mill_free(rows->runs);
     *rows = (mill_rows){0};
 }
 
@@ -131,6 +135,8 @@ void mill_encode_close(mill_encode *encode)
     mill_ids_free(&encode->plain);
     mill_ids_free(&encode->whole);
     mill_buf_free(&encode->normal);
+    mill_ids_free(&encode->learned);
+    mill_free(encode->stretches);
     mill_free(encode->token_bytes);
     mill_free(encode->ends);
     mill_free(encode->piece_ends);
@@ -299,6 +305,9 @@ static mill_status encode_record(mill_encode *e, const mill_batch *batch, uint32
     mill_encode_document document = {.key = mill_batch_key(batch, i), .language = batch->language[i], .record = i,
                                      .cut = e->fim != NULL ? cut : NULL};
     document.text = mill_batch_text(batch, i, &document.bytes);
+    out->documents++;
+    if ((batch->flags[i] & MILL_FLAG_CHAT) != 0)
+        return mill_encode_chat(e, batch, i, &document, out, err);
     if (e->normalizes)
         MILL_TRY(normalize(e, &document, out, err));
     MILL_TRY(tag_of(e, document.language, &document.tag, err));
@@ -306,7 +315,6 @@ static mill_status encode_record(mill_encode *e, const mill_batch *batch, uint32
         MILL_TRY(mill_encode_chunks(e, &document, out, err));
     else
         MILL_TRY(mill_encode_pieces(e, &document, out, err));
-    out->documents++;
     out->transformed += document.transformed;
     return MILL_OK;
 }

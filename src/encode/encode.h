@@ -10,6 +10,8 @@
 // are put in as ids; content never becomes one unless parse_specials. Each row of a document has the tag.
 // Guide rows (guide_chunks): the ids of "tag, parts, end" of the whole document cut every `context` tokens wherever that falls;
 // text_begin, text_end and the cut of each chunk are those of the document.
+// A conversation (a record with pieces) is one row: the ids of its text, control tokens as the pieces tell, without tag and END but
+// those of its template, and never transformed; what it says never becomes a control token, parse_specials or not.
 #ifndef MILL_ENCODE_ENCODE_H
 #define MILL_ENCODE_ENCODE_H
 
@@ -27,6 +29,8 @@ typedef struct mill_token_preset {
 } mill_token_preset;
 const mill_token_preset *mill_token_preset_find(const char *name); // NULL: no such preset
 
+typedef enum mill_chat_long { MILL_CHAT_LONG_DROP, MILL_CHAT_LONG_TURN, MILL_CHAT_LONG_CUT } mill_chat_long;
+
 typedef struct mill_encode_options {
     bool parse_specials;       // guide: one string, specials in content become control tokens
     bool language_tag;         // <|lang_NAME|> first, when the tokenizer has it
@@ -34,11 +38,17 @@ typedef struct mill_encode_options {
     uint32_t context;          // longest row in tokens (0: unlimited, else at least 32); guide: chunk length
     uint32_t min_chunk;        // rows shorter than this are dropped, and counted (guide: 100; default: 1)
     bool guide_chunks;         // cut the finished ids every `context` tokens (guide) instead of piece by piece
+    mill_chat_long chat_long;  // conversations that do not fit the context
+    bool chat_joined;          // false: learned text is encoded by itself (encode_chat.c)
     const char *end_text;      // "<|endoftext|>"
     const char *fim_prefix, *fim_middle, *fim_suffix; // sentinel names by preset
     const char *fim_pad;       // may be NULL
     const char *language_format;                      // "<|lang_%s|>"
 } mill_encode_options;
+
+// Modes of rows: those of FIM, and a conversation, which is never transformed.
+enum { MILL_ROW_CHAT = MILL_FIM_SPANS + 1, MILL_ROW_MODES };
+extern const char *const mill_row_mode_names[MILL_ROW_MODES]; // "none", "psm", "spm", "spans", "chat"
 
 // One row: a whole document, or a piece of one.
 typedef struct mill_row {
@@ -46,17 +56,23 @@ typedef struct mill_row {
     uint32_t tokens;
     uint32_t record;           // row in the segment
     uint32_t piece;            // 0, 1, ... within the document
-    uint8_t mode;              // mill_fim_mode
+    uint8_t mode;              // mill_fim_mode, or MILL_ROW_CHAT
     bool last;                 // the document's last piece
     uint64_t text_begin, text_end; // bytes of the document that this row stands for
-    uint64_t cut_begin, cut_end;   // first middle, as bytes of the document (0, 0 when mode is NONE)
+    uint64_t cut_begin, cut_end;   // first middle, as bytes of the document (0, 0 when mode is NONE or CHAT)
+    // Which tokens are targets: `runs` lengths in the run column of the unit, of tokens that are none, that are, that are none ..;
+    // together they are `tokens`. No runs: all are.
+    uint64_t first_run;
+    uint32_t runs;
 } mill_row;
 
 typedef struct mill_rows { // the result for one unit
     mill_ids ids;
     mill_row *rows;
     size_t count, capacity;
-    uint64_t dropped_rows, dropped_tokens; // below min_chunk
+    uint32_t *runs;
+    size_t run_count, run_capacity;
+    uint64_t dropped_rows, dropped_tokens; // below min_chunk; conversations that are too long, or their ends
     uint64_t documents, transformed;       // documents encoded; those with at least one FIM row
     uint64_t normalized;                   // documents that the tokenizer's normalizer changed: their offsets are of the result
     uint64_t encoded_tokens;               // ids made, dropped ones included

@@ -42,6 +42,12 @@ struct mill_encode {
     mill_ids plain;              // the document's ids
     mill_ids whole;              // guide: the ids with controls, before they are chunked
     bool normalizes;             // documents are normalized before they are cut
+    mill_ids learned;            // of a conversation's ids: 1 is a target
+    struct mill_encode_stretch { // pieces of the text that is encoded next
+        uint64_t end;
+        bool learned;
+    } * stretches;
+    size_t stretch_count, stretch_capacity;
     mill_buf normal;             // the document's text as the tokenizer's normalizer leaves it
     uint32_t *token_bytes;       // by id: bytes of text that it stands for
     uint64_t *ends;              // end offset of each of them in the document
@@ -49,6 +55,8 @@ struct mill_encode {
     uint32_t *piece_ends;        // the same for a piece, relative to it
     size_t piece_end_capacity;
 };
+
+typedef struct mill_encode_stretch mill_encode_stretch;
 
 // One record on its way.
 typedef struct mill_encode_document {
@@ -90,6 +98,11 @@ mill_status mill_encode_pieces(mill_encode *encode, mill_encode_document *docume
 // encode_guide.c: rows of one document as the guide makes them: chunks of the finished ids.
 mill_status mill_encode_chunks(mill_encode *encode, mill_encode_document *document, mill_rows *rows, mill_error *err)
     MILL_MUST_CHECK;
+
+// encode_chat.c: the row of record i, a conversation.
+mill_status mill_encode_chat(mill_encode *encode, const mill_batch *batch, uint32_t i,
+                             mill_encode_document *document, mill_rows *rows,
+                             mill_error *err) MILL_MUST_CHECK;
 
 // Control ids by the names in options; missing ones are -1.
 void mill_controls_resolve(const mill_encode_options *options, const mill_tokenizer *tokenizer, mill_controls *out);

@@ -1,6 +1,7 @@
 // filter.c: runs the rule table (filter_rules.c) over batches.
 #include "filter/filter.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "core/unicode.h"
@@ -60,8 +61,11 @@ void mill_filter_close(mill_filter *filter)
 static mill_status judge(mill_filter *filter, mill_batch *batch, uint32_t i, mill_error *err)
 {
     mill_subject subject = mill_subject_of(batch, i, filter->stats[i]);
+    const bool is_chat = (batch->flags[i] & MILL_FLAG_CHAT) != 0;
     for (size_t r = 0; r < MILL_RULE_COUNT; r++) {
         bool passed;
+        if (mill_rules[r].of_files && is_chat)
+            continue;
         MILL_TRY(mill_rules[r].judge(filter, &subject, &passed, err));
         if (!passed) {
             batch->verdict[i] = (uint16_t)mill_rules[r].reason;
@@ -113,7 +117,11 @@ mill_status mill_filter_explain(mill_filter *filter, const mill_batch *batch, ui
     mill_subject subject = mill_subject_of(batch, i, stat);
     for (size_t r = 0; r < MILL_RULE_COUNT; r++) {
         mill_rule_result *row = &results[(*count)++];
-        *row = (mill_rule_result){.rule = mill_reason_name(mill_rules[r].reason)};
+        *row = (mill_rule_result){.rule = mill_reason_name(mill_rules[r].reason), .limit = "none", .passed = true};
+        if (mill_rules[r].of_files && (batch->flags[i] & MILL_FLAG_CHAT) != 0) {
+            snprintf(row->measured, sizeof row->measured, "not asked of a conversation");
+            continue;
+        }
         MILL_TRY(
             mill_rules[r].describe(filter, &subject, row, err)); // also completes what judge needs to know
         MILL_TRY(mill_rules[r].judge(filter, &subject, &row->passed, err));

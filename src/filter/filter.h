@@ -48,6 +48,7 @@ mill_status mill_filter_open(const mill_filter_options *options, const mill_lang
                              const mill_backend_ops *backend, mill_filter **out, mill_error *err) MILL_MUST_CHECK;
 void mill_filter_close(mill_filter *filter);
 
+// Conversations are no files: only language, licence and max_chars judge them.
 // Sets verdict and flags of every record that is MILL_KEPT so far: the first rule that rejects it, in table order.
 mill_status mill_filter_batch(mill_filter *filter, mill_batch *batch, mill_error *err) MILL_MUST_CHECK;
 

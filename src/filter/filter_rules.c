@@ -374,17 +374,17 @@ static mill_status describe_stars(mill_filter *f, mill_subject *s, mill_rule_res
 }
 
 const mill_rule mill_rules[MILL_RULE_COUNT] = {
-    {MILL_REASON_LANGUAGE, judge_language, describe_language},
-    {MILL_REASON_LICENCE, judge_licence, describe_licence},
-    {MILL_REASON_MIN_CHARS, judge_min_chars, describe_min_chars},
-    {MILL_REASON_MAX_CHARS, judge_max_chars, describe_max_chars},
-    {MILL_REASON_MIN_LINES, judge_min_lines, describe_min_lines},
-    {MILL_REASON_LINE_LENGTH, judge_line_length, describe_line_length},
-    {MILL_REASON_ALNUM_RATIO, judge_alnum_ratio, describe_alnum_ratio},
-    {MILL_REASON_COMMENT_RATIO, judge_comment_ratio, describe_comment_ratio},
-    {MILL_REASON_AUTOGEN, judge_autogen, describe_autogen},
-    {MILL_REASON_TEST, judge_test, describe_test},
-    {MILL_REASON_STARS, judge_stars, describe_stars},
+    {MILL_REASON_LANGUAGE, false, judge_language, describe_language},
+    {MILL_REASON_LICENCE, false, judge_licence, describe_licence},
+    {MILL_REASON_MIN_CHARS, true, judge_min_chars, describe_min_chars},
+    {MILL_REASON_MAX_CHARS, false, judge_max_chars, describe_max_chars},
+    {MILL_REASON_MIN_LINES, true, judge_min_lines, describe_min_lines},
+    {MILL_REASON_LINE_LENGTH, true, judge_line_length, describe_line_length},
+    {MILL_REASON_ALNUM_RATIO, true, judge_alnum_ratio, describe_alnum_ratio},
+    {MILL_REASON_COMMENT_RATIO, true, judge_comment_ratio, describe_comment_ratio},
+    {MILL_REASON_AUTOGEN, true, judge_autogen, describe_autogen},
+    {MILL_REASON_TEST, true, judge_test, describe_test},
+    {MILL_REASON_STARS, true, judge_stars, describe_stars},
 };
 
 mill_reason mill_filter_draw_python(const mill_filter_options *options, mill_mt19937 *mt, bool is_test,

@@ -35,6 +35,7 @@ typedef struct mill_subject {
 
 typedef struct mill_rule {
     mill_reason reason;
+    bool of_files; // judges a file and its repository: says nothing of conversations
     mill_status (*judge)(mill_filter *filter, mill_subject *subject, bool *passed, mill_error *err);
     // Fills measured and limit.
     mill_status (*describe)(mill_filter *filter, mill_subject *subject, mill_rule_result *row,

@@ -116,6 +116,8 @@ static mill_status draw_python(mill_run_state *run, mill_error *err)
     mill_mt19937_seed_python(&mt, run->recipe.python_seed * 1000);
     for (uint64_t i = 0; i < count; i++) {
         mill_doc *doc = &run->docs[order[i]];
+        if ((doc->flags & MILL_FLAG_CHAT) != 0) // the guide's filter knows files only
+            continue;
         doc->verdict = (uint16_t)mill_filter_draw_python(&run->recipe.filter, &mt, (doc->flags & MILL_FLAG_TEST) != 0, doc->stars);
     }
     mill_free(order);

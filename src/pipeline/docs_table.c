@@ -68,6 +68,19 @@ mill_status mill_docs_decode(const mill_buf *raw, const char *name, mill_languag
     return MILL_OK;
 }
 
+bool mill_run_has_chats(const mill_run_state *run)
+{
+    for (uint64_t i = 0; i < run->doc_count; i++)
+        if (run->docs[i].verdict == MILL_KEPT && (run->docs[i].flags & MILL_FLAG_CHAT) != 0)
+            return true;
+    return false;
+}
+
+bool mill_run_has_mask(const mill_run_state *run)
+{
+    return run->recipe.loss_mask == MILL_MASK_ALWAYS || (run->recipe.loss_mask == MILL_MASK_AUTO && mill_run_has_chats(run));
+}
+
 int mill_language_order(const mill_run_state *run, mill_language_id a, mill_language_id b, char suffix)
 {
     if (a == b)

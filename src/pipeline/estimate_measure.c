@@ -205,7 +205,7 @@ static mill_status measure_shards(mill_run_state *run, const mill_ids *ids, mill
     for (size_t at = 0; status == MILL_OK && at < ids->count; at += length) {
         uint32_t count = ids->count - at < length ? (uint32_t)(ids->count - at) : length;
         const uint32_t bounds[2] = {0, count};
-        const mill_sample sample = {ids->data + at, count, bounds, 1, 0};
+        const mill_sample sample = {.ids = ids->data + at, .count = count, .cu_seqlens = bounds, .row_count = 1};
         status = mill_shard_writer_append(writer, &sample, &lines, err);
     }
     if (status == MILL_OK && lines.bytes != 0)

@@ -186,6 +186,11 @@ static mill_status judge_syntax(explained *e, mill_rule_result *row, mill_error 
         snprintf(row->limit, sizeof row->limit, "none");
         return MILL_OK;
     }
+    if ((e->batch.flags[0] & MILL_FLAG_CHAT) != 0) {
+        snprintf(row->measured, sizeof row->measured, "not asked of a conversation");
+        snprintf(row->limit, sizeof row->limit, "none");
+        return MILL_OK;
+    }
     MILL_TRY(mill_syntax_open(&run->recipe.syntax, run->languages, &syntax, err));
     mill_status status = mill_syntax_check(syntax, e->batch.language[0], text, bytes, &result, err);
     mill_syntax_close(syntax);

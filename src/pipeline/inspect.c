@@ -151,9 +151,21 @@ static mill_status show_control(inspector *in, const uint8_t *text, uint32_t byt
     return mill_buf_append_text(in->out, part_of(text, bytes) == PART_END ? " end of document\n" : "\n", err);
 }
 
-static mill_status show_ids(inspector *in, const mill_doc_line *line, const uint32_t *ids, mill_error *err)
+// Where targets begin and end; only of conversations, as all of a file is one.
+static mill_status show_mask(inspector *in, bool learned, mill_error *err)
+{
+    MILL_TRY(style(in, STYLE_NOTE, err));
+    MILL_TRY(mill_buf_append_text(in->out, learned ? "LOSS:" : "NO LOSS:", err));
+    MILL_TRY(style(in, STYLE_OFF, err));
+    return mill_buf_append_text(in->out, "\n", err);
+}
+
+// mask: of these tokens, or NULL.
+static mill_status show_ids(inspector *in, const mill_doc_line *line, const uint32_t *ids, const uint8_t *mask,
+                            mill_error *err)
 {
     part now = PART_TEXT;
+    const bool shows_mask = mask != NULL && is_mode(line, "chat");
     in->no_prefix = false;
     mill_buf_clear(&in->text);
     for (uint32_t i = 0; i < line->tokens; i++) {
@@ -162,6 +174,11 @@ static mill_status show_ids(inspector *in, const mill_doc_line *line, const uint
         if (token == NULL)
             return mill_fail(err, MILL_VERIFY, "%s: sample %llu holds id %u, which is not in the vocabulary",
                              in->finished->path, (unsigned long long)line->sample, ids[i]);
+        if (shows_mask && (i == 0 || mask[i] != mask[i - 1])) {
+            MILL_TRY(show_part(in, line, now, err));
+            MILL_TRY(show_mask(in, mask[i] != 0, err));
+            now = PART_TEXT;
+        }
         if (!mill_tokenizer_is_special(in->tokenizer, ids[i])) {
             MILL_TRY(mill_buf_append(&in->text, token, bytes, err));
             continue;
@@ -174,7 +191,7 @@ static mill_status show_ids(inspector *in, const mill_doc_line *line, const uint
 }
 
 static mill_status show_row(inspector *in, const mill_doc_line *line, uint32_t number, uint32_t rows,
-                            const uint32_t *ids, mill_error *err)
+                            const uint32_t *ids, const uint8_t *mask, mill_error *err)
 {
     mill_buf *out = in->out;
     MILL_TRY(style(in, STYLE_ROW, err));
@@ -199,7 +216,7 @@ static mill_status show_row(inspector *in, const mill_doc_line *line, uint32_t n
         MILL_TRY(mill_buf_printf(out, err, ", continued from token %u of its row", line->row_begin));
     MILL_TRY(style(in, STYLE_OFF, err));
     MILL_TRY(mill_buf_append_text(out, "\n", err));
-    return show_ids(in, line, ids, err);
+    return show_ids(in, line, ids, mask, err);
 }
 
 // ---- one sample -----------------------------------------------------------------------------------------
@@ -308,7 +325,8 @@ static mill_status show_rows(inspector *in, const place *at, const mill_read_sam
             line->tokens > sample->count - line->begin)
             status = mill_line_reader_fail(&docs.lines, err, "changed while it was read");
         if (status == MILL_OK)
-            status = show_row(in, line, i + 1, rows, sample->ids + line->begin, err);
+            status = show_row(in, line, i + 1, rows, sample->ids + line->begin,
+                              sample->has_mask ? sample->mask + line->begin : NULL, err);
         if (status == MILL_OK)
             status = mill_doc_reader_next(&docs, err);
     }

@@ -55,7 +55,8 @@ static bool checks_syntax(const mill_run_state *run)
 static mill_status check_syntax(mill_run_state *run, check_worker *w, uint64_t first, uint16_t *verdicts, mill_error *err)
 {
     for (uint32_t i = 0; i < w->batch.count; i++) {
-        if (run->docs[first + i].represents != first + i || !checks_syntax(run))
+        const mill_doc *doc = &run->docs[first + i];
+        if (doc->represents != first + i || !checks_syntax(run) || (doc->flags & MILL_FLAG_CHAT) != 0)
             continue;
         uint64_t bytes, begin = mill_time_begin();
         const uint8_t *text = mill_batch_text(&w->batch, i, &bytes);
@@ -64,6 +65,25 @@ static mill_status check_syntax(mill_run_state *run, check_worker *w, uint64_t f
         if (result.judged && !result.passed)
             verdicts[i] = MILL_REASON_SYNTAX;
         mill_time_end(run, MILL_TIME_SYNTAX, begin, bytes, 1);
+    }
+    return MILL_OK;
+}
+
+// What is compared of a record: its text; of a conversation what is said in it, as templates make all of them alike.
+static mill_status append_signed(const mill_batch *batch, uint32_t i, mill_buf *out, mill_error *err)
+{
+    uint64_t bytes;
+    const uint8_t *text = mill_batch_text(batch, i, &bytes);
+    const uint32_t pieces = mill_batch_piece_count(batch, i);
+    if (pieces == 0)
+        return mill_buf_append(out, text, bytes, err);
+    for (uint32_t k = 0; k < pieces; k++) {
+        const mill_chat_piece piece = mill_batch_piece(batch, i, k);
+        if (piece.role != MILL_CHAT_TEMPLATE) {
+            MILL_TRY(mill_buf_append(out, text, piece.bytes, err));
+            MILL_TRY(mill_buf_append(out, "\n", 1, err));
+        }
+        text += piece.bytes;
     }
     return MILL_OK;
 }
@@ -80,9 +100,7 @@ static mill_status gather(mill_run_state *run, check_worker *w, uint64_t first, 
     for (uint32_t i = 0; i < w->batch.count; i++) {
         if (run->docs[first + i].represents != first + i || verdicts[i] != MILL_KEPT)
             continue;
-        uint64_t bytes;
-        const uint8_t *text = mill_batch_text(&w->batch, i, &bytes);
-        MILL_TRY(mill_buf_append(&w->text, text, bytes, err));
+        MILL_TRY(append_signed(&w->batch, i, &w->text, err));
         w->signed_rows[(*count)++] = i;
         w->offsets[*count] = w->text.bytes;
     }

@@ -100,6 +100,8 @@ static mill_status draw_cuts(mill_run_state *run, mill_error *err)
     mill_mt19937_seed_python(&mt, run->recipe.python_seed * 1000 + 3);
     for (uint64_t i = 0; i < count; i++) {
         mill_fim_mode mode;
+        if ((run->docs[order[i]].flags & MILL_FLAG_CHAT) != 0) // never transformed, and the guide knows none
+            continue;
         mill_line_cut *cut = &run->cuts[order[i]];
         mill_fim_draw_python(&run->recipe.fim, &mt, run->docs[order[i]].lines, &mode, &cut->first, &cut->second);
     }
@@ -113,6 +115,9 @@ mill_status mill_pass_encode(mill_run_state *run, mill_error *err)
     run->token_stage = "encode";
     run->vocab_size = mill_tokenizer_vocab_size(run->tokenizer);
     MILL_TRY(draw_cuts(run, err));
+    if (run->recipe.pack.mode == MILL_PACK_CONCAT && mill_run_has_chats(run))
+        mill_log_line(&run->log, MILL_LOG_WARNING,
+                      "pack: mode concat cuts wherever a sample ends, conversations too; pack.mode=best-fit keeps them whole");
     mill_run_part(run, "encode", "records", run->doc_count);
     const mill_map map = {.threads = run->threads,
                           .units = run->unit_count,

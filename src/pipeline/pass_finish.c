@@ -269,10 +269,14 @@ static cJSON *inputs_json(mill_run_state *run)
 
 static bool add_shard_facts(mill_run_state *run, cJSON *file, uint64_t shard)
 {
-    static const char *const names[] = {"samples", "tokens", "text_sha256", "ids_sha256", "lengths_sha256"};
+    static const char *const names[] = {"samples",        "tokens",      "text_sha256", "ids_sha256",
+                                        "lengths_sha256", "mask_sha256", "targets"};
     const cJSON *payload = cJSON_GetObjectItemCaseSensitive(mill_workdir_done(run->dir, "shard", shard), "payload");
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        cJSON *copy = cJSON_Duplicate(cJSON_GetObjectItemCaseSensitive(payload, names[i]), false);
+        const cJSON *fact = cJSON_GetObjectItemCaseSensitive(payload, names[i]);
+        if (fact == NULL && i >= 5) // only of shards with a mask
+            continue;
+        cJSON *copy = cJSON_Duplicate(fact, false);
         if (!mill_json_add_item(file, names[i], copy))
             return false;
     }
@@ -348,22 +352,23 @@ static mill_status build_manifest(mill_run_state *run, const totals *t, const mi
     MILL_TRY_GOTO(mill_run_plan_json(run, &manifest, err));
     cJSON_DeleteItemFromObjectCaseSensitive(manifest, "inputs");
     cJSON *totals_json = cJSON_AddObjectToObject(manifest, "totals");
-    bool good =
-        mill_json_add_item(manifest, "inputs", inputs_json(run)) &&
-        mill_json_add_item(totals_json, "records", mill_account_to_json(&t->account)) &&
-        mill_json_add_item(manifest, "files", files_json(run, products, count)) &&
-        cJSON_AddNumberToObject(manifest, "format_version", 1) != NULL &&
-        cJSON_AddStringToObject(manifest, "version", MILL_VERSION) != NULL &&
-        cJSON_AddStringToObject(manifest, "zstd", ZSTD_versionString()) != NULL &&
-        cJSON_AddStringToObject(manifest, "ids_sha256", ids) != NULL &&
-        cJSON_AddStringToObject(manifest, "lengths_sha256", lengths) != NULL &&
-        cJSON_AddNumberToObject(totals_json, "samples", (double)run->packing.sample_count) != NULL &&
-        cJSON_AddNumberToObject(totals_json, "tokens", (double)run->packing.tokens) != NULL &&
-        cJSON_AddNumberToObject(totals_json, "documents", (double)t->documents) != NULL &&
-        cJSON_AddNumberToObject(totals_json, "fim_documents", (double)t->transformed) != NULL &&
-        cJSON_AddNumberToObject(totals_json, "normalized_documents", (double)t->normalized) != NULL &&
-        cJSON_AddNumberToObject(totals_json, "encoded_tokens", (double)t->encoded_tokens) != NULL &&
-        cJSON_AddNumberToObject(totals_json, "dropped_tokens", (double)(t->dropped_tokens + run->packing.dropped_tokens)) != NULL;
+    bool good = mill_json_add_item(manifest, "inputs", inputs_json(run)) &&
+                mill_json_add_item(totals_json, "records", mill_account_to_json(&t->account)) &&
+                mill_json_add_item(manifest, "files", files_json(run, products, count)) &&
+                cJSON_AddNumberToObject(manifest, "format_version", 1) != NULL &&
+                cJSON_AddStringToObject(manifest, "version", MILL_VERSION) != NULL &&
+                cJSON_AddStringToObject(manifest, "zstd", ZSTD_versionString()) != NULL &&
+                cJSON_AddStringToObject(manifest, "ids_sha256", ids) != NULL &&
+                cJSON_AddStringToObject(manifest, "lengths_sha256", lengths) != NULL &&
+                cJSON_AddNumberToObject(totals_json, "samples", (double)run->packing.sample_count) != NULL &&
+                cJSON_AddNumberToObject(totals_json, "tokens", (double)run->packing.tokens) != NULL &&
+                cJSON_AddNumberToObject(totals_json, "documents", (double)t->documents) != NULL &&
+                cJSON_AddNumberToObject(totals_json, "fim_documents", (double)t->transformed) != NULL &&
+                cJSON_AddNumberToObject(totals_json, "normalized_documents", (double)t->normalized) != NULL &&
+                cJSON_AddNumberToObject(totals_json, "encoded_tokens", (double)t->encoded_tokens) != NULL &&
+                (!mill_run_has_mask(run) || cJSON_AddStringToObject(manifest, "mask_of", "token") != NULL) &&
+                cJSON_AddNumberToObject(totals_json, "dropped_tokens",
+                                        (double)(t->dropped_tokens + run->packing.dropped_tokens)) != NULL;
     status = good ? mill_manifest_append(manifest, out, err) : mill_fail_nomem(err, "the manifest");
 cleanup:
     cJSON_Delete(manifest);

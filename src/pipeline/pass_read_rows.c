@@ -1,5 +1,6 @@
-// pass_read_rows.c: rows of token ids as JSON lines, {"input_ids": [..], "length": n, "language": "..."}, -> token units. Each line
-// is a document of one row; where packing never cuts a row, a longer one is cut here.
+// pass_read_rows.c: rows of token ids as JSON lines, {"input_ids": [..], "length": n, "language": "...",
+// "loss_mask": [..]}, -> token units. Each line is a document of one row; where packing never cuts a row, a
+// longer one is cut here, but no conversation (a row whose mask has zeros).
 #include <stdlib.h>
 #include <string.h>
 #include <yyjson.h>
@@ -123,8 +124,45 @@ static uint8_t type_of(const mill_run_state *run, mill_language_id language)
     return mill_language_get(run->languages, language)->data_type;
 }
 
+// Appends the runs of the mask to the unit (mill_row); none if every token is a target. *bad: what is wrong
+// with it.
+static mill_status append_mask(line_place *place, yyjson_val *array, size_t count, uint32_t *runs,
+                               const char **bad)
+{
+    mill_rows *rows = &place->w->rows;
+    const size_t begin = rows->run_count;
+    uint32_t value = 0;
+    *runs = 0;
+    *bad = NULL;
+    if (array == NULL || yyjson_is_null(array))
+        return MILL_OK;
+    if (!yyjson_is_arr(array) || yyjson_arr_size(array) != count) {
+        *bad = "loss_mask is no list of as many numbers as there are ids";
+        return MILL_OK;
+    }
+    MILL_TRY(MILL_GROW(rows->runs, rows->run_capacity, begin + count + 1, place->err));
+    rows->runs[rows->run_count++] = 0;
+    yyjson_arr_iter iter = yyjson_arr_iter_with(array);
+    for (size_t i = 0; i < count && *bad == NULL; i++) {
+        yyjson_val *entry = yyjson_arr_iter_next(&iter);
+        const uint64_t next = yyjson_is_uint(entry) ? yyjson_get_uint(entry) : 2;
+        if (next > 1)
+            *bad = "loss_mask has something that is neither 0 nor 1";
+        if (next != value)
+            rows->runs[rows->run_count++] = 0;
+        value = (uint32_t)next;
+        rows->runs[rows->run_count - 1]++;
+    }
+    *runs = (uint32_t)(rows->run_count - begin);
+    if (*bad != NULL || (*runs == 2 && rows->runs[begin] == 0)) {
+        *runs = 0;
+        rows->run_count = begin;
+    }
+    return MILL_OK;
+}
+
 // The ids from `begin` on become a document. Its key has the record's number in it, so that equal rows are told apart.
-static mill_status add_doc(line_place *place, size_t begin, mill_language_id language)
+static mill_status add_doc(line_place *place, size_t begin, mill_language_id language, uint32_t runs)
 {
     rows_worker *w = place->w;
     mill_run_state *run = place->run;
@@ -144,6 +182,7 @@ static mill_status add_doc(line_place *place, size_t begin, mill_language_id lan
     doc->row = w->doc_count;
     doc->language = language;
     doc->type = type_of(run, language);
+    doc->flags = runs != 0 ? MILL_FLAG_CHAT : 0;
     // Best-fit never cuts a row, so a longer one is cut here, as encode would have had to.
     uint64_t longest = (uint64_t)run->recipe.pack.seq_len + run->recipe.pack.extra;
     size_t step = run->recipe.pack.mode == MILL_PACK_BEST_FIT && count > longest ? run->recipe.encode.context : count;
@@ -155,7 +194,9 @@ static mill_status add_doc(line_place *place, size_t begin, mill_language_id lan
                                                    .tokens = (uint32_t)tokens,
                                                    .record = w->doc_count,
                                                    .piece = piece,
-                                                   .mode = MILL_FIM_NONE,
+                                                   .mode = runs != 0 ? MILL_ROW_CHAT : MILL_FIM_NONE,
+                                                   .first_run = w->rows.run_count - runs,
+                                                   .runs = runs,
                                                    .last = at + tokens == count};
     }
     w->doc_count++;
@@ -190,12 +231,28 @@ static mill_status take_object(line_place *place, yyjson_val *root)
     mill_language_id language = MILL_LANGUAGE_OTHER;
     if (yyjson_is_str(name))
         language = mill_language_intern(place->run->languages, yyjson_get_str(name), yyjson_get_len(name));
+    uint32_t runs;
+    const char *wrong;
+    MILL_TRY(append_mask(place, yyjson_obj_get(root, "loss_mask"), count, &runs, &wrong));
+    const uint64_t longest = (uint64_t)place->run->recipe.pack.seq_len + place->run->recipe.pack.extra;
+    const bool too_long = runs != 0 && place->run->recipe.pack.mode == MILL_PACK_BEST_FIT && count > longest;
+    if (wrong != NULL || too_long) {
+        w->rows.ids.count = begin;
+        w->rows.run_count -= runs;
+    }
+    if (wrong != NULL)
+        return QUARANTINE(place, MILL_QUARANTINE_FIELD_TYPE, "%s", wrong);
+    if (too_long)
+        return QUARANTINE(place, MILL_QUARANTINE_TOO_LONG,
+                          "a conversation of %zu tokens, a sample takes %llu", count,
+                          (unsigned long long)longest);
     if (place->run->wanted_languages != NULL && !place->run->wanted_languages[language]) {
+        w->rows.run_count -= runs;
         w->rows.ids.count = begin;
         w->accounts[place->row.input].by_reason[MILL_REASON_LANGUAGE]++;
         return MILL_OK;
     }
-    return add_doc(place, begin, language);
+    return add_doc(place, begin, language, runs);
 }
 
 static mill_status take_line(line_place *place, const uint8_t *text, size_t bytes)

@@ -21,6 +21,7 @@ typedef struct out_pass {
     bool needs_segments;
     int level;            // of zstd
     mill_shard_writer *writer; // of ids, where the pass writes rows
+    bool has_mask;             // rows tell which tokens are targets
 } out_pass;
 
 typedef struct out_worker {
@@ -29,6 +30,8 @@ typedef struct out_worker {
     uint64_t loaded; // unit in batch
     uint32_t *ids;
     size_t id_capacity;
+    uint8_t *mask;
+    size_t mask_capacity;
 } out_worker;
 
 static void close_worker(void *context, void *state)
@@ -39,6 +42,7 @@ static void close_worker(void *context, void *state)
     mill_buf_free(&w->raw);
     mill_buf_free(&w->text);
     mill_free(w->ids);
+    mill_free(w->mask);
     mill_free(w);
 }
 
@@ -61,6 +65,44 @@ static mill_status append_member(mill_buf *out, const char *name, const void *te
     return mill_buf_append_json(out, text, bytes, err);
 }
 
+// {"instruction": .., "input": .., "output": ..}, {"prompt": .., "completion": ..} or {"messages": [..]},
+// without the brace at the end: what the pieces of a conversation say, without its templates.
+static mill_status append_chat(const mill_batch *b, uint32_t i, const uint8_t *text, mill_buf *out,
+                               mill_error *err)
+{
+    static const char *const names[MILL_CHAT_ROLE_COUNT] = {
+        [MILL_CHAT_SYSTEM] = "system",           [MILL_CHAT_USER] = "user",
+        [MILL_CHAT_ASSISTANT] = "assistant",     [MILL_CHAT_TOOL] = "tool",
+        [MILL_CHAT_INSTRUCTION] = "instruction", [MILL_CHAT_INPUT] = "input",
+        [MILL_CHAT_OUTPUT] = "output",           [MILL_CHAT_PROMPT] = "prompt",
+        [MILL_CHAT_COMPLETION] = "completion"};
+    bool is_list = false, has_input = false;
+    MILL_TRY(mill_buf_append_text(out, "{", err));
+    const size_t begin = out->bytes;
+    for (uint32_t k = 0; k < mill_batch_piece_count(b, i); k++) {
+        const mill_chat_piece piece = mill_batch_piece(b, i, k);
+        const char *name = names[piece.role];
+        text += piece.bytes;
+        if (piece.role == MILL_CHAT_TEMPLATE)
+            continue;
+        const bool is_turn = piece.role <= MILL_CHAT_TOOL;
+        if (piece.role == MILL_CHAT_OUTPUT && !has_input)
+            MILL_TRY(mill_buf_append_text(out, ",\"input\":\"\"", err));
+        has_input = has_input || piece.role == MILL_CHAT_INPUT;
+        if (is_turn && !is_list)
+            MILL_TRY(mill_buf_append_text(out, "\"messages\":[", err));
+        else if (out->bytes != begin)
+            MILL_TRY(mill_buf_append_text(out, ",", err));
+        is_list = is_list || is_turn;
+        MILL_TRY(is_turn ? mill_buf_printf(out, err, "{\"role\":\"%s\",\"content\":", name)
+                         : mill_buf_printf(out, err, "\"%s\":", name));
+        MILL_TRY(mill_buf_append_json(out, text - piece.bytes, piece.bytes, err));
+        if (is_turn)
+            MILL_TRY(mill_buf_append_text(out, "}", err));
+    }
+    return is_list ? mill_buf_append_text(out, "]", err) : MILL_OK;
+}
+
 static mill_status append_record(out_pass *pass, void *worker, uint64_t index, mill_error *err)
 {
     mill_run_state *run = pass->run;
@@ -70,8 +112,8 @@ static mill_status append_record(out_pass *pass, void *worker, uint64_t index, m
     uint64_t bytes;
     const uint8_t *text = mill_batch_text(b, i, &bytes);
     const char *language = mill_language_get(run->languages, b->language[i])->name;
-    if ((b->flags[i] & MILL_FLAG_INSTRUCTION) != 0) { // a JSON object already: its members go on behind
-        MILL_TRY(mill_buf_append(&w->text, text, bytes - 1, err));
+    if ((b->flags[i] & MILL_FLAG_CHAT) != 0) {
+        MILL_TRY(append_chat(b, i, text, &w->text, err));
     } else {
         MILL_TRY(mill_buf_append_text(&w->text, "{\"content\":", err));
         MILL_TRY(mill_buf_append_json(&w->text, text, bytes, err));
@@ -84,6 +126,21 @@ static mill_status append_record(out_pass *pass, void *worker, uint64_t index, m
     if (b->stars[i] != MILL_STARS_MISSING)
         MILL_TRY(mill_buf_printf(&w->text, err, ",\"stars\":%lld", (long long)b->stars[i]));
     return mill_buf_append_text(&w->text, "}\n", err);
+}
+
+static mill_status append_mask(out_worker *w, const mill_token_unit *unit, const mill_row *row,
+                               mill_error *err)
+{
+    MILL_TRY(MILL_GROW(w->mask, w->mask_capacity, row->tokens, err));
+    mill_token_mask(unit, row, 0, row->tokens, w->mask);
+    MILL_TRY(mill_buf_append_text(&w->text, ",\"loss_mask\":[", err));
+    MILL_TRY(mill_buf_reserve(&w->text, 2 * (size_t)row->tokens, err));
+    for (uint32_t i = 0; i < row->tokens; i++) {
+        if (i != 0)
+            w->text.data[w->text.bytes++] = ',';
+        w->text.data[w->text.bytes++] = (uint8_t)('0' + w->mask[i]);
+    }
+    return mill_buf_append_text(&w->text, "]", err);
 }
 
 static mill_status append_rows(out_pass *pass, void *worker, uint64_t index, mill_error *err)
@@ -111,6 +168,8 @@ static mill_status append_rows(out_pass *pass, void *worker, uint64_t index, mil
         MILL_TRY(mill_shard_writer_ids(pass->writer, w->ids, row->tokens, &w->text, err));
         MILL_TRY(mill_buf_printf(&w->text, err, "],\"length\":%u,\"language\":", row->tokens));
         MILL_TRY(mill_buf_append_json(&w->text, language, strlen(language), err));
+        if (pass->has_mask)
+            MILL_TRY(append_mask(w, unit, row, err));
         MILL_TRY(mill_buf_append_text(&w->text, "}\n", err));
     }
     return MILL_OK;
@@ -210,6 +269,7 @@ mill_status mill_pass_rows(mill_run_state *run, mill_error *err)
                      .unit_name = "rows",
                      .path_format = "rows/rows_%05llu.jsonl.zst",
                      .append = append_rows,
+                     .has_mask = mill_run_has_mask(run),
                      .level = run->recipe.shard.zstd_level};
     const mill_shard_options options = {.vocab_size = mill_tokenizer_vocab_size(run->tokenizer)};
     MILL_TRY(mill_shard_writer_open(&options, &pass.writer, err));

@@ -13,13 +13,15 @@
 typedef struct shard_pass {
     mill_run_state *run;
     mill_shard_writer *writer;
+    bool has_mask;
 } shard_pass;
 
 typedef struct shard_worker {
     mill_buf text, docs;
     uint32_t *ids, *bounds;
-    size_t id_capacity, bound_capacity;
-    void *ids_sha256, *lengths_sha256;
+    uint8_t *mask;
+    size_t id_capacity, bound_capacity, mask_capacity;
+    void *ids_sha256, *lengths_sha256, *mask_sha256;
 } shard_worker;
 
 // What is open while one shard is written.
@@ -27,7 +29,7 @@ typedef struct open_shard {
     mill_unit unit;
     mill_shard_out zst, plain, docs;
     bool has_zst, has_plain;
-    uint64_t tokens;
+    uint64_t tokens, targets;
 } open_shard;
 
 static void close_worker(void *context, void *state)
@@ -38,6 +40,8 @@ static void close_worker(void *context, void *state)
     mill_buf_free(&w->docs);
     mill_free(w->ids);
     mill_free(w->bounds);
+    mill_free(w->mask);
+    mill_sha256_destroy(w->mask_sha256);
     mill_sha256_destroy(w->ids_sha256);
     mill_sha256_destroy(w->lengths_sha256);
     mill_free(w);
@@ -65,6 +69,7 @@ static void copy_ids(const mill_token_unit *unit, uint64_t first, uint32_t count
 // Gathers the ids and row borders of sample number s.
 static mill_status gather(mill_run_state *run, shard_worker *w, uint64_t s, mill_sample *sample, mill_error *err)
 {
+    const bool has_mask = w->mask_sha256 != NULL;
     const mill_packing *packing = &run->packing;
     uint64_t first = packing->sample_parts[s], end = packing->sample_parts[s + 1];
     uint64_t tokens = 0;
@@ -72,6 +77,8 @@ static mill_status gather(mill_run_state *run, shard_worker *w, uint64_t s, mill
         tokens += packing->parts[i].count;
     MILL_TRY(MILL_GROW(w->ids, w->id_capacity, tokens, err));
     MILL_TRY(MILL_GROW(w->bounds, w->bound_capacity, end - first + 1, err));
+    if (has_mask)
+        MILL_TRY(MILL_GROW(w->mask, w->mask_capacity, tokens, err));
     uint32_t at = 0;
     for (uint64_t i = first; i < end; i++) {
         const mill_part *part = &packing->parts[i];
@@ -79,16 +86,17 @@ static mill_status gather(mill_run_state *run, shard_worker *w, uint64_t s, mill
         const mill_token_unit *unit = &run->tokens[packed->unit];
         w->bounds[i - first] = at;
         copy_ids(unit, unit->rows[packed->row].first_token + part->begin, part->count, w->ids + at);
+        if (has_mask)
+            mill_token_mask(unit, &unit->rows[packed->row], part->begin, part->count, w->mask + at);
         at += part->count;
     }
     w->bounds[end - first] = at;
-    *sample = (mill_sample){w->ids, at, w->bounds, (uint32_t)(end - first), s};
+    *sample = (mill_sample){w->ids, at, w->bounds, (uint32_t)(end - first), has_mask ? w->mask : NULL, s};
     return MILL_OK;
 }
 
 static mill_status append_docs(mill_run_state *run, uint64_t s, mill_buf *out, mill_error *err)
 {
-    static const char *const modes[] = {"none", "psm", "spm", "spans"};
     const mill_packing *packing = &run->packing;
     uint32_t begin = 0;
     for (uint64_t i = packing->sample_parts[s]; i < packing->sample_parts[s + 1]; i++) {
@@ -116,7 +124,7 @@ static mill_status append_docs(mill_run_state *run, uint64_t s, mill_buf *out, m
                                     .piece = row->piece,
                                     .text_begin = row->text_begin,
                                     .text_end = row->text_end,
-                                    .mode = modes[row->mode & 3],
+                                    .mode = mill_row_mode_names[row->mode < MILL_ROW_MODES ? row->mode : 0],
                                     .cut_begin = row->cut_begin,
                                     .cut_end = row->cut_end,
                                     .row_begin = part->begin,
@@ -189,6 +197,10 @@ static mill_status write_samples(shard_pass *pass, shard_worker *w, open_shard *
         mill_sha256_update(w->ids_sha256, sample.ids, (size_t)sample.count * 4);
         mill_sha256_update(w->lengths_sha256, &length, sizeof length);
         shard->tokens += sample.count;
+        if (sample.loss_mask != NULL)
+            mill_sha256_update(w->mask_sha256, sample.loss_mask, sample.count);
+        for (uint32_t i = 0; sample.loss_mask != NULL && i < sample.count; i++)
+            shard->targets += sample.loss_mask[i];
         if (w->text.bytes >= PIECE_BYTES)
             MILL_TRY(hand_on(shard, w, err));
     }
@@ -197,7 +209,8 @@ static mill_status write_samples(shard_pass *pass, shard_worker *w, open_shard *
 
 static mill_status finish_shard(shard_worker *w, open_shard *shard, uint64_t samples, mill_error *err)
 {
-    char text_sha256[65] = "", docs_sha256[65], ids[65], lengths[65];
+    char text_sha256[65] = "", docs_sha256[65], ids[65], lengths[65], mask[65];
+    const bool has_mask = w->mask_sha256 != NULL;
     if (shard->has_plain)
         MILL_TRY(mill_shard_out_finish(&shard->plain, text_sha256, err));
     if (shard->has_zst)
@@ -205,6 +218,8 @@ static mill_status finish_shard(shard_worker *w, open_shard *shard, uint64_t sam
     MILL_TRY(mill_shard_out_finish(&shard->docs, docs_sha256, err));
     hex_digest(&w->ids_sha256, ids);
     hex_digest(&w->lengths_sha256, lengths);
+    if (has_mask)
+        hex_digest(&w->mask_sha256, mask);
     cJSON *payload = cJSON_CreateObject();
     shard->unit.payload = payload;
     bool good = cJSON_AddNumberToObject(payload, "samples", (double)samples) != NULL &&
@@ -213,6 +228,9 @@ static mill_status finish_shard(shard_worker *w, open_shard *shard, uint64_t sam
                 cJSON_AddStringToObject(payload, "docs_sha256", docs_sha256) != NULL &&
                 cJSON_AddStringToObject(payload, "ids_sha256", ids) != NULL &&
                 cJSON_AddStringToObject(payload, "lengths_sha256", lengths) != NULL;
+    if (has_mask)
+        good = good && cJSON_AddStringToObject(payload, "mask_sha256", mask) != NULL &&
+               cJSON_AddNumberToObject(payload, "targets", (double)shard->targets) != NULL;
     return good ? MILL_OK : mill_fail_nomem(err, "the facts of a shard");
 }
 
@@ -233,7 +251,9 @@ static mill_status write_shard(void *context, void *state, uint64_t number, mill
     mill_status status = MILL_OK;
     w->ids_sha256 = mill_sha256_create();
     w->lengths_sha256 = mill_sha256_create();
-    if (w->ids_sha256 == NULL || w->lengths_sha256 == NULL) {
+    if (pass->has_mask)
+        w->mask_sha256 = mill_sha256_create();
+    if (w->ids_sha256 == NULL || w->lengths_sha256 == NULL || (pass->has_mask && w->mask_sha256 == NULL)) {
         status = mill_fail_nomem(err, "writing a shard");
         goto cleanup;
     }
@@ -252,7 +272,8 @@ cleanup:
     mill_shard_out_close(&shard->docs);
     mill_sha256_destroy(w->ids_sha256);
     mill_sha256_destroy(w->lengths_sha256);
-    w->ids_sha256 = w->lengths_sha256 = NULL;
+    mill_sha256_destroy(w->mask_sha256);
+    w->ids_sha256 = w->lengths_sha256 = w->mask_sha256 = NULL;
     mill_free(shard);
     return status;
 }
@@ -261,7 +282,8 @@ mill_status mill_pass_shards(mill_run_state *run, mill_error *err)
 {
     mill_shard_options options = run->recipe.shard;
     options.vocab_size = run->vocab_size;
-    shard_pass pass = {.run = run};
+    options.loss_mask = mill_run_has_mask(run);
+    shard_pass pass = {.run = run, .has_mask = options.loss_mask};
     MILL_TRY(mill_shard_writer_open(&options, &pass.writer, err));
     uint64_t per_shard = options.samples_per_shard;
     mill_run_part(run, "write shards", "samples", run->packing.sample_count);

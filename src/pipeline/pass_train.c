@@ -97,6 +97,26 @@ static mill_status add_jsonl_line(mill_run_state *run, train_worker *w, uint32_t
     return mill_word_counts_add(w->counts, w->line.data, w->line.bytes, err);
 }
 
+// Control tokens are no text: what stands between two of them is a text of its own.
+static mill_status add_chat(mill_run_state *run, train_worker *w, uint32_t i, const uint8_t *text, mill_error *err)
+{
+    const uint32_t pieces = mill_batch_piece_count(&w->batch, i);
+    uint64_t bytes = 0;
+    for (uint32_t k = 0; k <= pieces; k++) {
+        const mill_chat_piece piece = k < pieces ? mill_batch_piece(&w->batch, i, k) : (mill_chat_piece){.control = 1};
+        if (!piece.control) {
+            bytes += piece.bytes;
+            continue;
+        }
+        if (bytes != 0)
+            MILL_TRY(run->recipe.train_unit == MILL_UNIT_LINE ? add_lines(w->counts, text, bytes, err)
+                                                              : mill_word_counts_add(w->counts, text, bytes, err));
+        text += bytes + piece.bytes;
+        bytes = 0;
+    }
+    return MILL_OK;
+}
+
 static mill_status count_unit(void *context, void *state, uint64_t number, mill_error *err)
 {
     train_pass *pass = context;
@@ -110,7 +130,9 @@ static mill_status count_unit(void *context, void *state, uint64_t number, mill_
             continue;
         uint64_t bytes;
         const uint8_t *text = mill_batch_text(&w->batch, i, &bytes);
-        if (run->recipe.train_unit == MILL_UNIT_DOCUMENT)
+        if ((w->batch.flags[i] & MILL_FLAG_CHAT) != 0)
+            MILL_TRY(add_chat(run, w, i, text, err));
+        else if (run->recipe.train_unit == MILL_UNIT_DOCUMENT)
             MILL_TRY(mill_word_counts_add(w->counts, text, bytes, err));
         else if (run->recipe.train_unit == MILL_UNIT_LINE)
             MILL_TRY(add_lines(w->counts, text, bytes, err));
@@ -194,6 +216,9 @@ static mill_status list_specials(mill_run_state *run, special_list *list, mill_e
         if (strcmp(recipe->token_preset, "guide") == 0)
             MILL_TRY(add_special(list, "<|file_separator|>", err));
     }
+    const char *const *chat_tokens = mill_chat_tokens(&recipe->chat);
+    for (size_t i = 0; mill_run_has_chats(run) && chat_tokens[i] != NULL; i++)
+        MILL_TRY(add_special(list, chat_tokens[i], err));
     for (unsigned i = 0; recipe->fim.cut == MILL_FIM_MULTI && i < MILL_FIM_SPANS_MAX; i++) {
         char name[64];
         snprintf(name, sizeof name, MILL_FIM_SPAN_FORMAT, i);

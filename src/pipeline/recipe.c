@@ -550,11 +550,23 @@ static mill_status resolve_tokens(mill_recipe *recipe, mill_error *err)
     return MILL_OK;
 }
 
+// Wrong templates are told before anything is read.
+static mill_status resolve_chat(mill_recipe *recipe, mill_error *err)
+{
+    mill_chat_template *chat;
+    recipe->chat.tokens = recipe->chat_tokens.items;
+    recipe->chat.end_text = recipe->encode.end_text;
+    MILL_TRY(mill_chat_template_open(&recipe->chat, &chat, err));
+    mill_chat_template_close(chat);
+    return MILL_OK;
+}
+
 mill_status mill_recipe_resolve(mill_recipe *recipe, mill_error *err)
 {
     MILL_TRY(resolve_rng(recipe, err));
     MILL_TRY(resolve_filter(recipe, err));
     MILL_TRY(resolve_tokens(recipe, err));
+    MILL_TRY(resolve_chat(recipe, err));
     mill_dedup_options *dedup = &recipe->dedup;
     dedup->by_language = recipe->dedup_scope == 0;
     if ((dedup->bands == 0) != (dedup->rows == 0))

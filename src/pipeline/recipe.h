@@ -20,6 +20,7 @@
 #define MILL_RECIPE_LIST_MAX 64
 
 typedef enum mill_train_unit { MILL_UNIT_DOCUMENT, MILL_UNIT_LINE, MILL_UNIT_JSONL_LINE } mill_train_unit;
+typedef enum mill_loss_mask { MILL_MASK_AUTO, MILL_MASK_ALWAYS, MILL_MASK_NEVER } mill_loss_mask;
 typedef enum mill_order { MILL_ORDER_INPUT, MILL_ORDER_LANGUAGE, MILL_ORDER_SHUFFLE } mill_order;
 
 typedef struct mill_string_list {
@@ -37,6 +38,8 @@ typedef struct mill_recipe {
     uint64_t record_bytes_max;
     mill_shape_options shape;
     mill_qa_options qa;
+    mill_chat_options chat;
+    mill_string_list chat_tokens;   // empty: those of the preset
     mill_string_list remove_repos, remove_paths, remove_hashes;
     mill_filter_options filter;
     const char *unicode_text;
@@ -56,6 +59,7 @@ typedef struct mill_recipe {
     mill_pack_options pack;
     mill_order order;
     mill_shard_options shard;
+    mill_loss_mask loss_mask;
     mill_mixture_options mixture;
 } mill_recipe;
 

@@ -7,7 +7,10 @@ static const char *const notebook_names[] = {"keep", "files", "script", NULL};
 static const char *const magic_names[] = {"comment", "keep", "drop", NULL};
 static const char *const page_names[] = {"keep", "docs", "all", NULL};
 static const char *const qa_names[] = {"text", "code", "instruction", NULL};
+static const char *const loss_names[] = {"answers", "last", "all", NULL};
+static const char *const long_names[] = {"drop", "turn", "cut", NULL};
 static const char *const nul_names[] = {"keep", "strip", "quarantine", NULL};
+static const char *const mask_names[] = {"auto", "always", "never", NULL};
 static const char *const syntax_names[] = {"off", "tree-sitter", "cpython", NULL};
 static const char *const scheme_names[] = {"affine32", "legacy", NULL};
 static const char *const policy_names[] = {"first", "cluster", NULL};
@@ -61,8 +64,21 @@ const mill_recipe_key mill_recipe_keys[] = {
     ENUM("qa.form", qa.form, qa_names, "\"code\"", "\"text\"", "Stack Exchange dumps: text (a question with its answers), code (the code blocks of each answer), instruction (records of instruction, input, output)"),
     {"qa.score_above", MILL_KEY_I64, AT(qa.score_above), 0, INT64_MAX, NULL, "5", NULL, "answers must have a higher score"},
     TEXT("qa.site", qa.site, "\"stackoverflow.com\"", NULL, "what stands as repository of posts"),
-    TEXT("qa.template_input", qa.template_input, "\"### Instruction:\\n{instruction}\\n\\n### Input:\\n{input}\\n\\n### Response:\\n{output}\\n\"", NULL, "instruction records as training text"),
-    TEXT("qa.template_plain", qa.template_plain, "\"### Instruction:\\n{instruction}\\n\\n### Response:\\n{output}\\n\"", NULL, "the same for records without input"),
+
+    TEXT("chat.preset", chat.preset, "\"alpaca\"", "\"chatml\"", "templates of conversations and instructions: alpaca (the guide's form), chatml, llama3; each key below that is not empty overrules it"),
+    TEXT("chat.begin", chat.begin, "\"\"", NULL, "what stands before the first turn"),
+    TEXT("chat.system", chat.system, "\"\"", NULL, "a system turn; {content} is what it says, {end} the end-of-text token"),
+    TEXT("chat.user", chat.user, "\"\"", NULL, "a user's turn, or an instruction"),
+    TEXT("chat.assistant", chat.assistant, "\"\"", NULL, "an assistant's turn, or an instruction's output"),
+    TEXT("chat.tool", chat.tool, "\"\"", NULL, "what a tool says"),
+    TEXT("chat.input", chat.input, "\"\"", NULL, "{instruction} with {input}, where the record has one, as content of a user's turn"),
+    TEXT("chat.prompt", chat.prompt, "\"\"", NULL, "the prompt of a prompt with its completion"),
+    TEXT("chat.completion", chat.completion, "\"\"", NULL, "the completion"),
+    TEXT("chat.finish", chat.finish, "\"\"", NULL, "what stands behind the last turn"),
+    LIST("chat.tokens", chat_tokens, "[]", NULL, "names that are control tokens where templates have them (records never make one); empty: those of the preset"),
+    ENUM("chat.loss", chat.loss, loss_names, "\"answers\"", NULL, "which tokens are targets: answers (what the assistant says, and the control token right behind it), last (the last answer only), all"),
+    ENUM("chat.long", encode.chat_long, long_names, "\"drop\"", NULL, "conversations longer than the context: drop (and count), turn (keep the turns up to the last answer that fits), cut (at the context)"),
+    FLAG("chat.joined", encode.chat_joined, "false", NULL, "encode text between control tokens as one string, as transformers' apply_chat_template does; false: what is a target is encoded by itself, as a model continues a prompt"),
 
     LIST("remove.repos", remove_repos, "[]", NULL, "repositories whose records never come in; an entry @FILE stands for the lines of that file"),
     LIST("remove.paths", remove_paths, "[]", NULL, "the same by path, or repository/path"),
@@ -142,6 +158,7 @@ const mill_recipe_key mill_recipe_keys[] = {
     U32("shard.samples", shard.samples_per_shard, 1, 1 << 24, "10000", NULL, "samples of a shard"),
     {"shard.zstd_level", MILL_KEY_U32, AT(shard.zstd_level), 1, 19, NULL, "1", NULL, "level of compressed shards (ids: 1 is smaller than 3, and faster)"},
     FLAG("shard.python_spacing", shard.python_spacing, "true", "false", "spaces as Python's json.dumps writes them"),
+    ENUM("shard.loss_mask", loss_mask, mask_names, "\"auto\"", NULL, "write loss_mask (1: the token is a target): auto (where a record of the run is a conversation), always, never"),
     FLAG("shard.boundaries", shard.boundaries, "false", "true", "write cu_seqlens: where the rows of a sample begin"),
 
     SHARES("mixture.languages", mixture.languages, 64,

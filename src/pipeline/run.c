@@ -102,7 +102,7 @@ static mill_status parse_field(const char *text, mill_source_options *source, ch
         return names[i] == NULL ? mill_fail_nomem(err, "a field name") : MILL_OK;
     }
     return mill_fail(err, MILL_USAGE,
-                     "--field %s: expected FIELD=COLUMN, FIELD one of content, language, repo, path, stars, licence", text);
+                     "--field %s: expected FIELD=COLUMN, FIELD one of " MILL_FIELD_WORDS, text);
 }
 
 static mill_status parse_type(const char *text, mill_source_options *source, mill_error *err)
@@ -162,11 +162,9 @@ static mill_status open_source(mill_run_state *run, mill_error *err)
                                   .record_bytes_max = run->recipe.record_bytes_max,
                                   .shape = run->recipe.shape,
                                   .qa = run->recipe.qa,
+                                  .chat = run->recipe.chat,
                                   .removal = run->removal,
                                   .block_bytes = run->batch_bytes};
-    // Where records come out as records, instruction records keep their parts.
-    if (run->stages == MILL_STAGES_FILTER || run->stages == MILL_STAGES_DEDUP)
-        source.qa.template_input = source.qa.template_plain = NULL;
     mill_status status = parse_type(options->source_type, &source, err);
     for (size_t i = 0; status == MILL_OK && i < options->field_count; i++)
         status = parse_field(options->fields[i], &source, names, err);

@@ -74,6 +74,7 @@ typedef struct mill_token_unit { // a unit's tokens, mapped
     uint32_t records;            // rows of the segment
     const mill_span *repo, *path, *licence; // by segment row
     const char *meta;
+    const uint32_t *runs;        // of targets (mill_row)
     const uint8_t *ids;          // of id_bytes each
     uint32_t id_bytes;
 } mill_token_unit;
@@ -172,6 +173,11 @@ mill_status mill_run_load_segment(mill_run_state *run, uint64_t unit, mill_buf *
 mill_status mill_run_map_tokens(mill_run_state *run, mill_error *err) MILL_MUST_CHECK;
 void mill_run_unmap_tokens(mill_run_state *run);
 uint32_t mill_token_id(const mill_token_unit *unit, uint64_t index);
+// Which of the tokens [begin, begin + count) of a row are targets: 1 or 0 for each.
+void mill_token_mask(const mill_token_unit *unit, const mill_row *row, uint32_t begin, uint32_t count, uint8_t *out);
+// Whether shards and rows of this run have a loss_mask; known when the documents are.
+bool mill_run_has_mask(const mill_run_state *run);
+bool mill_run_has_chats(const mill_run_state *run); // among the kept documents
 // Compares two languages as file names of the guide's steps sort: NAME + suffix.
 int mill_language_order(const mill_run_state *run, mill_language_id a, mill_language_id b, char suffix);
 // Indexes of all kept docs ordered by language (with suffix), then global order. Free with mill_free.

@@ -157,6 +157,21 @@ static mill_status take_list(cursor *c, uint32_t **list, size_t *capacity, size_
     return MILL_OK;
 }
 
+// As many 0 and 1 as there are ids.
+static mill_status take_mask(cursor *c, mill_read_sample *s, bool *good, mill_error *err)
+{
+    MILL_TRY(MILL_GROW(s->mask, s->mask_capacity, s->count + 1, err));
+    *good = take(c, "[");
+    for (size_t i = 0; *good && i < s->count; i++) {
+        *good = (i == 0 || take(c, ",")) && (*c->at == '0' || *c->at == '1');
+        if (*good)
+            s->mask[i] = (uint8_t)(*c->at++ - '0');
+    }
+    *good = *good && *c->at == ']';
+    c->at += *good;
+    return MILL_OK;
+}
+
 static bool bounds_are_good(const mill_read_sample *s)
 {
     bool good = s->bound_count >= 1 && s->bounds[0] == 0 && s->bounds[s->bound_count - 1] == s->count;
@@ -169,6 +184,7 @@ void mill_read_sample_free(mill_read_sample *sample)
 {
     mill_free(sample->ids);
     mill_free(sample->bounds);
+    mill_free(sample->mask);
     *sample = (mill_read_sample){0};
 }
 
@@ -180,15 +196,17 @@ mill_status mill_read_sample_parse(const mill_line_reader *reader, const uint8_t
     uint32_t length = 0;
     bool good = take(&c, "{\"input_ids\":");
     out->count = out->bound_count = 0;
-    out->has_bounds = false;
+    out->has_bounds = out->has_mask = false;
     if (good)
         MILL_TRY(take_list(&c, &out->ids, &out->capacity, &out->count, &good, err));
     good = good && take(&c, ",") && take(&c, "\"length\":") && take_number(&c, &length);
-    if (good && !row && *c.at == ',') {
+    if (good && !row && (take(&c, ",\"cu_seqlens\":") || take(&c, ", \"cu_seqlens\":"))) {
         out->has_bounds = true;
-        good = take(&c, ",") && take(&c, "\"cu_seqlens\":");
-        if (good)
-            MILL_TRY(take_list(&c, &out->bounds, &out->bound_capacity, &out->bound_count, &good, err));
+        MILL_TRY(take_list(&c, &out->bounds, &out->bound_capacity, &out->bound_count, &good, err));
+    }
+    if (good && !row && (take(&c, ",\"loss_mask\":") || take(&c, ", \"loss_mask\":"))) {
+        out->has_mask = true;
+        MILL_TRY(take_mask(&c, out, &good, err));
     }
     if (good && row) // its other members are text
         good = bytes >= 2 && line[bytes - 2] == '}';

@@ -34,12 +34,14 @@ mill_status mill_line_reader_fail(const mill_line_reader *reader, mill_error *er
 typedef struct mill_read_sample {
     uint32_t *ids, *bounds; // bounds: cu_seqlens
     size_t count, capacity, bound_count, bound_capacity;
-    bool has_bounds;
+    uint8_t *mask; // loss_mask: one a token
+    size_t mask_capacity;
+    bool has_bounds, has_mask;
 } mill_read_sample;
 void mill_read_sample_free(mill_read_sample *sample);
 // Parses the line that the reader gave last, in either spacing: a sample of a shard, or (row) a row of the
-// encode stage. length is the number of ids and cu_seqlens runs from 0 to length, strictly rising, or the
-// line is refused.
+// encode stage. length is the number of ids, cu_seqlens runs from 0 to length, strictly rising, and loss_mask has
+// a 0 or 1 for each id, or the line is refused. The mask of a row is not read.
 mill_status mill_read_sample_parse(const mill_line_reader *reader, const uint8_t *line, size_t bytes,
                                    bool row, mill_read_sample *out, mill_error *err) MILL_MUST_CHECK;
 

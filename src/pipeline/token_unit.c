@@ -1,6 +1,8 @@
-// token_unit.c: a unit's rows of token ids on disk, mapped again by the packing barrier and the shard writers:
+// token_unit.c: a unit's rows of token ids on disk, mapped again by the packing barrier and the shard
+// writers:
 //
-//   token_header | rows (mill_row) | repo, path, licence spans by record | meta bytes, padded to 8 | ids (2 or 4 bytes each)
+//   token_header | rows (mill_row) | repo, path, licence spans by record | meta bytes, padded to 8 | runs (4
+//   bytes each), padded to 8 | ids (2 or 4 bytes each)
 #include "pipeline/token_unit.h"
 
 #include <stdio.h>
@@ -10,9 +12,10 @@ typedef struct token_header {
     char magic[8];
     uint32_t version, records;
     uint64_t row_count, id_count, meta_bytes;
+    uint64_t run_count;
     uint32_t id_bytes, reserved;
 } token_header;
-_Static_assert(sizeof(token_header) == 48, "the header is written as it lies in memory");
+_Static_assert(sizeof(token_header) == 56, "the header is written as it lies in memory");
 static const char magic[8] = {'M', 'I', 'L', 'L', 'T', 'O', 'K', '1'};
 
 static mill_status append_rows(const mill_rows *rows, mill_buf *out, mill_error *err)
@@ -31,6 +34,8 @@ static mill_status append_rows(const mill_rows *rows, mill_buf *out, mill_error 
         row.text_end = from->text_end;
         row.cut_begin = from->cut_begin;
         row.cut_end = from->cut_end;
+        row.first_run = from->first_run;
+        row.runs = from->runs;
         MILL_TRY(mill_buf_append(out, &row, sizeof row, err));
     }
     return MILL_OK;
@@ -70,10 +75,12 @@ static mill_status append_meta(const mill_token_meta *meta, mill_buf *out, mill_
 mill_status mill_token_unit_write(const mill_rows *rows, const mill_token_meta *meta, uint32_t vocab_size, mill_buf *out,
                                   mill_error *err)
 {
-    token_header header = {.version = 1,
+    static const uint32_t zero = 0;
+    token_header header = {.version = 2,
                            .records = meta->records,
                            .row_count = rows->count,
                            .id_count = rows->ids.count,
+                           .run_count = rows->run_count,
                            .meta_bytes = (meta->byte_count + 7) & ~(uint64_t)7,
                            .id_bytes = vocab_size <= 65536 ? 2 : 4};
     memcpy(header.magic, magic, sizeof magic);
@@ -81,6 +88,8 @@ mill_status mill_token_unit_write(const mill_rows *rows, const mill_token_meta *
     MILL_TRY(mill_buf_append(out, &header, sizeof header, err));
     MILL_TRY(append_rows(rows, out, err));
     MILL_TRY(append_meta(meta, out, err));
+    MILL_TRY(mill_buf_append(out, rows->runs, rows->run_count * sizeof *rows->runs, err));
+    MILL_TRY(mill_buf_append(out, &zero, rows->run_count % 2 * sizeof zero, err));
     return append_ids(&rows->ids, header.id_bytes, out, err);
 }
 
@@ -114,8 +123,10 @@ static mill_status parse_unit(mill_token_unit *unit, const char *path, mill_erro
         return mill_fail(err, MILL_VERIFY, "%s is damaged; remove it and run again", path);
     memcpy(&header, unit->map, sizeof header);
     uint64_t rows = header.row_count * sizeof(mill_row), spans = (uint64_t)header.records * sizeof(mill_span);
-    uint64_t wanted = sizeof header + rows + 3 * spans + header.meta_bytes + header.id_count * header.id_bytes;
-    if (memcmp(header.magic, magic, sizeof magic) != 0 || header.version != 1 || wanted != unit->map_bytes)
+    uint64_t runs = (header.run_count + header.run_count % 2) * sizeof *unit->runs;
+    uint64_t wanted =
+        sizeof header + rows + 3 * spans + header.meta_bytes + runs + header.id_count * header.id_bytes;
+    if (memcmp(header.magic, magic, sizeof magic) != 0 || header.version != 2 || wanted != unit->map_bytes)
         return mill_fail(err, MILL_VERIFY, "%s is damaged; remove it and run again", path);
     const uint8_t *at = unit->map + sizeof header;
     unit->rows = (const mill_row *)(const void *)at;
@@ -125,7 +136,8 @@ static mill_status parse_unit(mill_token_unit *unit, const char *path, mill_erro
     unit->path = unit->repo + header.records;
     unit->licence = unit->path + header.records;
     unit->meta = (const char *)at + rows + 3 * spans;
-    unit->ids = at + rows + 3 * spans + header.meta_bytes;
+    unit->runs = (const uint32_t *)(const void *)(at + rows + 3 * spans + header.meta_bytes);
+    unit->ids = at + rows + 3 * spans + header.meta_bytes + runs;
     unit->id_bytes = header.id_bytes;
     return MILL_OK;
 }
@@ -171,6 +183,23 @@ void mill_run_unmap_tokens(mill_run_state *run)
     }
     mill_free(run->tokens);
     run->tokens = NULL;
+}
+
+void mill_token_mask(const mill_token_unit *unit, const mill_row *row, uint32_t begin, uint32_t count,
+                     uint8_t *out)
+{
+    if (row->runs == 0) {
+        memset(out, 1, count);
+        return;
+    }
+    const uint32_t *runs = unit->runs + row->first_run;
+    uint32_t at = 0, end = begin + count;
+    for (uint32_t i = 0; i < row->runs && at < end; i++) {
+        const uint32_t from = at > begin ? at : begin, to = at + runs[i] < end ? at + runs[i] : end;
+        if (from < to)
+            memset(out + (from - begin), (int)(i & 1), to - from);
+        at += runs[i];
+    }
 }
 
 uint32_t mill_token_id(const mill_token_unit *unit, uint64_t index)

@@ -28,6 +28,7 @@ typedef struct check { // one file to read
     uint64_t number;        // of the shard
     uint64_t first_sample;  // by the manifest's counts
     uint64_t lines, tokens; // found
+    uint64_t targets;       // tokens with loss
     uint64_t exact, near;   // dropped records of clusters
 } check;
 
@@ -43,13 +44,14 @@ typedef struct verifier {
 // Running digests of ids (4 bytes each) and lengths (8 bytes each), little-endian as on every machine this is
 // built for.
 typedef struct digests {
-    void *ids, *lengths;
+    void *ids, *lengths, *mask;
 } digests;
 
 static mill_status open_digests(digests *d, mill_error *err)
 {
-    *d = (digests){mill_sha256_create(), mill_sha256_create()};
-    return d->ids == NULL || d->lengths == NULL ? mill_fail_nomem(err, "verifying samples") : MILL_OK;
+    *d = (digests){mill_sha256_create(), mill_sha256_create(), mill_sha256_create()};
+    return d->ids == NULL || d->lengths == NULL || d->mask == NULL ? mill_fail_nomem(err, "verifying samples")
+                                                                   : MILL_OK;
 }
 
 static void add_to_digests(digests *d, const mill_read_sample *sample)
@@ -57,12 +59,15 @@ static void add_to_digests(digests *d, const mill_read_sample *sample)
     uint64_t length = sample->count;
     mill_sha256_update(d->ids, sample->ids, sample->count * sizeof *sample->ids);
     mill_sha256_update(d->lengths, &length, sizeof length);
+    if (sample->has_mask)
+        mill_sha256_update(d->mask, sample->mask, sample->count);
 }
 
 static void close_digests(digests *d)
 {
     mill_sha256_destroy(d->ids);
     mill_sha256_destroy(d->lengths);
+    mill_sha256_destroy(d->mask);
 }
 
 static void take_digest(void **sha256, char hex[65])
@@ -105,6 +110,28 @@ static mill_status check_ids(const verifier *v, const mill_line_reader *lines, c
     return MILL_OK;
 }
 
+// Of a file every token is a target; a conversation that is here as a whole has an answer.
+static mill_status check_mask(const mill_doc_reader *docs, const mill_read_sample *sample, mill_error *err)
+{
+    const mill_doc_line *line = &docs->line;
+    if (!sample->has_mask)
+        return MILL_OK;
+    const bool is_chat = strcmp(line->mode, "chat") == 0;
+    uint64_t targets = 0;
+    for (uint32_t i = 0; i < line->tokens; i++)
+        targets += sample->mask[line->begin + i];
+    if (!is_chat && targets != line->tokens)
+        return mill_line_reader_fail(&docs->lines, err,
+                                     "sample %llu: its loss_mask leaves out tokens of a document",
+                                     (unsigned long long)line->sample);
+    // The part is cut by the packing if tokens stand before it, or no later one can belong to it.
+    if (is_chat && targets == 0 && line->row_begin == 0 && line->begin + line->tokens < sample->count)
+        return mill_line_reader_fail(&docs->lines, err,
+                                     "sample %llu: its loss_mask has no token of a conversation",
+                                     (unsigned long long)line->sample);
+    return MILL_OK;
+}
+
 // The parts of a sample in the sidecar lie end to end, and their borders are those of cu_seqlens.
 static mill_status check_parts(mill_doc_reader *docs, uint64_t number, const mill_read_sample *sample,
                                mill_error *err)
@@ -125,6 +152,7 @@ static mill_status check_parts(mill_doc_reader *docs, uint64_t number, const mil
             return mill_line_reader_fail(&docs->lines, err,
                                          "sample %llu: this part does not begin where cu_seqlens says",
                                          (unsigned long long)number);
+        MILL_TRY(check_mask(docs, sample, err));
         covered += line->tokens;
         MILL_TRY(mill_doc_reader_next(docs, err));
     }
@@ -147,6 +175,12 @@ static mill_status read_shard(const verifier *v, check *c, mill_line_reader *lin
         MILL_TRY(mill_read_sample_parse(lines, line, bytes, false, sample, err));
         MILL_TRY(check_ids(v, lines, sample, err));
         MILL_TRY(check_parts(docs, c->first_sample + c->lines, sample, err));
+        const bool wanted = cJSON_GetObjectItemCaseSensitive(c->file->facts, "mask_sha256") != NULL;
+        if (sample->has_mask != wanted)
+            return mill_line_reader_fail(
+                lines, err, wanted ? "has no loss_mask" : "has a loss_mask that the manifest does not know");
+        for (size_t i = 0; sample->has_mask && i < sample->count; i++)
+            c->targets += sample->mask[i];
         add_to_digests(d, sample);
         c->lines++;
         c->tokens += sample->count;
@@ -169,6 +203,13 @@ static mill_status compare_shard(const verifier *v, check *c, mill_line_reader *
     MILL_TRY(expect_count(where, path, "tokens", c->tokens, mill_finished_number(facts, "tokens"), err));
     MILL_TRY(expect_text(where, path, facts, "text_sha256", text, err));
     MILL_TRY(expect_text(where, path, facts, "ids_sha256", ids, err));
+    if (cJSON_GetObjectItemCaseSensitive(facts, "mask_sha256") != NULL) {
+        char mask[65];
+        take_digest(&d->mask, mask);
+        MILL_TRY(expect_text(where, path, facts, "mask_sha256", mask, err));
+        MILL_TRY(
+            expect_count(where, path, "targets", c->targets, mill_finished_number(facts, "targets"), err));
+    }
     return expect_text(where, path, facts, "lengths_sha256", lengths, err);
 }
 

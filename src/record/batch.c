@@ -1,8 +1,6 @@
 // batch.c: appending records to columns, and dropping the rejected ones.
 #include "record/batch.h"
 
-#include <string.h>
-
 const char *const mill_data_type_names[MILL_TYPE_COUNT] = {"source", "docs", "qa", "notebook", "contest"};
 
 void mill_batch_init(mill_batch *batch)
@@ -22,8 +20,9 @@ void mill_batch_free(mill_batch *batch)
     mill_buf_free(&batch->text);
     mill_buf_free(&batch->meta);
     void *columns[] = {batch->text_offset, batch->language, batch->type,     batch->stars,        batch->repo,
-                       batch->path,        batch->licence,  batch->input,    batch->record,       batch->key_low,
-                       batch->key_high,    batch->content_low, batch->content_high, batch->verdict, batch->flags};
+                       batch->path,        batch->licence,  batch->pieces,   batch->input,        batch->record,
+                       batch->key_low,     batch->key_high, batch->content_low, batch->content_high, batch->verdict,
+                       batch->flags};
     for (size_t i = 0; i < sizeof columns / sizeof columns[0]; i++)
         mill_free(columns[i]);
     mill_batch_init(batch);
@@ -53,6 +52,7 @@ mill_status mill_batch_reserve(mill_batch *batch, uint32_t rows, mill_error *err
     }
     if (!(GROW(text_offset, (size_t)wanted + 1) && GROW(language, wanted) && GROW(type, wanted) &&
           GROW(stars, wanted) && GROW(repo, wanted) && GROW(path, wanted) && GROW(licence, wanted) &&
+          GROW(pieces, wanted) &&
           GROW(input, wanted) && GROW(record, wanted) && GROW(key_low, wanted) && GROW(key_high, wanted) &&
           GROW(content_low, wanted) && GROW(content_high, wanted) && GROW(verdict, wanted) && GROW(flags, wanted)))
         return mill_fail_nomem(err, "the columns of a batch");
@@ -67,6 +67,29 @@ static mill_status append_meta(mill_batch *batch, const char *text, uint32_t byt
         return mill_fail_nomem(err, "more than 4 GiB of repository and path names in one batch");
     *span = (mill_span){(uint32_t)batch->meta.bytes, bytes};
     return mill_buf_append(&batch->meta, text, bytes, err);
+}
+
+static mill_status append_pieces(mill_batch *batch, const mill_record *record, mill_span *span, mill_error *err)
+{
+    const uint64_t bytes = record->piece_count * (uint64_t)sizeof *record->pieces;
+    if (batch->meta.bytes + bytes > UINT32_MAX)
+        return mill_fail_nomem(err, "more than 4 GiB of turns in one batch");
+    *span = (mill_span){(uint32_t)batch->meta.bytes, (uint32_t)bytes};
+    return mill_buf_append(&batch->meta, record->pieces, bytes, err);
+}
+
+// Of the text; of a conversation also of who says what: a text that merely looks like one has another key.
+static mill_key content_key(const mill_record *record)
+{
+    mill_key text = mill_hash128(record->text, record->text_bytes);
+    if (record->piece_count == 0)
+        return text;
+    XXH3_state_t state;
+    XXH3_128bits_reset(&state);
+    XXH3_128bits_update(&state, &text, sizeof text);
+    XXH3_128bits_update(&state, record->pieces, record->piece_count * sizeof *record->pieces);
+    XXH128_hash_t h = XXH3_128bits_digest(&state);
+    return (mill_key){h.low64, h.high64};
 }
 
 // Content, repo and path are joined with their lengths, so that no two different triples give the same bytes.
@@ -92,8 +115,9 @@ mill_status mill_batch_append(mill_batch *batch, const mill_record *record, mill
     MILL_TRY(append_meta(batch, record->repo, record->repo_bytes, &batch->repo[i], err));
     MILL_TRY(append_meta(batch, record->path, record->path_bytes, &batch->path[i], err));
     MILL_TRY(append_meta(batch, record->licence, record->licence_bytes, &batch->licence[i], err));
+    MILL_TRY(append_pieces(batch, record, &batch->pieces[i], err));
     MILL_TRY(mill_buf_append(&batch->text, record->text, record->text_bytes, err));
-    mill_key content = mill_hash128(record->text, record->text_bytes);
+    mill_key content = content_key(record);
     mill_key key = record_key(content, record);
     batch->text_offset[i + 1] = batch->text.bytes;
     batch->language[i] = record->language;
@@ -106,7 +130,7 @@ mill_status mill_batch_append(mill_batch *batch, const mill_record *record, mill
     batch->key_low[i] = key.low;
     batch->key_high[i] = key.high;
     batch->verdict[i] = MILL_KEPT;
-    batch->flags[i] = record->flags;
+    batch->flags[i] = (uint16_t)(record->flags | (record->piece_count != 0 ? MILL_FLAG_CHAT : 0));
     batch->count++;
     return MILL_OK;
 }
@@ -119,6 +143,7 @@ static void move_row(mill_batch *batch, uint32_t to, uint32_t from)
     batch->repo[to] = batch->repo[from];
     batch->path[to] = batch->path[from];
     batch->licence[to] = batch->licence[from];
+    batch->pieces[to] = batch->pieces[from];
     batch->input[to] = batch->input[from];
     batch->record[to] = batch->record[from];
     batch->key_low[to] = batch->key_low[from];
@@ -153,6 +178,7 @@ void mill_batch_compact(mill_batch *batch)
             compact_span(batch, &batch->repo[kept], &meta_used);
             compact_span(batch, &batch->path[kept], &meta_used);
             compact_span(batch, &batch->licence[kept], &meta_used);
+            compact_span(batch, &batch->pieces[kept], &meta_used);
         }
         // Safe: entry kept + 1 is not behind entry i + 1, which was read above.
         batch->text_offset[kept] = text_used;

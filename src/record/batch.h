@@ -3,8 +3,11 @@
 #ifndef MILL_RECORD_BATCH_H
 #define MILL_RECORD_BATCH_H
 
+#include <string.h>
+
 #include "core/alloc.h"
 #include "core/hash.h"
+#include "record/chat.h"
 #include "record/language.h"
 #include "record/verdict.h"
 
@@ -28,13 +31,14 @@ typedef struct mill_batch {
     uint64_t unit;         // number of the unit this batch came from
     uint32_t count;        // records
     mill_buf text;         // contents, one after the other: valid UTF-8
-    mill_buf meta;         // repo, path, licence, id strings: valid UTF-8
+    mill_buf meta;         // repo, path, licence strings: valid UTF-8; pieces of conversations
     // columns, each of `capacity` rows
     uint64_t *text_offset; // count + 1 entries: record i is text[text_offset[i] .. text_offset[i + 1])
     mill_language_id *language;
     uint8_t *type;         // mill_data_type
     int64_t *stars;        // MILL_STARS_MISSING if absent
     mill_span *repo, *path, *licence;
+    mill_span *pieces;     // of conversations: mill_chat_piece entries, not aligned; others: empty
     uint32_t *input;       // index of the input
     uint64_t *record;      // 1-based number in that input: line number, or place in the sorted tree
     uint64_t *key_low, *key_high;         // record key: XXH3-128 of content, repo, path
@@ -46,7 +50,7 @@ typedef struct mill_batch {
 
 typedef enum mill_record_flag {
     MILL_FLAG_TEST = 1,        // a test file by the recipe's markers
-    MILL_FLAG_INSTRUCTION = 2, // the text is a JSON object: {"instruction", "input", "output"}
+    MILL_FLAG_CHAT = 2, // a conversation: it has pieces
 } mill_record_flag;
 
 // What a source knows of one record; pointers are only read during mill_batch_append.
@@ -55,6 +59,8 @@ typedef struct mill_record {
     uint64_t text_bytes;
     const char *repo, *path, *licence;
     uint32_t repo_bytes, path_bytes, licence_bytes;
+    const mill_chat_piece *pieces; // NULL: no conversation
+    uint32_t piece_count;
     mill_language_id language;
     uint8_t type;
     uint16_t flags;
@@ -68,7 +74,8 @@ void mill_batch_clear(mill_batch *batch); // keeps the memory
 void mill_batch_free(mill_batch *batch);
 // Makes room for `rows` records in all columns.
 mill_status mill_batch_reserve(mill_batch *batch, uint32_t rows, mill_error *err) MILL_MUST_CHECK;
-// Copies the record in and computes its keys. verdict = MILL_KEPT.
+// Copies the record in and computes its keys; pieces add to the content key. verdict = MILL_KEPT. A record with pieces gets
+// MILL_FLAG_CHAT.
 mill_status mill_batch_append(mill_batch *batch, const mill_record *record, mill_error *err) MILL_MUST_CHECK;
 // Drops the records whose verdict is not MILL_KEPT, keeping order; text and meta are compacted.
 void mill_batch_compact(mill_batch *batch);
@@ -82,6 +89,19 @@ static inline const uint8_t *mill_batch_text(const mill_batch *batch, uint32_t i
 static inline const char *mill_batch_meta(const mill_batch *batch, mill_span span)
 {
     return (const char *)batch->meta.data + span.offset;
+}
+
+// Pieces of record i; 0: it is no conversation.
+static inline uint32_t mill_batch_piece_count(const mill_batch *batch, uint32_t i)
+{
+    return batch->pieces[i].bytes / (uint32_t)sizeof(mill_chat_piece);
+}
+
+static inline mill_chat_piece mill_batch_piece(const mill_batch *batch, uint32_t i, uint32_t k)
+{
+    mill_chat_piece piece;
+    memcpy(&piece, batch->meta.data + batch->pieces[i].offset + (size_t)k * sizeof piece, sizeof piece);
+    return piece;
 }
 
 static inline mill_key mill_batch_key(const mill_batch *batch, uint32_t i)

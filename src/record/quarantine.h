@@ -17,6 +17,7 @@
     X(FIELD_TYPE, "field_type")         /* another mapped field has an impossible type */          \
     X(BAD_ENCODING, "bad_encoding")     /* a tree file that is text but not UTF-8 */               \
     X(BINARY, "binary")                 /* a tree file with NUL bytes */                           \
+    X(BAD_TURNS, "bad_turns")           /* a conversation with an unknown role, without an answer, of wrong types */ \
     X(BAD_NOTEBOOK, "bad_notebook")     /* JSON, but no notebook */                                \
     X(BAD_HTML, "bad_html")             /* HTML beyond the limits of the parser */                 \
     X(BAD_XML, "bad_xml")               /* a row of Posts.xml that is no XML */                    \

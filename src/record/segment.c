@@ -1,11 +1,12 @@
 // segment.c: batches on disk.
 //
-//   "MILLSEG1" | u32 version | u32 count | u64 unit | u64 columns_raw | u64 columns_packed | u64 text_raw | u64 text_packed
-//   | packed columns | packed text | XXH3-128 of all before
+//   "MILLSEG1" | u32 version | u32 count | u64 unit | u64 columns_raw | u64 columns_packed | u64 text_raw |
+//   u64 text_packed | packed columns | packed text | XXH3-128 of all before
 //
-// Version 1 packs by zstd, version 2 stores the bytes as they are: a reader takes both.
-// The columns block holds: u32 number of language names, each u8 length + bytes; then every column in the order of
-// mill_batch, languages as u16 places in that name list; then the meta buffer. Integers are little-endian.
+// Version 3 packs by zstd, version 4 stores the bytes as they are: a reader takes both. (1 and 2 had no
+// conversations.) The columns block holds: u32 number of language names, each u8 length + bytes; then every
+// column in the order of mill_batch, languages as u16 places in that name list; then the meta buffer.
+// Integers are little-endian.
 #include "record/segment.h"
 
 #include <string.h>
@@ -16,7 +17,7 @@
 #endif
 
 #define HEADER_BYTES 56
-enum { PACKED = 1, STORED = 2 }; // versions
+enum { PACKED = 3, STORED = 4 }; // versions
 static const char magic[8] = {'M', 'I', 'L', 'L', 'S', 'E', 'G', '1'};
 
 typedef struct segment_header {
@@ -65,6 +66,7 @@ static mill_status append_columns(const mill_batch *batch, const uint16_t *place
     APPEND(repo, n);
     APPEND(path, n);
     APPEND(licence, n);
+    APPEND(pieces, n);
     APPEND(input, n);
     APPEND(record, n);
     APPEND(key_low, n);
@@ -163,6 +165,28 @@ static bool spans_fit(const mill_span *spans, uint32_t count, size_t meta_bytes)
     return true;
 }
 
+// Pieces cover the text of their record; others have none.
+static bool pieces_fit(const mill_batch *batch, uint32_t count, size_t meta_bytes)
+{
+    if (!spans_fit(batch->pieces, count, meta_bytes))
+        return false;
+    for (uint32_t i = 0; i < count; i++) {
+        const bool is_chat = (batch->flags[i] & MILL_FLAG_CHAT) != 0;
+        if (batch->pieces[i].bytes % sizeof(mill_chat_piece) != 0 || is_chat != (batch->pieces[i].bytes != 0))
+            return false;
+        uint64_t covered = 0;
+        for (uint32_t k = 0; k < mill_batch_piece_count(batch, i); k++) {
+            const mill_chat_piece piece = mill_batch_piece(batch, i, k);
+            covered += piece.bytes;
+            if (piece.role >= MILL_CHAT_ROLE_COUNT || piece.control > 1 || piece.learned > 1)
+                return false;
+        }
+        if (is_chat && covered != batch->text_offset[i + 1] - batch->text_offset[i])
+            return false;
+    }
+    return true;
+}
+
 static bool read_columns(reader in, const segment_header *header, mill_language_table *languages, mill_batch *batch,
                          mill_language_id *ids)
 {
@@ -176,9 +200,9 @@ static bool read_columns(reader in, const segment_header *header, mill_language_
             return false;
         batch->language[i] = ids[place];
     }
-    if (!(TAKE(type, n) && TAKE(stars, n) && TAKE(repo, n) && TAKE(path, n) && TAKE(licence, n) && TAKE(input, n) &&
-          TAKE(record, n) && TAKE(key_low, n) && TAKE(key_high, n) && TAKE(content_low, n) && TAKE(content_high, n) &&
-          TAKE(verdict, n) && TAKE(flags, n)))
+    if (!(TAKE(type, n) && TAKE(stars, n) && TAKE(repo, n) && TAKE(path, n) && TAKE(licence, n) &&
+          TAKE(pieces, n) && TAKE(input, n) && TAKE(record, n) && TAKE(key_low, n) && TAKE(key_high, n) &&
+          TAKE(content_low, n) && TAKE(content_high, n) && TAKE(verdict, n) && TAKE(flags, n)))
         return false;
     size_t meta_bytes = in.bytes - in.at;
     if (!take(&in, batch->meta.data, meta_bytes))
@@ -189,8 +213,10 @@ static bool read_columns(reader in, const segment_header *header, mill_language_
             return false;
     }
     return batch->text_offset[0] == 0 && batch->text_offset[n] == header->text_raw &&
-           spans_fit(batch->repo, header->count, meta_bytes) && spans_fit(batch->path, header->count, meta_bytes) &&
-           spans_fit(batch->licence, header->count, meta_bytes);
+           spans_fit(batch->repo, header->count, meta_bytes) &&
+           spans_fit(batch->path, header->count, meta_bytes) &&
+           spans_fit(batch->licence, header->count, meta_bytes) &&
+           pieces_fit(batch, header->count, meta_bytes);
 }
 
 static bool unpack(uint32_t version, const uint8_t *data, size_t packed, mill_buf *out, size_t raw)

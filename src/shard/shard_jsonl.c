@@ -5,14 +5,17 @@
 #include "shard/shard.h"
 
 typedef struct spelling { // the fixed text around the numbers
-    const char *head, *separator, *length, *boundaries, *end, *tail;
+    const char *head, *separator, *length, *boundaries, *mask, *end, *tail;
 } spelling;
 
-static const spelling compact = {"{\"input_ids\":[", ",", "],\"length\":", ",\"cu_seqlens\":[", "]", "}\n"};
-static const spelling spaced = {"{\"input_ids\": [", ", ", "], \"length\": ", ", \"cu_seqlens\": [", "]", "}\n"};
+static const spelling compact = {"{\"input_ids\":[", ",", "],\"length\":", ",\"cu_seqlens\":[", ",\"loss_mask\":[", "]", "}\n"};
+static const spelling spaced = {"{\"input_ids\": [",     ", ", "], \"length\": ", ", \"cu_seqlens\": [",
+                                ", \"loss_mask\": [", "]",  "}\n"};
 
 static mill_status check_sample(const mill_shard_options *options, const mill_sample *sample, mill_error *err)
 {
+    if (options->loss_mask && sample->loss_mask == NULL)
+        return mill_fail(err, MILL_INTERNAL, "sample %" PRIu64 ": its loss mask is missing", sample->number);
     if (!options->boundaries)
         return MILL_OK;
     const uint32_t *bounds = sample->cu_seqlens;
@@ -45,6 +48,20 @@ static mill_status append_numbers(const uint32_t *numbers, uint64_t count, const
     return MILL_OK;
 }
 
+static mill_status append_mask(const spelling *text, const mill_sample *sample, mill_buf *out, mill_error *err)
+{
+    const size_t separator = strlen(text->separator);
+    MILL_TRY(mill_buf_append_text(out, text->mask, err));
+    MILL_TRY(mill_buf_reserve(out, (1 + separator) * sample->count, err));
+    for (uint32_t i = 0; i < sample->count; i++) {
+        if (i != 0)
+            memcpy(out->data + out->bytes, text->separator, separator);
+        out->bytes += i != 0 ? separator : 0;
+        out->data[out->bytes++] = (uint8_t)('0' + (sample->loss_mask[i] != 0));
+    }
+    return mill_buf_append_text(out, text->end, err);
+}
+
 static mill_status append_tail(const mill_shard_options *options, const spelling *text, const mill_sample *sample,
                                mill_buf *out, mill_error *err)
 {
@@ -55,6 +72,8 @@ static mill_status append_tail(const mill_shard_options *options, const spelling
         MILL_TRY(append_numbers(sample->cu_seqlens, (uint64_t)sample->row_count + 1, text->separator, out, err));
         MILL_TRY(mill_buf_append_text(out, text->end, err));
     }
+    if (options->loss_mask)
+        MILL_TRY(append_mask(text, sample, out, err));
     return mill_buf_append_text(out, text->tail, err);
 }
 

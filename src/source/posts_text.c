@@ -20,7 +20,7 @@ typedef struct maker { // what a document is made with
     int language;        // of the tags, else of the first code block that tells
     mill_reason reason;  // why there is no document
     const char *problem; // why the HTML cannot be read
-    uint16_t flags;
+    bool is_chat;        // parser->turns are the document
     mill_error *err;
 } maker;
 
@@ -129,6 +129,7 @@ static size_t without_newlines(const mill_buf *text)
 
 static mill_status make_instruction(maker *m, mill_buf *out)
 {
+    (void)out; // rendered later
     mill_parser *p = m->parser;
     if (!m->t->has_question) {
         m->reason = MILL_REASON_NO_QUESTION;
@@ -141,13 +142,18 @@ static mill_status make_instruction(maker *m, mill_buf *out)
     MILL_TRY(mill_buf_append(&p->prose, p->page.text.data, p->page.text.bytes, m->err));
     MILL_TRY(append_code(m, &p->inputs));
     MILL_TRY(convert(m, &m->t->answers[0], MILL_HTML_FRAGMENT));
-    const mill_instruction record = {.instruction = p->prose.data,
-                                     .instruction_bytes = without_newlines(&p->prose),
-                                     .input = p->inputs.data,
-                                     .input_bytes = without_newlines(&p->inputs),
-                                     .output = p->page.text.data,
-                                     .output_bytes = without_newlines(&p->page.text)};
-    return mill_instruction_append(m->options, &record, out, &m->flags, m->err);
+    if (m->problem == NULL && without_newlines(&p->page.text) == 0) // a picture alone, say
+        m->reason = MILL_REASON_NO_ANSWER;
+    MILL_TRY(MILL_GROW(p->turns, p->turn_capacity, 2, m->err));
+    p->turns[0] = (mill_turn){.role = MILL_CHAT_INSTRUCTION,
+                              .text = p->prose.data,
+                              .bytes = without_newlines(&p->prose),
+                              .input = p->inputs.data,
+                              .input_bytes = without_newlines(&p->inputs)};
+    p->turns[1] = (mill_turn){.role = MILL_CHAT_OUTPUT, .text = p->page.text.data, .bytes = without_newlines(&p->page.text)};
+    p->turn_count = 2;
+    m->is_chat = true;
+    return MILL_OK;
 }
 
 // ---- where it is from
@@ -227,16 +233,22 @@ static mill_status append_document(maker *m, const mill_block_piece *piece, mill
                           .text_bytes = text->bytes,
                           .language = m->language > 0 ? (mill_language_id)m->language : MILL_LANGUAGE_OTHER,
                           .type = source->options.type_given ? (uint8_t)source->options.type : MILL_TYPE_QA,
-                          .flags = m->flags,
                           .stars = MILL_STARS_MISSING,
                           .input = piece->input,
                           .record = piece->first_record};
     MILL_TRY(describe(m, &record));
     mill_shape_problem problem = {.removed = false};
-    if (m->flags == 0)
+    if (m->is_chat)
+        MILL_TRY(mill_chat_record(m->parser, &record, m->counts, &problem, m->err));
+    else
         MILL_TRY(mill_shape_record(m->parser, false, &record, m->counts, &problem, m->err));
     if (problem.removed)
         return MILL_OK;
+    if (problem.detail[0] != '\0') {
+        m->counts->quarantined++;
+        row.reason = problem.reason;
+        return mill_quarantine_add(quarantine, &row, NULL, m->err, "%s", problem.detail);
+    }
     m->counts->missing_stars++;
     return mill_batch_append(batch, &record, m->err);
 }

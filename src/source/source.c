@@ -10,15 +10,14 @@
 static mill_status copy_options(mill_source *source, const mill_source_options *options, mill_error *err)
 {
     source->options = *options;
-    const char **qa[] = {&source->options.qa.site, &source->options.qa.template_input, &source->options.qa.template_plain};
-    for (size_t i = 0; i < 3; i++) {
-        if (*qa[i] == NULL)
-            continue;
-        source->qa_strings[i] = mill_strdup(*qa[i]);
-        if (source->qa_strings[i] == NULL)
+    if (options->qa.site != NULL) {
+        source->qa_site = mill_strdup(options->qa.site);
+        if (source->qa_site == NULL)
             return mill_fail_nomem(err, "the options of a source");
-        *qa[i] = source->qa_strings[i];
+        source->options.qa.site = source->qa_site;
     }
+    MILL_TRY(mill_chat_template_open(&options->chat, &source->chat, err));
+    source->options.chat = (mill_chat_options){0}; // compiled; the strings are the caller's
     source->options.shape.encoding = NULL;
     if (options->shape.encoding != NULL) {
         source->encoding = mill_strdup(options->shape.encoding);
@@ -111,8 +110,8 @@ void mill_source_close(mill_source *source)
     for (size_t i = 0; i < MILL_FIELD_COUNT; i++)
         mill_free(source->strings[i]);
     mill_free(source->encoding);
-    for (size_t i = 0; i < 3; i++)
-        mill_free(source->qa_strings[i]);
+    mill_free(source->qa_site);
+    mill_chat_template_close(source->chat);
     mill_posts_close(source);
     mill_archive_drop(source);
     mill_free(source);
@@ -261,6 +260,8 @@ void mill_parser_close(mill_parser *parser)
         mill_buf_free(texts[i]);
     mill_html_close(parser->html);
     mill_html_result_free(&parser->page);
+    mill_free(parser->turns);
+    mill_chat_text_free(&parser->chat);
     mill_buf_free(&parser->licence);
     mill_buf_free(&parser->path);
     mill_free(parser);

@@ -11,6 +11,7 @@
 #include "core/fs.h"
 #include "record/batch.h"
 #include "record/quarantine.h"
+#include "source/chat_template.h"
 #include "source/removal.h"
 
 typedef enum mill_field { // what a record is made of; each is filled from one of several column names
@@ -20,9 +21,17 @@ typedef enum mill_field { // what a record is made of; each is filled from one o
     MILL_FIELD_PATH,
     MILL_FIELD_STARS,
     MILL_FIELD_LICENCE,
+    MILL_FIELD_INSTRUCTION, // the parts of conversations (chat_template.h)
+    MILL_FIELD_INPUT,
+    MILL_FIELD_OUTPUT,
+    MILL_FIELD_MESSAGES,
+    MILL_FIELD_PROMPT,
+    MILL_FIELD_COMPLETION,
     MILL_FIELD_COUNT
 } mill_field;
-extern const char *const mill_field_names[MILL_FIELD_COUNT]; // "content", "language", "repo", "path", "stars", "licence"
+extern const char *const mill_field_names[MILL_FIELD_COUNT]; // "content", "language", .. "completion"
+#define MILL_FIELD_WORDS \
+    "content, language, repo, path, stars, licence, instruction, input, output, messages, prompt, completion"
 
 typedef enum mill_bad_unicode { MILL_UNICODE_REPLACE, MILL_UNICODE_DROP, MILL_UNICODE_ERROR } mill_bad_unicode;
 
@@ -51,19 +60,17 @@ typedef enum mill_qa_form {
     MILL_QA_INSTRUCTION, // an answer with its question, as an instruction record
 } mill_qa_form;
 
-typedef struct mill_qa_options { // Stack Exchange dumps, and instruction records of any source
+typedef struct mill_qa_options { // Stack Exchange dumps
     mill_qa_form form;
     int64_t score_above;         // only answers with a higher score
     const char *site;            // what stands as repository; NULL: ""
-    // Instruction records as text; {instruction}, {input}, {output} are replaced. NULL: they are kept as one JSON object with these
-    // members and MILL_FLAG_INSTRUCTION.
-    const char *template_input, *template_plain; // with and without input
 } mill_qa_options;
 
 typedef struct mill_source_options {
     const char *format;          // NULL or "auto", "jsonl", "parquet", "tree", "text", "notebook", "stackexchange"
-    const char *preset;          // "auto", "guide", "the-stack", "github-code", "starcoderdata", "bigquery"; auto: the first
-                                 // mapped column name that a record has, over all presets
+    const char *preset;          // "auto", "guide", "the-stack", "github-code", "starcoderdata", "bigquery", "alpaca",
+                                 // "sharegpt", "messages", "prompt"; auto: the first mapped column name that a record has, over all
+                                 // presets, where a column of content comes before those of conversations
     const char *field[MILL_FIELD_COUNT]; // column name by --field, or NULL
     mill_data_type type;         // of records that do not tell (--source-type)
     bool type_given;             // true: the type above beats what the language suggests
@@ -74,6 +81,7 @@ typedef struct mill_source_options {
     mill_shape_options shape;
     uint64_t group_bytes_max;    // Parquet: a row group of more is decoded by the reader, block by block (0: 256 MiB)
     mill_qa_options qa;
+    mill_chat_options chat;      // how conversations of any source become text
     const mill_removal *removal; // what must not come in; borrowed; NULL: nothing
     bool follow_links;           // trees: read links to files too; without it links are skipped and counted
 } mill_source_options;

@@ -3,10 +3,23 @@
 
 #include "source/source_internal.h"
 
-const char *const mill_field_names[MILL_FIELD_COUNT] = {"content", "language", "repo",
-                                                        "path",    "stars",    "licence"};
+const char *const mill_field_names[MILL_FIELD_COUNT] = {"content",     "language", "repo",   "path",     "stars",  "licence",
+                                                        "instruction", "input",    "output", "messages", "prompt", "completion"};
 
-enum { GUIDE = 1, STACK = 2, GITHUB_CODE = 4, STARCODER = 8, BIGQUERY = 16, EVERY = 31 };
+enum {
+    GUIDE = 1,
+    STACK = 2,
+    GITHUB_CODE = 4,
+    STARCODER = 8,
+    BIGQUERY = 16,
+    FILES = 31, // records that are files
+    ALPACA = 32,
+    SHAREGPT = 64,
+    MESSAGES = 128,
+    PROMPT = 256,
+    CHATS = 480, // conversations
+    EVERY = 511
+};
 
 static const struct {
     const char *name;
@@ -16,7 +29,11 @@ static const struct {
                {"the-stack", STACK},
                {"github-code", GITHUB_CODE},
                {"starcoderdata", STARCODER},
-               {"bigquery", BIGQUERY}};
+               {"bigquery", BIGQUERY},
+               {"alpaca", ALPACA},
+               {"sharegpt", SHAREGPT},
+               {"messages", MESSAGES},
+               {"prompt", PROMPT}};
 
 // For each field in the order in which columns are asked. repository_name is what the guide's collector
 // reads; the detected_ and star_events_ columns are those of The Stack v2.
@@ -25,24 +42,31 @@ static const struct {
     uint8_t field;
     uint32_t presets;
 } known[] = {
-    {"content", MILL_FIELD_CONTENT, EVERY},
+    {"content", MILL_FIELD_CONTENT, FILES},
     {"code", MILL_FIELD_CONTENT, GITHUB_CODE},
-    {"language", MILL_FIELD_LANGUAGE, GUIDE | GITHUB_CODE | STACK | BIGQUERY},
-    {"lang", MILL_FIELD_LANGUAGE, STACK},
-    {"repo", MILL_FIELD_REPO, GUIDE | GITHUB_CODE},
+    {"language", MILL_FIELD_LANGUAGE, GUIDE | GITHUB_CODE | STACK | BIGQUERY | CHATS},
+    {"lang", MILL_FIELD_LANGUAGE, STACK | CHATS},
+    {"repo", MILL_FIELD_REPO, GUIDE | GITHUB_CODE | CHATS},
     {"repo_name", MILL_FIELD_REPO, GITHUB_CODE | BIGQUERY | STACK},
     {"repository_name", MILL_FIELD_REPO, GUIDE},
     {"max_stars_repo_name", MILL_FIELD_REPO, STACK | STARCODER},
-    {"path", MILL_FIELD_PATH, GUIDE | GITHUB_CODE | BIGQUERY | STACK},
+    {"path", MILL_FIELD_PATH, GUIDE | GITHUB_CODE | BIGQUERY | STACK | CHATS},
     {"max_stars_repo_path", MILL_FIELD_PATH, STACK | STARCODER},
-    {"stars", MILL_FIELD_STARS, GUIDE},
+    {"stars", MILL_FIELD_STARS, GUIDE | CHATS},
     {"max_stars_count", MILL_FIELD_STARS, STACK | STARCODER},
     {"star_events_count", MILL_FIELD_STARS, STACK},
-    {"licence", MILL_FIELD_LICENCE, GUIDE},
-    {"license", MILL_FIELD_LICENCE, GUIDE | GITHUB_CODE | BIGQUERY},
+    {"licence", MILL_FIELD_LICENCE, GUIDE | CHATS},
+    {"license", MILL_FIELD_LICENCE, GUIDE | GITHUB_CODE | BIGQUERY | CHATS},
     {"licenses", MILL_FIELD_LICENCE, GUIDE | BIGQUERY},
     {"max_stars_repo_licenses", MILL_FIELD_LICENCE, STACK | STARCODER},
     {"detected_licenses", MILL_FIELD_LICENCE, STACK},
+    {"instruction", MILL_FIELD_INSTRUCTION, GUIDE | ALPACA},
+    {"input", MILL_FIELD_INPUT, GUIDE | ALPACA},
+    {"output", MILL_FIELD_OUTPUT, GUIDE | ALPACA},
+    {"messages", MILL_FIELD_MESSAGES, MESSAGES},
+    {"conversations", MILL_FIELD_MESSAGES, SHAREGPT},
+    {"prompt", MILL_FIELD_PROMPT, PROMPT},
+    {"completion", MILL_FIELD_COMPLETION, PROMPT},
     {"ext", MILL_FIELD_EXT, STACK},
     {"extension", MILL_FIELD_EXT, STACK},
 };
@@ -57,7 +81,8 @@ mill_status mill_columns_resolve(const mill_source_options *options, mill_column
     if (bit == 0)
         return mill_fail(
             err, MILL_USAGE,
-            "unknown field preset \"%s\": use auto, guide, the-stack, github-code, starcoderdata or bigquery",
+            "unknown field preset \"%s\": use auto, guide, the-stack, github-code, starcoderdata, bigquery, alpaca, sharegpt, "
+            "messages or prompt",
             preset);
     map->count = 0;
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {

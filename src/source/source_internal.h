@@ -10,7 +10,7 @@
 #include "source/source.h"
 
 enum {
-    MILL_COLUMNS_MAX = 32,
+    MILL_COLUMNS_MAX = 40,
     MILL_FIELD_EXT = MILL_FIELD_COUNT, // a bare file extension: tells the language when nothing better does
     MILL_FIELDS_ALL = MILL_FIELD_COUNT + 1,
     MILL_BLOCK_RECORDS_MAX = 1 << 20, // records a block: bounds the columns that a block of tiny lines needs
@@ -104,7 +104,8 @@ struct mill_source {
     mill_source_options options; // strings are owned by `strings`
     char *strings[MILL_FIELD_COUNT];
     char *encoding;
-    char *qa_strings[3]; // of options.qa
+    char *qa_site;
+    mill_chat_template *chat;
     mill_column_map columns;
     mill_language_table *languages;
     mill_source_entry *entries;
@@ -145,6 +146,9 @@ struct mill_parser {
     mill_html *html;        // opened when the first page comes
     mill_html_result page;
     mill_buf post, meta, prose, inputs, answer_text; // documents made of posts
+    mill_turn *turns;                                // of the conversation at hand
+    size_t turn_count, turn_capacity;
+    mill_chat_text chat;
     mill_buf licence;
     mill_buf path; // a tree path with bad bytes replaced
     struct mill_parquet_input *parquet; // the Parquet file of the last piece
@@ -174,6 +178,12 @@ mill_status mill_shape_record(mill_parser *parser, bool from_file, mill_record *
 // A notebook whose JSON is read already: record->text and language are set. parsed: one of the forms of notebook.h.
 mill_status mill_shape_notebook(mill_parser *parser, yyjson_val *root, bool parsed, mill_record *record, mill_parse_counts *counts,
                                 mill_shape_problem *problem, mill_error *err) MILL_MUST_CHECK;
+// The normal forms of one text of a conversation, in place; changes notes what was done to any of them.
+typedef struct mill_shape_changes {
+    bool newlines, bom, nul;
+} mill_shape_changes;
+void mill_shape_turn(const mill_parser *parser, const uint8_t **text, uint64_t *bytes,
+                     mill_shape_changes *changes, mill_shape_problem *problem);
 // The content of a file as UTF-8 (source_encoding.c): *text and *bytes change if it was converted.
 mill_status mill_decode_file(mill_parser *parser, const char *path, const uint8_t **text, size_t *bytes, mill_parse_counts *counts,
                              mill_shape_problem *problem, mill_error *err) MILL_MUST_CHECK;
@@ -215,13 +225,16 @@ mill_status mill_posts_fill(mill_source *source, mill_source_entry *entry, mill_
 mill_status mill_posts_parse(mill_parser *parser, const mill_block *block, const mill_block_piece *piece, mill_batch *batch,
                              mill_quarantine *quarantine, mill_parse_counts *counts, mill_error *err) MILL_MUST_CHECK;
 
-typedef struct mill_instruction { // one instruction record; texts are valid UTF-8
-    const uint8_t *instruction, *input, *output;
-    size_t instruction_bytes, input_bytes, output_bytes;
-} mill_instruction;
-// Appends the record as text by the templates, or as JSON if there are none; *flags gets what its record needs.
-mill_status mill_instruction_append(const mill_qa_options *options, const mill_instruction *record, mill_buf *out, uint16_t *flags,
-                                    mill_error *err) MILL_MUST_CHECK;
+// Conversations (chat_read.c). True if the columns of one are there, whatever they hold.
+bool mill_chat_is(yyjson_val *const fields[MILL_FIELDS_ALL]);
+// parser->turns become what the columns say; they point into the JSON, whose memory the next step changes.
+mill_status mill_chat_read(mill_parser *parser, yyjson_val *const fields[MILL_FIELDS_ALL],
+                           mill_shape_problem *problem, mill_error *err) MILL_MUST_CHECK;
+// Text and pieces of the record from parser->turns, whose texts lie in memory of the parser: normal forms,
+// checks, rendering, removal lists (the record is counted then). A problem is there before the call, or found
+// by it.
+mill_status mill_chat_record(mill_parser *parser, mill_record *record, mill_parse_counts *counts,
+                             mill_shape_problem *problem, mill_error *err) MILL_MUST_CHECK;
 
 // Trees (source_tree.c).
 mill_status mill_tree_open(mill_source *source, mill_source_entry *entry, mill_error *err) MILL_MUST_CHECK;

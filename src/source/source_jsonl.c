@@ -244,31 +244,6 @@ static mill_status read_licence(line_sink *sink, yyjson_val *value, mill_record 
     return MILL_OK;
 }
 
-static bool is_instruction(yyjson_val *root)
-{
-    return yyjson_is_str(yyjson_obj_get(root, "instruction")) && yyjson_is_str(yyjson_obj_get(root, "output"));
-}
-
-// {"instruction", "input", "output"}: one text by the recipe's templates.
-static mill_status read_instruction(line_sink *sink, yyjson_val *root, mill_record *record)
-{
-    mill_buf *text = &sink->parser->post;
-    yyjson_val *parts[] = {yyjson_obj_get(root, "instruction"), yyjson_obj_get(root, "input"), yyjson_obj_get(root, "output")};
-    const mill_instruction instruction = {.instruction = (const uint8_t *)yyjson_get_str(parts[0]),
-                                          .instruction_bytes = yyjson_get_len(parts[0]),
-                                          .input = (const uint8_t *)yyjson_get_str(parts[1]),
-                                          .input_bytes = yyjson_is_str(parts[1]) ? yyjson_get_len(parts[1]) : 0,
-                                          .output = (const uint8_t *)yyjson_get_str(parts[2]),
-                                          .output_bytes = yyjson_get_len(parts[2])};
-    mill_buf_clear(text);
-    MILL_TRY(mill_instruction_append(&sink->parser->source->options.qa, &instruction, text, &record->flags, sink->err));
-    record->text = text->data;
-    record->text_bytes = text->bytes;
-    if (!sink->parser->source->options.type_given)
-        record->type = MILL_TYPE_QA;
-    return MILL_OK;
-}
-
 static mill_status append_object(line_sink *sink, yyjson_val *root)
 {
     const mill_source *source = sink->parser->source;
@@ -283,11 +258,11 @@ static mill_status append_object(line_sink *sink, yyjson_val *root)
                            : yyjson_is_obj(content) && mill_notebook_is(content) ? content
                            : content == NULL && mill_notebook_is(root)           ? root
                                                                                  : NULL;
-    bool instruction = content == NULL && notebook == NULL && is_instruction(root);
-    bool task = content == NULL && notebook == NULL && !instruction && mill_contest_is(root);
-    if (content == NULL && notebook == NULL && !instruction && !task)
+    bool chat = content == NULL && notebook == NULL && mill_chat_is(fields);
+    bool task = content == NULL && notebook == NULL && !chat && mill_contest_is(root);
+    if (content == NULL && notebook == NULL && !chat && !task)
         return QUARANTINE(sink, MILL_QUARANTINE_NO_CONTENT, "no column that holds content");
-    if (notebook == NULL && !instruction && !task && !yyjson_is_str(content))
+    if (notebook == NULL && !chat && !task && !yyjson_is_str(content))
         return QUARANTINE(sink, MILL_QUARANTINE_CONTENT_TYPE, "content is of type %s",
                           yyjson_get_type_desc(content));
     mill_record record = {.text = (const uint8_t *)yyjson_get_str(content), // NULL and 0 if content is no string
@@ -314,7 +289,7 @@ static mill_status append_object(line_sink *sink, yyjson_val *root)
         return mill_contest_append(sink->parser, root, &record, sink->batch, sink->quarantine, sink->counts, sink->err);
     record.stars =
         fields[MILL_FIELD_STARS] != NULL ? mill_stars_value(fields[MILL_FIELD_STARS]) : MILL_STARS_MISSING;
-    if (source->options.strip_metadata_head && notebook == NULL)
+    if (source->options.strip_metadata_head && notebook == NULL && !chat)
         mill_record_strip_head(&record, sink->counts);
     yyjson_val *extension = fields[MILL_FIELD_EXT];
     bool has_extension = extension != NULL && yyjson_is_str(extension);
@@ -322,11 +297,13 @@ static mill_status append_object(line_sink *sink, yyjson_val *root)
     record.language = mill_record_language(source, &record, language, language_bytes, extension_text, strlen(extension_text));
     record.type = mill_record_type(source, record.language);
     mill_shape_problem problem = {.detail = ""};
-    if (instruction)
-        MILL_TRY(read_instruction(sink, root, &record));
+    if (chat) {
+        MILL_TRY(mill_chat_read(sink->parser, fields, &problem, sink->err));
+        MILL_TRY(mill_chat_record(sink->parser, &record, sink->counts, &problem, sink->err));
+    }
     if (notebook != NULL)
         MILL_TRY(mill_shape_notebook(sink->parser, notebook, parsed, &record, sink->counts, &problem, sink->err));
-    if (problem.detail[0] == '\0' && record.flags == 0)
+    if (problem.detail[0] == '\0' && !chat)
         MILL_TRY(mill_shape_record(sink->parser, false, &record, sink->counts, &problem, sink->err));
     if (problem.removed) {
         sink->counts->read++;

@@ -121,8 +121,20 @@ static int64_t find_leaf(const mill_parquet_input *p, const char *name)
     return below;
 }
 
-static mill_status refuse_no_content(const mill_source *source, const mill_parquet_input *p, mill_error *err)
+// Parts of a conversation have columns of their own; lists of messages do not come this way.
+static bool has_conversation(const bool *has)
 {
+    return (has[MILL_FIELD_INSTRUCTION] && has[MILL_FIELD_OUTPUT]) ||
+           (has[MILL_FIELD_PROMPT] && has[MILL_FIELD_COMPLETION]);
+}
+
+static mill_status refuse_no_content(const mill_source *source, const mill_parquet_input *p, bool lists,
+                                     mill_error *err)
+{
+    if (lists)
+        return mill_fail(err, MILL_INPUT,
+                         "%s: lists of messages are not read from Parquet; export the data set as JSON lines",
+                         p->path);
     mill_buf names = {0};
     mill_parquet_kind kind;
     int is_list;
@@ -140,7 +152,7 @@ static mill_status refuse_no_content(const mill_source *source, const mill_parqu
 // Which leaf fills which field, in the order in which they are asked.
 static mill_status map_columns(const mill_source *source, mill_parquet_input *p, mill_error *err)
 {
-    bool has_content = false;
+    bool has[MILL_FIELDS_ALL] = {false}, lists = false;
     for (uint32_t i = 0; i < source->columns.count; i++) {
         const mill_column *column = &source->columns.columns[i];
         int64_t leaf = find_leaf(p, column->name);
@@ -151,7 +163,8 @@ static mill_status map_columns(const mill_source *source, mill_parquet_input *p,
         if (leaf == -1 && named)
             return mill_fail(err, MILL_INPUT, "%s: no column %s for %s", p->path, column->name,
                              mill_field_names[column->field]);
-        if (leaf < 0)
+        lists = lists || (column->field == MILL_FIELD_MESSAGES && leaf != -1);
+        if (leaf < 0 || column->field == MILL_FIELD_MESSAGES)
             continue;
         mill_parquet_kind kind;
         int is_list;
@@ -167,11 +180,12 @@ static mill_status map_columns(const mill_source *source, mill_parquet_input *p,
                              mill_field_names[column->field]);
         if (!good)
             continue;
-        has_content = has_content || column->field == MILL_FIELD_CONTENT;
+        has[column->field] = true;
         p->leaves[p->leaf_count] = (uint32_t)leaf;
         p->fields[p->leaf_count++] = column->field;
     }
-    return has_content ? MILL_OK : refuse_no_content(source, p, err);
+    return has[MILL_FIELD_CONTENT] || has_conversation(has) ? MILL_OK
+                                                            : refuse_no_content(source, p, lists, err);
 }
 
 // An input whose footer is damaged is opened too: handle is NULL, damage tells why.
@@ -292,12 +306,12 @@ static mill_status add_row(row_sink *sink, const mill_quarantined *at, mill_quar
 // True if all texts are UTF-8; else what names the first bad byte.
 static bool texts_valid(const file_row *r, char *what, size_t room)
 {
-    static const char *const names[MILL_FIELDS_ALL] = {"content", "language", "repo", "path", "stars", "licence", "extension"};
     for (size_t i = 0; i < MILL_FIELDS_ALL; i++) {
         size_t bad = 0;
         if (r->head.bytes[i] == NO_TEXT || mill_utf8_valid((const uint8_t *)r->text[i], r->head.bytes[i], &bad))
             continue;
-        snprintf(what, room, "%s: byte 0x%02x at byte %zu", names[i], (uint8_t)r->text[i][bad], bad);
+        snprintf(what, room, "%s: byte 0x%02x at byte %zu",
+                 i < MILL_FIELD_COUNT ? mill_field_names[i] : "extension", (uint8_t)r->text[i][bad], bad);
         return false;
     }
     return true;
@@ -308,6 +322,47 @@ static uint32_t field_text(const file_row *r, mill_field field, const char **tex
     bool there = r->head.bytes[field] != NO_TEXT && r->head.bytes[field] != 0;
     *text = there ? r->text[field] : "";
     return there ? (uint32_t)r->head.bytes[field] : 0; // records are shorter than 4 GiB
+}
+
+static bool is_conversation(const row_head *head)
+{
+    return head->bytes[MILL_FIELD_INSTRUCTION] != NO_TEXT ||
+           (head->bytes[MILL_FIELD_PROMPT] != NO_TEXT && head->bytes[MILL_FIELD_COMPLETION] != NO_TEXT);
+}
+
+// The parser's turns; their texts are copied, as normal forms are made in place and a column's values may be
+// shared by rows.
+static mill_status take_conversation(row_sink *sink, const file_row *r, mill_shape_problem *problem)
+{
+    static const uint8_t fields[2][3] = {{MILL_FIELD_INSTRUCTION, MILL_FIELD_OUTPUT, MILL_FIELD_INPUT},
+                                         {MILL_FIELD_PROMPT, MILL_FIELD_COMPLETION, MILL_FIELD_INPUT}};
+    mill_parser *parser = sink->parser;
+    const bool instruction = r->head.bytes[MILL_FIELD_INSTRUCTION] != NO_TEXT;
+    const uint8_t *field = fields[!instruction];
+    const uint8_t *copy[3];
+    uint64_t bytes[3];
+    mill_buf_clear(&parser->post);
+    MILL_TRY(mill_buf_reserve(&parser->post, text_bytes(&r->head) + 1, sink->err));
+    for (size_t i = 0; i < 3; i++) {
+        const bool there = r->head.bytes[field[i]] != NO_TEXT && (instruction || i < 2);
+        bytes[i] = there ? r->head.bytes[field[i]] : 0;
+        copy[i] = parser->post.data + parser->post.bytes;
+        MILL_TRY(mill_buf_append(&parser->post, r->text[field[i]], bytes[i], sink->err));
+    }
+    if (r->head.bytes[field[1]] == NO_TEXT) {
+        problem->reason = MILL_QUARANTINE_BAD_TURNS;
+        snprintf(problem->detail, sizeof problem->detail, "%s is missing", mill_field_names[field[1]]);
+    }
+    MILL_TRY(MILL_GROW(parser->turns, parser->turn_capacity, 2, sink->err));
+    parser->turns[0] = (mill_turn){.role = instruction ? MILL_CHAT_INSTRUCTION : MILL_CHAT_PROMPT,
+                                   .text = copy[0],
+                                   .bytes = bytes[0],
+                                   .input = copy[2],
+                                   .input_bytes = bytes[2]};
+    parser->turns[1] = (mill_turn){
+        .role = instruction ? MILL_CHAT_OUTPUT : MILL_CHAT_COMPLETION, .text = copy[1], .bytes = bytes[1]};
+    parser->turn_count = 2;
+    return MILL_OK;
 }
 
 static mill_status take_row(row_sink *sink, const file_row *r)
@@ -321,12 +376,14 @@ static mill_status take_row(row_sink *sink, const file_row *r)
         snprintf(what, sizeof what, "longer than %llu bytes", (unsigned long long)source->options.record_bytes_max);
         return add_row(sink, &at, MILL_QUARANTINE_TOO_LONG, what);
     }
-    if (head->bytes[MILL_FIELD_CONTENT] == NO_TEXT)
+    const bool chat = head->bytes[MILL_FIELD_CONTENT] == NO_TEXT && is_conversation(head);
+    if (head->bytes[MILL_FIELD_CONTENT] == NO_TEXT && !chat)
         return add_row(sink, &at, MILL_QUARANTINE_NO_CONTENT, "content is null");
     if (!texts_valid(r, what, sizeof what))
         return add_row(sink, &at, MILL_QUARANTINE_BAD_UTF8, what);
-    mill_record record = {.text = (const uint8_t *)(head->bytes[MILL_FIELD_CONTENT] != 0 ? r->text[MILL_FIELD_CONTENT] : ""),
-                          .text_bytes = head->bytes[MILL_FIELD_CONTENT],
+    const bool empty = chat || head->bytes[MILL_FIELD_CONTENT] == 0;
+    mill_record record = {.text = (const uint8_t *)(empty ? "" : r->text[MILL_FIELD_CONTENT]),
+                          .text_bytes = empty ? 0 : head->bytes[MILL_FIELD_CONTENT],
                           .stars = head->stars,
                           .input = sink->piece->input,
                           .record = head->record};
@@ -336,12 +393,17 @@ static mill_status take_row(row_sink *sink, const file_row *r)
     record.repo_bytes = field_text(r, MILL_FIELD_REPO, &record.repo);
     record.path_bytes = field_text(r, MILL_FIELD_PATH, &record.path);
     record.licence_bytes = field_text(r, MILL_FIELD_LICENCE, &record.licence);
-    if (source->options.strip_metadata_head)
+    if (source->options.strip_metadata_head && !chat)
         mill_record_strip_head(&record, sink->counts);
     record.language = mill_record_language(source, &record, language, language_bytes, extension, extension_bytes);
     record.type = mill_record_type(source, record.language);
     mill_shape_problem problem = {.detail = ""};
-    MILL_TRY(mill_shape_record(sink->parser, false, &record, sink->counts, &problem, sink->err));
+    if (chat)
+        MILL_TRY(take_conversation(sink, r, &problem));
+    if (chat)
+        MILL_TRY(mill_chat_record(sink->parser, &record, sink->counts, &problem, sink->err));
+    else
+        MILL_TRY(mill_shape_record(sink->parser, false, &record, sink->counts, &problem, sink->err));
     if (problem.removed) {
         sink->counts->read++;
         return MILL_OK;

@@ -186,6 +186,35 @@ static mill_status treat_nul(mill_parser *parser, mill_record *record, mill_pars
     return MILL_OK;
 }
 
+void mill_shape_turn(const mill_parser *parser, const uint8_t **text, uint64_t *bytes, mill_shape_changes *changes,
+                     mill_shape_problem *problem)
+{
+    const mill_shape_options *shape = &parser->source->options.shape;
+    if (*bytes == 0)
+        return;
+    if (shape->strip_bom && *bytes >= 3 && memcmp(*text, "\xef\xbb\xbf", 3) == 0) {
+        *text += 3;
+        *bytes -= 3;
+        changes->bom = true;
+    }
+    const bool lines = shape->newlines && memchr(*text, '\r', *bytes) != NULL;
+    const bool nul = shape->nul != MILL_NUL_KEEP && memchr(*text, '\0', *bytes) != NULL;
+    if (nul && shape->nul == MILL_NUL_QUARANTINE)
+        refuse(problem, MILL_QUARANTINE_BINARY, "U+0000 in a turn");
+    if ((!lines && !nul) || problem->detail[0] != '\0')
+        return;
+    changes->newlines |= lines;
+    changes->nul |= nul;
+    uint8_t *own = (uint8_t *)(uintptr_t)*text; // the parser's memory
+    uint64_t to = 0;
+    for (uint64_t i = 0; i < *bytes; i++) {
+        if ((lines && own[i] == '\r' && i + 1 < *bytes && own[i + 1] == '\n') || (nul && own[i] == '\0'))
+            continue;
+        own[to++] = lines && own[i] == '\r' ? '\n' : own[i];
+    }
+    *bytes = to;
+}
+
 mill_status mill_shape_record(mill_parser *parser, bool from_file, mill_record *record,
                               mill_parse_counts *counts, mill_shape_problem *problem, mill_error *err)
 {

@@ -243,7 +243,7 @@ def chain(work, dump):
     code, stderr = call("run", work / "b" / "records", "-o", work / "c", "--durability", "fast", "--set", "filter.enabled=false", "--set",
                         "dedup.near=false", "--set", "tokenizer.vocab_size=400", "--set", "fim.rate=0")
     shown = subprocess.run([PROGRAM, "inspect", str(work / "c"), "-n", "3", "--no-color"], capture_output=True, text=True).stdout
-    check("instruction records become text by the template", code == 0 and "### Instruction:" in shown and "### Response:" in shown, stderr + shown[:500])
+    check("instruction records become text by the template", code == 0 and "[<|im_start|>]\nassistant\nLOSS:\n" in shown, stderr + shown[:500])
 
 
 def posts_sample(work, plain):

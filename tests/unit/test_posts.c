@@ -1,4 +1,4 @@
-// test_posts.c: sorting beyond memory, rows of Posts.xml, tags, and instruction records.
+// test_posts.c: sorting beyond memory, rows of Posts.xml and tags.
 #include <criterion/criterion.h>
 #include <string.h>
 
@@ -183,25 +183,4 @@ Test(posts, tags_of_both_notations_tell_the_language)
     cr_expect_eq(mill_tags_language(languages, (const uint8_t *)"<closures><c", 0), -1);
     cr_expect_eq(mill_tags_language(languages, (const uint8_t *)"<closures>", 10), -1);
     mill_language_table_destroy(languages);
-}
-
-Test(posts, instruction_records_are_text_by_template_or_json)
-{
-    mill_qa_options options = {.template_input = "I{instruction}{x}N{input}O{output}",
-                               .template_plain = "I{instruction}O{output}"};
-    const mill_instruction r = {
-        (const uint8_t *)"do \"it\"", (const uint8_t *)"{output}", (const uint8_t *)"done\n", 7, 8, 5};
-    mill_buf out = {0};
-    uint16_t flags;
-    cr_assert_eq(mill_instruction_append(&options, &r, &out, &flags, NULL), MILL_OK);
-    static const char text[] = "Ido \"it\"{x}N{output}Odone\n";
-    cr_expect(flags == 0 && out.bytes == strlen(text) && memcmp(out.data, text, out.bytes) == 0);
-    options.template_input = NULL;
-    mill_buf_clear(&out);
-    cr_assert_eq(mill_instruction_append(&options, &r, &out, &flags, NULL), MILL_OK);
-    static const char json[] =
-        "{\"instruction\":\"do \\\"it\\\"\",\"input\":\"{output}\",\"output\":\"done\\n\"}";
-    cr_expect(flags == MILL_FLAG_INSTRUCTION && out.bytes == strlen(json) &&
-              memcmp(out.data, json, out.bytes) == 0);
-    mill_buf_free(&out);
 }
