@@ -9,10 +9,14 @@ extern "C" {
 int mill_gpu_text_stats(const mill_gpu_texts *in, const uint8_t *unicode, uint32_t index_bytes,
                         uint32_t shift, uint32_t rank, mill_gpu_text_stat *out, void *stream);
 // words.cu
+int mill_gpu_mark_breaks(const mill_gpu_texts *in, uint32_t *breaks, void *stream); // a bitmap of (total + 31) / 32 words
 int mill_gpu_find_words(const mill_gpu_texts *in, const mill_gpu_words *words, void *stream);
 // minhash.cu
 int mill_gpu_sign(const mill_gpu_texts *in, const mill_gpu_words *words, const mill_gpu_minhash *params,
                   uint32_t *out, void *stream);
+// pretok.cu
+int mill_gpu_pretok(const mill_gpu_texts *in, const uint8_t *unicode, uint32_t index_bytes, uint32_t shift,
+                    const mill_gpu_pieces *pieces, void *stream);
 }
 
 #endif

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MILL_GPU_ABI 1u
+#define MILL_GPU_ABI 2u
 #define MILL_GPU_SYMBOL "mill_gpu_table" // const mill_gpu_api *mill_gpu_table(void)
 
 // Texts of a batch: text i is bytes[offsets[i] .. offsets[i + 1]), valid UTF-8; bytes is aligned to 16 and 16
@@ -46,6 +46,18 @@ typedef struct mill_gpu_minhash {
     const uint64_t *a, *b; // legacy
     const uint32_t *a32, *b32;
 } mill_gpu_minhash;
+
+// ---- pieces, as GPT-2's pattern cuts texts ----
+typedef struct mill_gpu_pieces {
+    // bitmaps, 1 bit a byte, (total + 31) / 32 words: bytes of letters, of numbers, of white space (all bytes of
+    // a character alike); first byte of a text; first byte of a piece
+    uint32_t *letters, *numbers, *spaces, *breaks, *begins;
+    uint32_t *ranks;   // pieces that begin before the 32 bytes of a bitmap's word
+    uint32_t *sums;    // of blocks of the scan: total / 1024 + 2
+    uint32_t *places;  // capacity + 1: first byte of each piece, behind the last one total
+    uint32_t capacity; // no more than `total` are ever needed
+    uint32_t *count;   // pieces found; above capacity: only the first ones are in places
+} mill_gpu_pieces;
 
 typedef struct mill_gpu_info {
     char name[128];
@@ -89,6 +101,11 @@ typedef struct mill_gpu_api {
     // out: count rows of permutations values; words as the call before left them.
     int (*minhash)(const mill_gpu_texts *in, const mill_gpu_words *words, const mill_gpu_minhash *params,
                    uint32_t *out, void *stream);
+
+    // ---- kernels of the tokenizer ----
+    // Fills everything in pieces. unicode as above.
+    int (*pretok)(const mill_gpu_texts *in, const uint8_t *unicode, uint32_t index_bytes, uint32_t shift,
+                  const mill_gpu_pieces *pieces, void *stream);
 } mill_gpu_api;
 
 #endif

@@ -1,21 +1,12 @@
 // text_stats.cu: code points, newlines and alphanumeric-or-blank code points of each text. A warp takes a
 // piece of 64 KiB of a text; a lane takes 16 bytes at a time, 4 bytes a 32-bit word (bytes in a word are
 // compared at once, each with its spare bit).
+#include "bytes.h"
 #include "launchers.h"
-#include "mill_cuda.h"
 #include "shared/text_class.h"
 
 #define PIECE 65536u // bytes of a text that one warp reads
 #define THREADS 256u
-
-// Bit 7 of each byte of t that lies in [low, high]; bytes of t are below 0x80, and only those with their bit
-// in `of` count.
-static __device__ __forceinline__ u32 in_range(u32 t, u32 of, u32 low, u32 high)
-{
-    u32 at_least = t + (0x80u - low) * 0x01010101u;
-    u32 above = t + (0x7fu - high) * 0x01010101u;
-    return at_least & ~above & of;
-}
 
 // Bits of the bytes of the word at `at` that lie in [begin, end).
 static __device__ __forceinline__ u32 inside(u32 at, u32 begin, u32 end)
@@ -38,11 +29,7 @@ static __device__ __forceinline__ u32 wide_is_text(const u8 *__restrict__ bytes,
                                                    const u8 *__restrict__ index,
                                                    const u8 *__restrict__ blocks, u32 shift, u32 rank)
 {
-    u32 lead = bytes[at];
-    u32 more = lead >= 0xf0u ? 3u : lead >= 0xe0u ? 2u : 1u;
-    u32 c = lead & (0x3fu >> more);
-    for (u32 i = 1; i <= more; i++)
-        c = c << 6 | (bytes[at + i] & 0x3fu);
+    u32 length, c = wide_code_point(bytes, at, &length);
     return mill_property_is_text(mill_property_lookup(index, blocks, shift, c), rank);
 }
 
@@ -74,12 +61,10 @@ static __global__ void __launch_bounds__(THREADS)
             newlines += flags(in_range(t, ascii, '\n', '\n'));
             texts += flags(in_range(t, ascii, '0', '9') | in_range(t | 0x20202020u, ascii, 'a', 'z') |
                            in_range(t, ascii, 0x09, 0x0d) | in_range(t, ascii, 0x1c, 0x20));
-            leads |= (((x & (x << 1) & valid) >> 7) * 0x10204080u >> 28)
-                     << (4u * k); // bits 7, 15, 23, 31 to 0 .. 3
+            leads |= four_bits(x & (x << 1) & valid) << (4u * k);
         }
         for (; leads != 0; leads &= leads - 1u)
-            texts += wide_is_text(bytes, at + static_cast<u32>(__ffs(static_cast<int>(leads)) - 1), index,
-                                  blocks, shift, rank);
+            texts += wide_is_text(bytes, at + lowest(leads), index, blocks, shift, rank);
     }
     chars = __reduce_add_sync(0xffffffffu, chars);
     newlines = __reduce_add_sync(0xffffffffu, newlines);

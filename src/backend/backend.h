@@ -21,6 +21,24 @@ typedef struct mill_minhash_params { // parameters of the permutations, see dedu
     const uint32_t *a32, *b32;       // the same, for affine32
 } mill_minhash_params;
 
+// A stretch of a view's bytes, and how often it occurs.
+typedef struct mill_stretch {
+    uint64_t at; // bytes[at], as the view's offsets count
+    uint32_t bytes, count;
+} mill_stretch;
+
+typedef struct mill_stretches { // zero-initialised is empty
+    mill_stretch *rows;
+    size_t count, capacity;
+} mill_stretches;
+
+// What an optional operation made of the texts at the beginning of a view: how many of them it looked at (1 at least), and
+// whether it did them. If not (they do not fit, or no device is left) the caller does them itself, with the same result.
+typedef struct mill_portion {
+    uint32_t texts;
+    bool done;
+} mill_portion;
+
 typedef struct mill_backend mill_backend;
 
 typedef struct mill_backend_ops {
@@ -32,6 +50,10 @@ typedef struct mill_backend_ops {
     // out: count * num_perm values, row i the signature of text i (tokens = str.split()); start value 2^32 - 1.
     mill_status (*minhash)(mill_backend *self, const mill_text_view *in, const mill_minhash_params *params, uint32_t *out,
                            mill_error *err);
+    // Optional operations: NULL where the caller's own code is as good. in->count >= 1; results are appended to out.
+    // Pieces as GPT-2's pattern cuts each text (tokenizer/pretok.h), in order, count 1 each.
+    mill_status (*pretok)(mill_backend *self, const mill_text_view *in, mill_portion *portion, mill_stretches *out,
+                          mill_error *err);
     void (*close)(mill_backend *self); // NULL is fine
 } mill_backend_ops;
 

@@ -2,18 +2,12 @@
 // fits none, and every piece whose device fails, is done by the processor's backend, with the same result.
 #include <string.h>
 
-#include "backend/gpu_device.h"
+#include "backend/gpu_backend.h"
 #include "core/unicode.h"
-
-typedef struct gpu_backend {
-    mill_backend base;
-    mill_gpus *gpus;
-    mill_backend *cpu;
-} gpu_backend;
 
 static void gpu_close(mill_backend *base)
 {
-    gpu_backend *self = (gpu_backend *)base;
+    mill_gpu_backend *self = (mill_gpu_backend *)base;
     if (self != NULL && self->cpu != NULL)
         self->cpu->ops->close(self->cpu);
     mill_free(self);
@@ -21,7 +15,7 @@ static void gpu_close(mill_backend *base)
 
 static mill_status gpu_open(const mill_backend_ops *ops, mill_backend **out, mill_error *err)
 {
-    gpu_backend *self = mill_alloc_zero(1, sizeof *self);
+    mill_gpu_backend *self = mill_alloc_zero(1, sizeof *self);
     *out = NULL;
     if (self == NULL)
         return mill_fail_nomem(err, "opening the GPU backend");
@@ -36,58 +30,6 @@ static mill_status gpu_open(const mill_backend_ops *ops, mill_backend **out, mil
     return MILL_OK;
 }
 
-// ---- pieces
-// ---------------------------------------------------------------------------------------------------------------------
-
-static size_t align(size_t at)
-{
-    return (at + 255) & ~(size_t)255;
-}
-
-// Texts [first, *last) that fit a slot, with out_bytes of results each; false: not even one does.
-static bool next_piece(const mill_gpu_shape *shape, const mill_text_view *in, uint32_t first,
-                       size_t out_bytes, uint32_t *last)
-{
-    uint32_t end = first;
-    while (end < in->count && end - first < shape->count &&
-           in->offsets[end + 1] - in->offsets[first] <= shape->text_bytes &&
-           (end - first + 1) * out_bytes <= shape->out_capacity)
-        end++;
-    *last = end;
-    return end > first;
-}
-
-// Copies the texts to the slot: bytes, zeros, offsets.
-static void load_texts(mill_gpu_slot *slot, const mill_text_view *in, uint32_t first, uint32_t last)
-{
-    uint64_t begin = in->offsets[first], total = in->offsets[last] - begin;
-    size_t at = align((size_t)total + 16);
-    uint32_t *offsets = (uint32_t *)(void *)(slot->pinned_in + at), longest = 0;
-    if (total != 0)
-        memcpy(slot->pinned_in, in->bytes + begin, total);
-    memset(slot->pinned_in + total, 0, at - total);
-    for (uint32_t i = first; i <= last; i++) {
-        offsets[i - first] = (uint32_t)(in->offsets[i] - begin);
-        if (i > first && offsets[i - first] - offsets[i - first - 1] > longest)
-            longest = offsets[i - first] - offsets[i - first - 1];
-    }
-    slot->in_bytes = align(at + 4 * ((size_t)(last - first) + 1));
-    slot->texts = (mill_gpu_texts){.bytes = slot->in,
-                                   .offsets = (const uint32_t *)(const void *)(slot->in + at),
-                                   .count = last - first,
-                                   .total = (uint32_t)total,
-                                   .longest = longest};
-}
-
-// Adds an array of parameters behind what the slot holds; returns where it will stand on the device.
-static const void *add_parameters(mill_gpu_slot *slot, const void *values, size_t bytes)
-{
-    const uint8_t *place = slot->in + slot->in_bytes;
-    memcpy(slot->pinned_in + slot->in_bytes, values, bytes);
-    slot->in_bytes = align(slot->in_bytes + bytes);
-    return place;
-}
-
 // ---- text statistics
 // ------------------------------------------------------------------------------------------------------------
 
@@ -98,13 +40,13 @@ static int launch_text_stats(const mill_gpu_api *api, mill_gpu_slot *slot, void 
                            slot->unicode_rank, (mill_gpu_text_stat *)(void *)slot->out, stream);
 }
 
-static bool text_stats_piece(gpu_backend *self, const mill_text_view *in, uint32_t unicode, uint32_t first,
+static bool text_stats_piece(mill_gpu_backend *self, const mill_text_view *in, uint32_t unicode, uint32_t first,
                              uint32_t last, mill_text_stat *out)
 {
     mill_gpu_slot *slot = mill_gpu_slot_take(self->gpus);
     if (slot == NULL)
         return false;
-    load_texts(slot, in, first, last);
+    mill_gpu_load_texts(slot, in, first, last);
     slot->out_bytes = (last - first) * sizeof(mill_gpu_text_stat);
     slot->unicode_rank = mill_alnum_rank(unicode);
     slot->launch = launch_text_stats;
@@ -121,11 +63,11 @@ static bool text_stats_piece(gpu_backend *self, const mill_text_view *in, uint32
 static mill_status gpu_text_stats(mill_backend *base, const mill_text_view *in, uint32_t unicode,
                                   mill_text_stat *out, mill_error *err)
 {
-    gpu_backend *self = (gpu_backend *)base;
+    mill_gpu_backend *self = (mill_gpu_backend *)base;
     if (!mill_unicode_known(unicode))
         return mill_fail(err, MILL_USAGE, "no character tables of Unicode version %u", unicode);
     for (uint32_t first = 0, last; first < in->count; first = last) {
-        if (next_piece(&self->gpus->shape, in, first, sizeof(mill_gpu_text_stat), &last) &&
+        if (mill_gpu_next_piece(&self->gpus->shape, in, first, sizeof(mill_gpu_text_stat), &last) &&
             text_stats_piece(self, in, unicode, first, last, out))
             continue;
         last = last == first ? first + 1 : last;
@@ -141,13 +83,13 @@ static mill_status gpu_text_stats(mill_backend *base, const mill_text_view *in, 
 // Lays the arrays of the word search out over the slot's scratch.
 static mill_gpu_words words_in(const mill_gpu_slot *slot)
 {
-    size_t bitmap = align((((size_t)slot->texts.total + 31) / 32 + 1) * 4);
-    size_t words = align(MILL_GPU_WORDS_MAX((size_t)slot->texts.total, slot->texts.count) * 4);
+    size_t bitmap = mill_gpu_align((((size_t)slot->texts.total + 31) / 32 + 1) * 4);
+    size_t words = mill_gpu_align(MILL_GPU_WORDS_MAX((size_t)slot->texts.total, slot->texts.count) * 4);
     uint8_t *at = slot->scratch;
     mill_gpu_words to = {0};
     uint32_t **const arrays[] = {&to.blanks, &to.breaks, &to.ranks, &to.sums,
                                  &to.places, &to.hashes, &to.counts};
-    const size_t bytes[] = {bitmap, bitmap, bitmap, align((slot->texts.total / 32768 + 2) * 4),
+    const size_t bytes[] = {bitmap, bitmap, bitmap, mill_gpu_align((slot->texts.total / 32768 + 2) * 4),
                             words,  words,  256};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) {
         *arrays[i] = (uint32_t *)(void *)at;
@@ -168,22 +110,22 @@ static int launch_minhash(const mill_gpu_api *api, mill_gpu_slot *slot, void *st
     return api->minhash(&slot->texts, &words, &slot->minhash, (uint32_t *)(void *)slot->out, stream);
 }
 
-static bool minhash_piece(gpu_backend *self, const mill_text_view *in, const mill_minhash_params *params,
+static bool minhash_piece(mill_gpu_backend *self, const mill_text_view *in, const mill_minhash_params *params,
                           uint32_t first, uint32_t last, uint32_t *out)
 {
     size_t row = (size_t)params->num_perm * sizeof *out;
     mill_gpu_slot *slot = mill_gpu_slot_take(self->gpus);
     if (slot == NULL)
         return false;
-    load_texts(slot, in, first, last);
+    mill_gpu_load_texts(slot, in, first, last);
     slot->minhash =
         (mill_gpu_minhash){.legacy = params->scheme == MILL_MINHASH_LEGACY, .permutations = params->num_perm};
     if (slot->minhash.legacy) {
-        slot->minhash.a = add_parameters(slot, params->a, params->num_perm * sizeof *params->a);
-        slot->minhash.b = add_parameters(slot, params->b, params->num_perm * sizeof *params->b);
+        slot->minhash.a = mill_gpu_add_parameters(slot, params->a, params->num_perm * sizeof *params->a);
+        slot->minhash.b = mill_gpu_add_parameters(slot, params->b, params->num_perm * sizeof *params->b);
     } else {
-        slot->minhash.a32 = add_parameters(slot, params->a32, params->num_perm * sizeof *params->a32);
-        slot->minhash.b32 = add_parameters(slot, params->b32, params->num_perm * sizeof *params->b32);
+        slot->minhash.a32 = mill_gpu_add_parameters(slot, params->a32, params->num_perm * sizeof *params->a32);
+        slot->minhash.b32 = mill_gpu_add_parameters(slot, params->b32, params->num_perm * sizeof *params->b32);
     }
     slot->out_bytes = (last - first) * row;
     slot->launch = launch_minhash;
@@ -198,9 +140,9 @@ static mill_status gpu_minhash(mill_backend *base, const mill_text_view *in,
                                const mill_minhash_params *params, uint32_t *out, mill_error *err)
 {
     enum { PERMUTATIONS_MAX = 256 }; // whose parameters fit a slot
-    gpu_backend *self = (gpu_backend *)base;
+    mill_gpu_backend *self = (mill_gpu_backend *)base;
     for (uint32_t first = 0, last; first < in->count; first = last) {
-        if (next_piece(&self->gpus->shape, in, first, params->num_perm * sizeof *out, &last) &&
+        if (mill_gpu_next_piece(&self->gpus->shape, in, first, params->num_perm * sizeof *out, &last) &&
             params->num_perm <= PERMUTATIONS_MAX && minhash_piece(self, in, params, first, last, out))
             continue;
         last = last == first ? first + 1 : last;
@@ -217,5 +159,6 @@ const mill_backend_ops mill_backend_gpu = {
     .open = gpu_open,
     .text_stats = gpu_text_stats,
     .minhash = gpu_minhash,
+    .pretok = mill_gpu_backend_pretok,
     .close = gpu_close,
 };

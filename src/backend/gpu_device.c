@@ -106,13 +106,16 @@ static bool queue_batch(mill_gpu_device *device, mill_gpu_slot *slot)
 {
     const mill_gpu_api *api = device->gpus->api;
     const char *what = "starting a kernel";
-    STEP(api->copy_in(slot->in, slot->pinned_in, slot->in_bytes, device->copies_in), "copying a batch in");
-    STEP(api->event_record(slot->arrived, device->copies_in), "recording an event");
-    STEP(api->stream_wait(device->kernels, slot->arrived), "waiting for an event");
-    int code = slot->launch(api, slot, device->kernels, &what);
-    STEP(code, what);
-    STEP(api->event_record(slot->computed, device->kernels), "recording an event");
-    STEP(api->stream_wait(device->copies_out, slot->computed), "waiting for an event");
+    if (slot->launch != NULL) {
+        STEP(api->copy_in(slot->in, slot->pinned_in, slot->in_bytes, device->copies_in),
+             "copying a batch in");
+        STEP(api->event_record(slot->arrived, device->copies_in), "recording an event");
+        STEP(api->stream_wait(device->kernels, slot->arrived), "waiting for an event");
+        int code = slot->launch(api, slot, device->kernels, &what);
+        STEP(code, what);
+        STEP(api->event_record(slot->computed, device->kernels), "recording an event");
+        STEP(api->stream_wait(device->copies_out, slot->computed), "waiting for an event");
+    }
     STEP(api->copy_out(slot->pinned_out, slot->out, slot->out_bytes, device->copies_out),
          "copying results out");
     STEP(api->event_record(slot->done, device->copies_out), "recording an event");
@@ -164,8 +167,8 @@ static void step(mill_gpu_device *device)
         if (good) {
             (void)shift(device->running, &device->in_flight);
             slot->state = MILL_SLOT_DONE;
-            device->batches++;
-            device->bytes += slot->texts.total;
+            device->batches += slot->launch != NULL;
+            device->bytes += slot->launch != NULL ? slot->texts.total : 0;
             pthread_cond_broadcast(&gpus->changed);
         }
     }
@@ -286,6 +289,16 @@ bool mill_gpu_slot_run(mill_gpu_slot *slot)
     bool good = slot->state == MILL_SLOT_DONE;
     pthread_mutex_unlock(&gpus->lock);
     return good;
+}
+
+bool mill_gpu_slot_fetch(mill_gpu_slot *slot, size_t bytes)
+{
+    MILL_ASSERT(bytes <= slot->device->gpus->shape.out_capacity);
+    if (bytes <= slot->out_bytes)
+        return true;
+    slot->launch = NULL;
+    slot->out_bytes = bytes;
+    return mill_gpu_slot_run(slot);
 }
 
 void mill_gpu_slot_give(mill_gpu_slot *slot)

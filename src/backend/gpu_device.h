@@ -36,11 +36,12 @@ struct mill_gpu_slot {
     uint8_t *in, *out, *scratch;     // the same on the device, and room for intermediate results
     size_t in_bytes, out_bytes;      // of this batch, set by the worker
     void *arrived, *computed, *done; // events
-    mill_gpu_launch launch;
+    mill_gpu_launch launch;          // NULL: only copy results out
     // what launch needs to know of the batch
     mill_gpu_texts texts; // pointers into `in`
     uint32_t unicode_rank;
     mill_gpu_minhash minhash;
+    mill_gpu_pieces pieces;
 };
 
 typedef struct mill_gpu_shape { // room of a slot
@@ -87,6 +88,8 @@ void mill_gpu_device_stop(mill_gpu_device *device);
 mill_gpu_slot *mill_gpu_slot_take(mill_gpus *gpus);
 // Runs the filled slot and waits for it: true, its results are in pinned_out; false, the device failed.
 bool mill_gpu_slot_run(mill_gpu_slot *slot);
+// Copies more of a batch's results out, from the first byte on: for results whose size their beginning tells.
+bool mill_gpu_slot_fetch(mill_gpu_slot *slot, size_t bytes);
 void mill_gpu_slot_give(mill_gpu_slot *slot);
 
 #endif

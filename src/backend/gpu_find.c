@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend/gpu_device.h"
+#include "backend/gpu_backend.h"
 #include "core/library.h"
 
 const mill_gpu_api *mill_gpu_find(const char *kind, char *why, size_t capacity)
@@ -74,9 +74,12 @@ static mill_gpu_shape shape_of(uint64_t batch_bytes)
     // Behind the texts: 16 zero bytes, offsets, and 8 KiB of parameters, each aligned to 256.
     shape.in_capacity = text + 4 * ((size_t)shape.count + 1) + 4096 + 8192;
     shape.out_capacity = text;
-    // Two bitmaps and ranks (an eighth of the text each), places and hashes of words (twice the text each),
-    // the scan.
+    // MinHash: two bitmaps and ranks (an eighth of the text each), places and hashes of words (twice the text
+    // each), the scan.
     shape.scratch_capacity = 5 * text + 16 * (size_t)shape.count + 65536;
+    size_t for_words = mill_gpu_words_scratch(&shape, text);
+    if (shape.scratch_capacity < for_words)
+        shape.scratch_capacity = for_words;
     return shape;
 }
 

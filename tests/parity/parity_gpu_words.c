@@ -1,0 +1,249 @@
+// parity_gpu_words.c: the tokenizer's operations on devices equal the plain ones: pieces of GPT-2's pattern. Random and hostile
+// text, sizes at the borders of threads, bitmaps and blocks. Runs the kernels on the emulator, or with "cuda" as the argument on
+// a card. SIMT_SEED chooses the emulator's schedule. --large: texts of 64 KiB, and more than a slot holds.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/gpu.h"
+#include "draw_text.h"
+#include "tokenizer/pretok.h"
+
+enum { TEXT_MAX = 3 << 20, TEXTS_MAX = 40000 };
+
+static void hear(void *context, mill_log_level level, const char *line)
+{
+    (void)context;
+    if (level <= MILL_LOG_WARNING)
+        printf("%s\n", line);
+}
+
+typedef struct texts {
+    uint8_t *bytes;
+    uint64_t *offsets;
+    uint32_t count;
+} texts;
+
+// Characters at the borders of the rules: contractions, white space of all widths, digits of several scripts, marks.
+static const uint32_t interesting[] = {
+    '\'',  '\'',   's',  't',   'r',   'e',     'v',     'm',     'l',    'd',  'S',  'L',  'E',    ' ',    ' ',
+    ' ',   '\n',   '\n', '\r',  '\t',  0x0b,    '0',     '7',     '.',    '=',  0x85, 0xa0, 0x2003, 0x3000, 0x1680,
+    0x17f, 0x212a, 0xe9, 0x301, 0x663, 0x11de3, 0x16ff5, 0x1f600, 0x4e2d, 0xb2, 0x1c, 0x7f, 0,      0xfeff,
+};
+
+// Exactly `bytes` bytes of the first `kinds` of them.
+static void fill_interesting(uint8_t *out, size_t bytes, size_t kinds)
+{
+    for (size_t i = 0; i < bytes;) {
+        uint8_t code[4];
+        size_t length = mill_utf8_encode(interesting[next() % kinds], code);
+        if (length > bytes - i) {
+            code[0] = '\'';
+            length = 1;
+        }
+        memcpy(out + i, code, length);
+        i += length;
+    }
+}
+
+// Words of a small vocabulary, as code repeats them.
+static void fill_code(uint8_t *out, size_t bytes)
+{
+    static const char *const words[] = {"    ", " = ", "return", "self", ".", "(", ")", ":\n", "\n\n", " if", " it's", "0x1f", "é",
+                                        "naïve", " they'll", "\t", "==========", "-- ", "名前", "x", "xy", "xyz", "\"", "','"};
+    for (size_t at = 0; at < bytes;) {
+        const char *word = words[next() % (sizeof words / sizeof *words)];
+        size_t length = strlen(word);
+        if (length > bytes - at) {
+            word = "x";
+            length = 1;
+        }
+        memcpy(out + at, word, length);
+        at += length;
+    }
+}
+
+static void add_text(texts *t, size_t bytes, int mixture)
+{
+    uint64_t at = t->offsets[t->count];
+    if (bytes > TEXT_MAX - at)
+        bytes = TEXT_MAX - at;
+    if (mixture == 8)
+        fill_interesting(t->bytes + at, bytes, 14);
+    else if (mixture == 9)
+        fill_interesting(t->bytes + at, bytes, sizeof interesting / sizeof *interesting);
+    else if (mixture == 10)
+        fill_interesting(t->bytes + at, bytes, 4);
+    else if (mixture == 11)
+        fill_code(t->bytes + at, bytes);
+    else
+        fill(t->bytes + at, bytes, mixture);
+    t->offsets[++t->count] = at + bytes;
+}
+enum { MIXTURES = 12 };
+
+typedef struct totals {
+    uint64_t by_device, by_caller; // texts
+} totals;
+
+static mill_text_view rest(const texts *t, uint32_t first)
+{
+    return (mill_text_view){t->bytes, t->offsets + first, t->count - first};
+}
+
+// ---- pieces
+
+static bool same_pieces(const texts *t, uint32_t first, uint32_t last, const mill_stretches *found)
+{
+    uint32_t *ends = malloc((size_t)(t->offsets[last] - t->offsets[first] + 1) * sizeof *ends);
+    size_t at = 0;
+    bool same = ends != NULL;
+    for (uint32_t i = first; same && i < last; i++) {
+        uint64_t begin = t->offsets[i];
+        size_t count = mill_pretok_split_ref(MILL_PRETOK_GPT2, t->bytes + begin, t->offsets[i + 1] - begin, ends);
+        uint32_t from = 0;
+        for (size_t k = 0; same && k < count; k++, at++) {
+            same = at < found->count && found->rows[at].at == begin + from && found->rows[at].bytes == ends[k] - from &&
+                   found->rows[at].count == 1;
+            from = ends[k];
+        }
+    }
+    free(ends);
+    return same && at == found->count;
+}
+
+static int compare_pieces(mill_backend *gpu, const texts *t, const char *what, totals *sum)
+{
+    mill_stretches found = {0};
+    mill_error err;
+    int bad = 0;
+    for (uint32_t first = 0; first < t->count;) {
+        const mill_text_view view = rest(t, first);
+        mill_portion portion;
+        found.count = 0;
+        if (gpu->ops->pretok(gpu, &view, &portion, &found, &err) != MILL_OK)
+            exit(1);
+        if (portion.done && !same_pieces(t, first, first + portion.texts, &found)) {
+            printf("pieces: %s: texts %u to %u differ\n", what, first, first + portion.texts - 1);
+            bad++;
+        }
+        *(portion.done ? &sum->by_device : &sum->by_caller) += portion.texts;
+        first += portion.texts;
+    }
+    free(found.rows);
+    return bad;
+}
+
+static int compare(const mill_backend_ops *ops, const texts *t, const char *what, totals *sum)
+{
+    mill_backend *gpu = NULL;
+    mill_error err;
+    if (ops->open(ops, &gpu, &err) != MILL_OK)
+        exit(1);
+    int bad = compare_pieces(gpu, t, what, sum);
+    gpu->ops->close(gpu);
+    return bad;
+}
+
+static int small(const mill_backend_ops *ops, texts *t, totals *sum)
+{
+    static const size_t sizes[] = {0, 1, 2, 3, 4, 5, 15, 16, 17, 31, 32, 33, 34, 63, 64, 65, 127, 128, 129, 1023, 1025, 5000};
+    int bad = 0;
+    char what[64];
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+        t->count = 0;
+        for (int mixture = 0; mixture < MIXTURES; mixture++)
+            add_text(t, sizes[s], mixture);
+        snprintf(what, sizeof what, "texts of %zu bytes", sizes[s]);
+        bad += compare(ops, t, what, sum);
+    }
+    for (int round = 0; round < 5; round++) {
+        t->count = 0;
+        for (int i = 0; i < 400; i++)
+            add_text(t, next() % 4 == 0 ? 0 : next() % 60, (int)(next() % MIXTURES));
+        bad += compare(ops, t, "400 short texts", sum);
+    }
+    return bad;
+}
+
+// Every character between neighbours of each class, many to a text.
+static int all_characters(const mill_backend_ops *ops, texts *t, totals *sum)
+{
+    static const char *const around[] = {"", "a", "1", " ", "\n", "=", "'"};
+    int bad = 0;
+    t->count = 0;
+    uint64_t at = 0;
+    for (uint32_t c = 0; c < 0x110000; c++) {
+        if ((c >= 0xd800 && c < 0xe000) || (c >= 0x20000 && next() % 64 != 0))
+            continue;
+        const char *before = around[c % 7], *behind = around[next() % 7];
+        memcpy(t->bytes + at, before, strlen(before));
+        at += strlen(before);
+        for (uint64_t twice = next() % 2; twice < 2; twice++)
+            at += mill_utf8_encode(c, t->bytes + at);
+        memcpy(t->bytes + at, behind, strlen(behind));
+        at += strlen(behind);
+        if (c % 50 == 0)
+            t->offsets[++t->count] = at;
+        if (at > TEXT_MAX - 64 || t->count == TEXTS_MAX - 2)
+            break;
+    }
+    t->offsets[++t->count] = at;
+    bad += compare(ops, t, "all characters", sum);
+    return bad;
+}
+
+static int large(const mill_backend_ops *ops, texts *t, totals *sum)
+{
+    static const size_t sizes[] = {65535, 65536, 65537};
+    int bad = all_characters(ops, t, sum);
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+        t->count = 0;
+        add_text(t, sizes[s], 9);
+        add_text(t, sizes[s], 11);
+        add_text(t, sizes[s], 6);
+        bad += compare(ops, t, "texts of 64 KiB", sum);
+    }
+    t->count = 0;
+    add_text(t, 700000, 11);
+    add_text(t, 700000, 6);
+    add_text(t, 7, 8);
+    add_text(t, (1u << 20) + 1, 11); // fits no slot
+    add_text(t, 70, 8);
+    return bad + compare(ops, t, "more than a slot", sum);
+}
+
+int main(int argc, char **argv)
+{
+    const char *device = "simt";
+    bool with_large = false;
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--large") == 0)
+            with_large = true;
+        else
+            device = argv[i];
+    }
+    const char *schedule = getenv("SIMT_SEED");
+    seed = 1 + (schedule != NULL ? strtoull(schedule, NULL, 10) : 0);
+    const mill_log log = {MILL_LOG_WARNING, hear, NULL};
+    mill_gpus *gpus;
+    mill_error err;
+    if (mill_gpus_open(device, 1 << 20, &log, &gpus, &err) != MILL_OK) {
+        printf("%s\n", err.message);
+        return strcmp(device, "simt") == 0 ? 1 : 77;
+    }
+    texts t = {malloc(TEXT_MAX + 16), calloc(TEXTS_MAX, sizeof(uint64_t)), 0};
+    if (t.bytes == NULL || t.offsets == NULL)
+        return 1;
+    totals sum = {0};
+    const mill_backend_ops *ops = mill_gpus_backend(gpus);
+    int bad = with_large ? large(ops, &t, &sum) : small(ops, &t, &sum);
+    for (size_t i = 0; i < mill_gpus_count(gpus); i++)
+        bad += mill_gpus_use(gpus, i).failed;
+    mill_gpus_close(gpus);
+    free(t.bytes);
+    free(t.offsets);
+    printf("words on %s: %llu texts by devices, %llu by the caller, %d differences\n", device,
+           (unsigned long long)sum.by_device, (unsigned long long)sum.by_caller, bad);
+    return bad != 0 || sum.by_device == 0;
+}
