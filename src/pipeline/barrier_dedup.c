@@ -141,13 +141,13 @@ static mill_status find_duplicates(mill_run_state *run, judge *j, mill_error *er
     uint64_t begin = mill_time_begin();
     if (options->exact)
         MILL_TRY(mill_dedup_exact(&view, j->kept_by, err));
-    mill_time_end(run, MILL_TIME_EXACT, begin, 0, j->count);
+    mill_time_end(run, MILL_TIME_EXACT, begin, 0, 0); // the records were counted when they were grouped
     for (uint64_t i = 0; i < j->count; i++)
         j->exact[i] = run->docs[i].verdict == MILL_KEPT && j->kept_by[i] != MILL_DEDUP_NONE;
     begin = mill_time_begin();
     if (options->near)
         MILL_TRY(mill_dedup_near(&view, run->bands, options->policy, options->survivor, give_keys, j, j->kept_by, err));
-    mill_time_end(run, MILL_TIME_DEDUP, begin, 0, j->count);
+    mill_time_end(run, MILL_TIME_DEDUP, begin, mill_run_text_bytes(run), j->count);
     for (uint64_t i = 0; i < j->count; i++) {
         if (run->docs[i].verdict == MILL_KEPT && j->kept_by[i] != MILL_DEDUP_NONE)
             run->docs[i].verdict = j->exact[i] ? MILL_REASON_EXACT : MILL_REASON_NEAR;

@@ -33,7 +33,7 @@ mill_status mill_barrier_group(mill_run_state *run, mill_error *err)
             table[at] = (uint32_t)i + 1;
         doc->represents = table[at] - 1;
     }
-    mill_time_end(run, MILL_TIME_EXACT, begin, 0, run->doc_count);
+    mill_time_end(run, MILL_TIME_EXACT, begin, mill_run_text_bytes(run), run->doc_count);
     mill_free(table);
     return MILL_OK;
 }

@@ -190,7 +190,7 @@ mill_status mill_barrier_pack(mill_run_state *run, mill_error *err)
     MILL_TRY_GOTO(list_turns(run, &turns, &count, err));
     if (run->stages != MILL_STAGES_ENCODE)
         MILL_TRY_GOTO(pack_turns(run, rows, turns, count, err));
-    mill_time_end(run, MILL_TIME_PACK, begin, 0, count);
+    mill_time_end(run, MILL_TIME_PACK, begin, mill_run_kept_bytes(run), count);
 cleanup:
     mill_free(rows);
     mill_free(turns);

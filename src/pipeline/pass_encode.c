@@ -105,7 +105,7 @@ static mill_status draw_cuts(mill_run_state *run, mill_error *err)
         mill_line_cut *cut = &run->cuts[order[i]];
         mill_fim_draw_python(&run->recipe.fim, &mt, run->docs[order[i]].lines, &mode, &cut->first, &cut->second);
     }
-    mill_time_end(run, MILL_TIME_FIM, begin, 0, count);
+    mill_time_end(run, MILL_TIME_FIM, begin, mill_run_kept_bytes(run), count);
     mill_free(order);
     return MILL_OK;
 }

@@ -220,7 +220,10 @@ static mill_status write_file(void *context, void *state, uint64_t number, mill_
     MILL_TRY_GOTO(write_docs(pass, w, &out, begin, end, err));
     MILL_TRY_GOTO(mill_shard_out_finish(&out, text_sha256, err));
     MILL_TRY_GOTO(mill_unit_commit(run->dir, &unit, err));
-    mill_time_end(run, MILL_TIME_WRITE, started, 0, end - begin);
+    uint64_t bytes = 0;
+    for (uint64_t i = begin; i < end; i++)
+        bytes += run->docs[pass->kept[i]].bytes;
+    mill_time_end(run, MILL_TIME_WRITE, started, bytes, end - begin);
 cleanup:
     if (status != MILL_OK)
         mill_unit_abort(run->dir, &unit);

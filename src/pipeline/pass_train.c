@@ -257,7 +257,8 @@ static mill_status train(mill_run_state *run, const mill_word_counts *counts, mi
         mill_run_part(run, "train tokenizer", "merges", options.vocab_size);
         uint64_t begin = mill_time_begin();
         status = mill_tokenizer_train(counts, &options, show_progress, run, &run->tokenizer, err);
-        mill_time_end(run, MILL_TIME_TRAIN, begin, 0, 0);
+        mill_time_end(run, MILL_TIME_TRAIN, begin, atomic_load(&run->timing[MILL_TIME_WORDS].bytes),
+                      atomic_load(&run->timing[MILL_TIME_WORDS].records));
         run->timing[MILL_TIME_TRAIN].threads = 1;
     }
     for (uint32_t i = 0; i < list->count; i++)

@@ -66,6 +66,22 @@ void mill_time_end(mill_run_state *run, mill_timing_name name, uint64_t begin, u
     atomic_fetch_add(&timing->records, records);
 }
 
+uint64_t mill_run_text_bytes(const mill_run_state *run)
+{
+    uint64_t bytes = 0;
+    for (uint64_t i = 0; i < run->doc_count; i++)
+        bytes += run->docs[i].bytes;
+    return bytes;
+}
+
+uint64_t mill_run_kept_bytes(const mill_run_state *run)
+{
+    uint64_t bytes = 0;
+    for (uint64_t i = 0; i < run->doc_count; i++)
+        bytes += run->docs[i].verdict == MILL_KEPT ? run->docs[i].bytes : 0;
+    return bytes;
+}
+
 static const struct timing_row {
     const char *name;
     bool one_thread;   // a barrier

@@ -192,6 +192,9 @@ mill_status mill_run_check_tables(const mill_run_state *run, mill_error *err) MI
 void mill_run_part(mill_run_state *run, const char *stage, const char *unit, uint64_t total); // begins a part for progress
 void mill_run_advance(mill_run_state *run, uint64_t done);                                   // thread-safe
 uint64_t mill_time_begin(void);
+// Text of all records that passed the filters, and of those that are left: what a barrier's time is divided by.
+uint64_t mill_run_text_bytes(const mill_run_state *run);
+uint64_t mill_run_kept_bytes(const mill_run_state *run);
 void mill_time_end(mill_run_state *run, mill_timing_name name, uint64_t begin, uint64_t bytes, uint64_t records);
 mill_status mill_run_write_timings(mill_run_state *run, mill_error *err) MILL_MUST_CHECK;
 // The plan as JSON (recipe, inputs, options that shape the output).
