@@ -1,0 +1,87 @@
+#!/usr/bin/env python3
+# The same bytes wherever is computed: --device simt (the kernels on the emulator) against --device cpu, both recipes, one to four devices, several batch
+# sizes and schedules; and any call of the GPU runtime that fails costs time and no byte, or ends in one clear message.
+import json, os, subprocess, sys, tempfile
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from corpus import product, write_corpus
+
+PROGRAM = os.path.abspath(sys.argv[1])
+RECIPES = {"default": ["--set", "filter.syntax=off"], "guide": ["--recipe", "guide", "--set", "filter.syntax=off"]}
+VARIANTS = [("1", "0", []), ("2", "3", ["-j", "7"]), ("4", "5", ["-j", "3", "--batch-size", "16K"]), ("1", "8", ["--batch-size", "300K"])]
+
+
+def start(work, source, name, arguments, **env):
+    out = os.path.join(work, name)
+    done = subprocess.run([PROGRAM, "run", source, "-o", out, "-q", "--durability", "fast", "--set", "tokenizer.vocab_size=700"] + arguments,
+                          env=dict(os.environ, **env), stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=300)
+    return out, done.returncode, done.stderr.decode()
+
+
+def devices(out):
+    with open(os.path.join(out, ".shardmill", "timings.json")) as f:
+        return json.load(f)["devices"]
+
+
+def parity(work, source):
+    for recipe, options in RECIPES.items():
+        out, code, err = start(work, source, recipe, options + ["--device", "cpu", "-j", "1"])
+        assert code == 0, err
+        wanted = product(out)
+        assert devices(out) == [], "the processor is no device"
+        for n, (count, seed, arguments) in enumerate(VARIANTS):
+            out, code, err = start(work, source, "%s%d" % (recipe, n), options + arguments + ["--device", "simt"], SIMT_DEVICES=count, SIMT_SEED=seed)
+            assert code == 0, err
+            got = product(out)
+            assert got == wanted, "%s on %s devices: %s" % (recipe, count, sorted(p for p in set(got) | set(wanted) if got.get(p) != wanted.get(p)))
+            used = devices(out)
+            assert len(used) == int(count) and sum(d["batches"] for d in used) > 0 and not any(d["failed"] for d in used), used
+    print("2 recipes x %d variants: the same bytes as on the processor" % len(VARIANTS))
+
+
+def failures(work, source):
+    """Lets every n-th call of the runtime fail, until a run has fewer calls than n."""
+    arguments = RECIPES["default"] + ["--device", "simt:0"]
+    out, code, err = start(work, source, "good", arguments)
+    assert code == 0, err
+    wanted, refused, survived, n = product(out), 0, 0, 0
+    while True:
+        n += 1
+        out, code, err = start(work, source, "fail%d" % n, arguments, SIMT_FAIL_NTH=str(n), SIMT_FAIL_LASTS=str(n % 2))
+        if code == 5: # while opening
+            assert "--device simt:0" in err and err.count("error[") == 1, err
+            assert not os.path.exists(out) or not os.path.exists(os.path.join(out, "manifest.json"))
+            refused += 1
+            continue
+        assert code == 0, (n, code, err)
+        assert product(out) == wanted, "call %d failed, and the bytes are others" % n
+        if not devices(out)[0]["failed"]:
+            break
+        assert "failed:" in err, err
+        survived += 1
+    assert refused > 0 and survived > 10, (refused, survived)
+    print("%d failing calls: %d refused at the start, %d done by the processor" % (n - 1, refused, survived))
+
+
+def choices(work, source):
+    for device, code, words in [("simt:7", 5, "no device 7"), ("simt:x", 2, "expected numbers"), ("simt:0,0", 2, "named twice"), ("gpu", 2, "expected auto"),
+                                ("simt:", 2, "expected numbers")]:
+        _, got, err = start(work, source, "choice", ["--device", device])
+        assert got == code and words in err, (device, got, err)
+    _, got, err = start(work, source, "choice", ["--device", "simt", "--backend", "ref"])
+    assert got == 2 and "does not go with" in err, err
+    print("wrong choices are refused")
+
+
+def main():
+    with tempfile.TemporaryDirectory() as work:
+        source, short = os.path.join(work, "corpus.jsonl"), os.path.join(work, "short.jsonl")
+        write_corpus(source)
+        with open(source, "rb") as whole, open(short, "wb") as part:
+            part.writelines(whole.readlines()[:40])
+        parity(work, source)
+        failures(work, short)
+        choices(work, short)
+
+
+main()
