@@ -82,6 +82,10 @@ struct Shared_array {
     size_t bytes;
 };
 
+struct Free_arena {
+    void operator()(char *arena) const;
+};
+
 struct Block {
     std::vector<Fiber> fibers;
     std::vector<Warp> warps;
@@ -93,15 +97,11 @@ struct Block {
     char token[2] = {};
     unsigned barriers = 0;
     // Shared memory: arrays one behind the other with gaps between, in the order of first use.
+    std::unique_ptr<char, Free_arena> own_arena;
     char *arena = nullptr;
     size_t arena_used = 0, dynamic_bytes = 0;
     Shared_array arrays[arrays_max];
     unsigned array_count = 0;
-
-    Block() = default;
-    Block(const Block &) = delete;
-    Block &operator=(const Block &) = delete;
-    ~Block();
 };
 
 struct Launch {
@@ -118,8 +118,8 @@ struct Scheduler {
     std::vector<Fiber *> ring; // ready fibers; its room is made before a launch: fibers must not allocate
     size_t ring_first = 0, ring_count = 0, live = 0;
     std::vector<std::unique_ptr<Block>> resident, spare;
-    std::vector<char *>
-        arenas_ended; // thread sanitizer only: memory that stays untouched until the launch ends
+    std::vector<char *> slabs; // thread sanitizer only: arenas of this launch's blocks
+    size_t slab_left = 0;
     const char *arena_last = nullptr; // of the block that ended last
     char begin_token = 0, end_token = 0, fence_token = 0;
 };
@@ -358,12 +358,24 @@ static void check_warp_operation(const Fiber &f, const char *name)
         fail("%s: width %u is no power of two up to 32", name, f.width);
     if (f.lane_or_delta >= warp_lanes && f.op != Warp_op::shfl)
         fail("%s: a distance of %u lanes", name, f.lane_or_delta);
+    // A member that waits in another operation may come later, unless that one waits for this lane.
     for (unsigned lane = 0; lane < warp_lanes; lane++) {
         const Fiber *other = warp.lane[lane];
-        if ((f.mask & warp.waiting) >> lane & 1 && (other->mask != f.mask || other->op != f.op))
+        if ((f.mask & warp.waiting) >> lane & 1 && (other->mask >> f.lane & 1) != 0 &&
+            (other->mask != f.mask || other->op != f.op))
             fail("warp operations differ: lane %d is at %s with mask %08x, lane %u at %s with mask %08x",
                  f.lane, name, f.mask, lane, warp_op_name(other->op), other->mask);
     }
+}
+
+static bool all_have_come(const Warp &warp, const Fiber &f)
+{
+    if ((warp.waiting & f.mask) != f.mask)
+        return false;
+    for (unsigned lane = 0; lane < warp_lanes; lane++)
+        if ((f.mask >> lane & 1) != 0 && (warp.lane[lane]->mask != f.mask || warp.lane[lane]->op != f.op))
+            return false;
+    return true;
 }
 
 uint64_t warp_operation(Warp_op op, unsigned mask, uint64_t value, unsigned lane_or_delta, unsigned width)
@@ -382,7 +394,7 @@ uint64_t warp_operation(Warp_op op, unsigned mask, uint64_t value, unsigned lane
         SIMT_RELEASE(token);
     f.state = State::in_warp_operation;
     warp.waiting |= 1u << f.lane;
-    if ((warp.waiting & mask) == mask) {
+    if (all_have_come(warp, f)) {
         lowest.syncs += op == Warp_op::sync;
         warp_finish(warp, mask, op);
     }
@@ -400,6 +412,12 @@ uint64_t warp_operation(Warp_op op, unsigned mask, uint64_t value, unsigned lane
 static const size_t arena_bytes = shared_bytes_max + (arrays_max + 1) * 2 * array_gap;
 static const unsigned char gap_fill = 0xa5;
 
+void Free_arena::operator()(char *p) const
+{
+    SIMT_UNPOISON(p, arena_bytes);
+    free(p);
+}
+
 // memset, but not seen by the thread sanitizer: the filling is nobody's write.
 static void fill(char *p, unsigned char value, size_t bytes)
 {
@@ -411,38 +429,47 @@ static void fill(char *p, unsigned char value, size_t bytes)
 #endif
 }
 
-static char *arena_make()
-{
-    auto *arena = static_cast<char *>(aligned_alloc(array_gap, arena_bytes));
-    if (arena == nullptr)
-        fail("no memory for the shared arrays of a block");
-    fill(arena, 0xcd, arena_bytes);
-    return arena;
-}
-
-Block::~Block()
-{
-    if (arena != nullptr)
-        SIMT_UNPOISON(arena, arena_bytes);
-    free(arena);
-}
-
+#ifdef SIMT_TSAN
+// Memory that two blocks of one launch use in turn would look like a race between them: each gets its own,
+// cut from slabs that live as long as the launch. Slabs are so large that the sanitizer does not count their
+// allocation as a write to all of it.
 static void arena_begin(Block &b)
 {
-#ifdef SIMT_TSAN
-    // Memory that two blocks of one launch use in turn would look like a race between them.
+    static const size_t slab_arenas = 128;
+    Scheduler &s = scheduler();
+    if (s.slab_left == 0) {
+        s.slabs.push_back(static_cast<char *>(malloc(slab_arenas * arena_bytes)));
+        s.slab_left = slab_arenas;
+    }
+    b.arena = s.slabs.back() + --s.slab_left * arena_bytes;
+    b.arena_used = b.array_count = 0;
+}
+
+static void array_leftovers(char *data, size_t offset, size_t bytes)
+{
     const char *last = scheduler().arena_last;
-    b.arena = arena_make();
-    for (size_t i = 0; last != nullptr && i < arena_bytes; i++)
-        static_cast<volatile char *>(b.arena)[i] = last[i];
+    for (size_t i = 0; i < bytes; i++)
+        static_cast<volatile char *>(data)[i] = last != nullptr ? last[offset + i] : static_cast<char>(0xcd);
+}
 #else
-    if (b.arena == nullptr)
-        b.arena = arena_make();
-#endif
-    b.arena_used = 0;
-    b.array_count = 0;
+static void arena_begin(Block &b)
+{
+    if (b.own_arena == nullptr) {
+        b.own_arena.reset(static_cast<char *>(aligned_alloc(array_gap, arena_bytes)));
+        if (b.own_arena == nullptr)
+            fail("no memory for the shared arrays of a block");
+        memset(b.own_arena.get(), 0xcd, arena_bytes);
+    }
+    b.arena = b.own_arena.get();
+    b.arena_used = b.array_count = 0;
     SIMT_POISON(b.arena, arena_bytes);
 }
+
+static void array_leftovers(char *, size_t, size_t)
+{
+    // A block of another launch, or an earlier one of this, had the same memory.
+}
+#endif
 
 static char *array_place(Block &b, const void *site, size_t bytes)
 {
@@ -463,6 +490,8 @@ static char *array_place(Block &b, const void *site, size_t bytes)
     SIMT_UNPOISON(data, bytes);
     if (config().seed % 4 < 3)
         fill(data, fills[config().seed % 4], bytes);
+    else
+        array_leftovers(data, place, bytes);
     b.arrays[b.array_count++] = {site, data, bytes};
     b.arena_used = place + bytes;
     return data;
@@ -490,7 +519,7 @@ void *dynamic_shared()
 }
 
 // Stray writes next to the arrays. The address sanitizer has seen them at once, and reads, too.
-static void arena_end(Block &b)
+static void arena_end([[maybe_unused]] Block &b)
 {
 #ifndef SIMT_ASAN
     size_t from = 0;
@@ -507,10 +536,7 @@ static void arena_end(Block &b)
     }
 #endif
 #ifdef SIMT_TSAN
-    Scheduler &s = scheduler();
-    s.arena_last = b.arena;
-    s.arenas_ended.push_back(b.arena);
-    b.arena = nullptr;
+    scheduler().arena_last = b.arena;
 #endif
 }
 
@@ -637,9 +663,10 @@ static void launch_end(Scheduler &s)
 {
     SIMT_ACQUIRE(&s.end_token);
     s.machines.launch_ended();
-    for (char *arena : s.arenas_ended)
-        free(arena);
-    s.arenas_ended.clear();
+    for (char *slab : s.slabs)
+        free(slab);
+    s.slabs.clear();
+    s.slab_left = 0;
     s.arena_last = nullptr;
     s.launch = nullptr;
 }

@@ -103,10 +103,19 @@ static char *stack_make()
     return static_cast<char *>(map) + guard_bytes;
 }
 
+static void machine_destroy(Machine &machine)
+{
+#ifdef SIMT_TSAN
+    if (machine.tsan_fiber != nullptr)
+        __tsan_destroy_fiber(machine.tsan_fiber);
+#endif
+    munmap(machine.stack - guard_bytes, guard_bytes + stack_bytes);
+}
+
 Machines::~Machines()
 {
-    for (char *stack : unused)
-        munmap(stack - guard_bytes, guard_bytes + stack_bytes);
+    for (Machine &machine : unused)
+        machine_destroy(machine);
     place_end(home);
 }
 
@@ -119,15 +128,15 @@ void Machines::at_home()
 
 void Machines::start(Machine &machine, void (*entry)())
 {
+    if (unused.empty()) {
+        machine.stack = stack_make();
+    } else {
+        machine = unused.back();
+        unused.pop_back();
+    }
 #ifdef SIMT_TSAN
-    // A stack that two fibers of one launch use in turn would look like a race between them.
-    machine.stack = static_cast<char *>(malloc(stack_bytes));
-    machine.tsan_fiber = __tsan_create_fiber(0);
-#else
-    if (unused.empty())
-        unused.push_back(stack_make());
-    machine.stack = unused.back();
-    unused.pop_back();
+    if (machine.tsan_fiber == nullptr)
+        machine.tsan_fiber = __tsan_create_fiber(0);
 #endif
     place_start(machine, entry);
 }
@@ -170,19 +179,31 @@ void Machines::leave(Machine &machine, [[maybe_unused]] bool for_good)
 void Machines::end(Machine &machine)
 {
     place_end(machine);
+    Machine left;
+    left.stack = machine.stack;
 #ifdef SIMT_TSAN
-    __tsan_destroy_fiber(machine.tsan_fiber);
-    ended.push_back(machine.stack);
+    // A stack, or a sanitizer's fiber, that two threads of one launch have in turn would hide races between
+    // them or show false ones. Another launch may have it. The sanitizer knows at most some thousand fibers.
+    if (ended.size() < 1024)
+        left.tsan_fiber = machine.tsan_fiber;
+    else
+        __tsan_destroy_fiber(machine.tsan_fiber);
+    ended.push_back(left);
 #else
-    unused.push_back(machine.stack);
+    unused.push_back(left);
 #endif
     machine = Machine();
 }
 
 void Machines::launch_ended()
 {
-    for (char *stack : ended)
-        free(stack);
+    static const size_t unused_max = 1024;
+    for (Machine &machine : ended) {
+        if (unused.size() < unused_max)
+            unused.push_back(machine);
+        else
+            machine_destroy(machine);
+    }
     ended.clear();
 }
 } // namespace simt

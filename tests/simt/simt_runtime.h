@@ -95,8 +95,8 @@ class Machines
 
   private:
     Machine home;
-    std::vector<char *> unused;
-    std::vector<char *> ended; // stacks that stay untouched until the launch ends
+    std::vector<Machine> unused; // a stack; for the thread sanitizer, a fiber as well
+    std::vector<Machine> ended;  // those that stay untouched until the launch ends
     const void *home_bottom = nullptr;
     size_t home_bytes = 0;
 };
