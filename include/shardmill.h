@@ -93,7 +93,7 @@ typedef struct mill_run_options {
     const char *const *languages;   // keep only these; 0: all
     size_t language_count;
     const char *tokenizer;          // tokenizer.json to use; NULL: train one
-    const char *format;             // comma-separated: "jsonl.zst", "jsonl"
+    const char *format;             // comma-separated: "jsonl.zst", "jsonl", "megatron", ...: docs/FORMATS.md
     const char *input_format;       // NULL: by content and name; "jsonl", "parquet", "tree"
     const char *source_type;        // NULL: source; "source", "docs", "qa", "notebook", "contest"
     const char *field_preset;       // NULL: any known column name; "guide", "the-stack", ...

@@ -171,6 +171,7 @@ static void print_files(void)
         {"metrics.json", "what stats shows: samples, tokens, rates, and where every record went"},
         {"tokenizer/", "tokenizer.json, tokenizer_config.json, special_tokens_map.json"},
         {"shards/", "training samples as JSON lines: input_ids, length"},
+        {"shards-NAME/", "the other containers of --format, ready for their clients"},
         {"records/, rows/", "what filter and dedup, and encode, write"},
         {"docs/", "each piece of a document and where it came from"},
         {"clusters.jsonl.zst", "duplicate clusters: kept record, dropped records, similarity"},

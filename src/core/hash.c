@@ -1,4 +1,4 @@
-// hash.c: SHA-256 by libcrypto, and hexadecimal digits.
+// hash.c: SHA-256 and SHA-1 by libcrypto, and hexadecimal digits.
 #include "core/hash.h"
 
 #include "core/alloc.h"
@@ -10,17 +10,27 @@ typedef struct sha256 {
     EVP_MD_CTX *context;
 } sha256;
 
-void *mill_sha256_create(void)
+static void *create(const EVP_MD *kind)
 {
     sha256 *self = mill_alloc(sizeof *self);
     if (self == NULL)
         return NULL;
     self->context = EVP_MD_CTX_new();
-    if (self->context == NULL || EVP_DigestInit_ex(self->context, EVP_sha256(), NULL) != 1) {
+    if (self->context == NULL || EVP_DigestInit_ex(self->context, kind, NULL) != 1) {
         mill_sha256_destroy(self);
         return NULL;
     }
     return self;
+}
+
+void *mill_sha256_create(void)
+{
+    return create(EVP_sha256());
+}
+
+void *mill_sha1_create(void)
+{
+    return create(EVP_sha1());
 }
 
 void mill_sha256_update(void *self, const void *data, size_t bytes)
@@ -33,6 +43,13 @@ void mill_sha256_finish(void *self, uint8_t digest[32])
 {
     unsigned length = 0;
     MILL_ASSERT(EVP_DigestFinal_ex(((sha256 *)self)->context, digest, &length) == 1 && length == 32);
+    mill_sha256_destroy(self);
+}
+
+void mill_sha1_finish(void *self, uint8_t digest[20])
+{
+    unsigned length = 0;
+    MILL_ASSERT(EVP_DigestFinal_ex(((sha256 *)self)->context, digest, &length) == 1 && length == 20);
     mill_sha256_destroy(self);
 }
 

@@ -33,6 +33,9 @@ static inline mill_key mill_hash128(const void *data, size_t bytes)
     return (mill_key){h.low64, h.high64};
 }
 
+// SHA-1, streaming: for formats that want it. mill_sha256_update and mill_sha256_destroy take its handle as well.
+void *mill_sha1_create(void);
+void mill_sha1_finish(void *sha1, uint8_t digest[20]); // destroys it
 // SHA-256, streaming (libcrypto). create returns NULL without memory.
 void *mill_sha256_create(void);
 void mill_sha256_update(void *sha256, const void *data, size_t bytes);

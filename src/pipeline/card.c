@@ -8,6 +8,7 @@
 #include "core/json.h"
 #include "core/utf8.h"
 #include "pipeline/finished.h"
+#include "shard/container.h"
 
 #define INPUTS_SHOWN 50
 #define LANGUAGES_SHOWN 30
@@ -53,11 +54,13 @@ static contents contents_of(const mill_run_state *run)
     case MILL_STAGES_ALL:
     case MILL_STAGES_PACK: break;
     }
+    const mill_container *loadable = NULL; // the first that `datasets` reads
+    for (size_t i = 0; loadable == NULL && i < mill_container_count; i++) {
+        if ((run->formats >> i & 1) != 0 && mill_containers[i]->pattern != NULL)
+            loadable = mill_containers[i];
+    }
     return (contents){"packed samples of token ids",
-                      run->write_zst     ? "shards/*.jsonl.zst"
-                      : run->write_jsonl ? "shards/*.jsonl"
-                                         : NULL,
-                      "input_ids"};
+                      loadable != NULL ? loadable->pattern : NULL, "input_ids"};
 }
 
 // The bounds that the hub knows.

@@ -3,9 +3,11 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "pipeline/document.h"
 #include "pipeline/finished.h"
+#include "shard/container.h"
 
 #define SAMPLE_BYTES ((uint64_t)24 << 20)
 #define SIDECAR_BYTES 24.0 // of a row in the docs sidecar, compressed
@@ -92,10 +94,16 @@ static void project_disk(projection *p)
     p->disk[n++] = (line){"token units", p->tokens * (f->vocab_size <= 65536 ? 2.0 : 4.0) +
                                              packed_rows(p) * (double)sizeof(mill_row) + passed * 3.0 * (double)sizeof(mill_span)};
     size_t first_result = n;
-    if (run->write_zst)
-        p->disk[n++] = (line){"shards (jsonl.zst)", out * ratio((double)f->zst_bytes, (double)f->written_tokens)};
-    if (run->write_jsonl)
-        p->disk[n++] = (line){"shards (jsonl)", out * ratio((double)f->jsonl_bytes, (double)f->written_tokens)};
+    for (size_t i = 0; i < mill_container_count; i++) {
+        const mill_container *c = mill_containers[i];
+        double bytes = f->vocab_size <= 65536 ? 2.0 : 4.0; // of a token
+        if (strcmp(c->name, "jsonl.zst") == 0)
+            bytes = ratio((double)f->zst_bytes, (double)f->written_tokens);
+        else if (strcmp(c->name, "jsonl") == 0)
+            bytes = ratio((double)f->jsonl_bytes, (double)f->written_tokens);
+        if ((run->formats >> i & 1) != 0)
+            p->disk[n++] = (line){c->label, out * bytes};
+    }
     p->disk[n++] = (line){"docs sidecar", packed_rows(p) * SIDECAR_BYTES};
     p->disk_count = n;
     for (size_t i = 0; i < n; i++) {

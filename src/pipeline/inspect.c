@@ -8,7 +8,7 @@
 
 #include "core/rng.h"
 #include "encode/encode.h"
-#include "pipeline/shard_read.h"
+#include "pipeline/sample_read.h"
 #include "tokenizer/tokenizer.h"
 
 #define SAMPLES_MAX 10000
@@ -221,41 +221,23 @@ static mill_status show_row(inspector *in, const mill_doc_line *line, uint32_t n
 
 // ---- one sample -----------------------------------------------------------------------------------------
 
-typedef struct place { // of a sample
+typedef struct place { // of a sample, or a document
+    const mill_held *held;
     const mill_finished_file *shard;
-    char docs[64];
-    uint64_t sample, line; // line: from 0 in its shard
+    uint64_t sample, first; // first: of its shard
 } place;
 
-// The shards of a run in one form; a run that wrote both has the same samples twice.
-static const mill_finished_file *find_shard(const mill_finished *f, uint64_t number)
-{
-    static const char *const forms[] = {"shards/shard_%05llu.jsonl.zst", "shards/shard_%05llu.jsonl"};
-    for (size_t i = 0; i < 2; i++) {
-        char path[64];
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-        snprintf(path, sizeof path, forms[i], (unsigned long long)number);
-#pragma GCC diagnostic pop
-        const mill_finished_file *file = mill_finished_find(f, path);
-        if (file != NULL)
-            return file;
-    }
-    return NULL;
-}
-
-static mill_status find_place(const mill_finished *f, uint64_t sample, place *out, mill_error *err)
+static mill_status find_place(const mill_finished *f, const mill_held *held, uint64_t sample, place *out, mill_error *err)
 {
     uint64_t first = 0;
     for (uint64_t number = 0;; number++) {
-        const mill_finished_file *shard = find_shard(f, number);
+        const mill_finished_file *shard = mill_held_file(f, held, number);
         if (shard == NULL)
             return mill_fail(err, MILL_VERIFY,
                              "%s/manifest.json: its shards hold fewer samples than its totals say", f->path);
         uint64_t samples = mill_finished_number(shard->facts, "samples");
         if (sample - first < samples) {
-            *out = (place){.shard = shard, .sample = sample, .line = sample - first};
-            snprintf(out->docs, sizeof out->docs, "docs/docs_%05llu.jsonl.zst", (unsigned long long)number);
+            *out = (place){.held = held, .shard = shard, .sample = sample, .first = first};
             return MILL_OK;
         }
         first += samples;
@@ -265,88 +247,79 @@ static mill_status find_place(const mill_finished *f, uint64_t sample, place *ou
 static mill_status read_sample(const mill_finished *f, const place *at, mill_read_sample *sample,
                                mill_error *err)
 {
-    mill_line_reader lines;
-    const uint8_t *line = NULL;
-    size_t bytes = 0;
+    mill_sample_reader reader;
+    bool end = false;
     MILL_TRY(mill_finished_check_size(f, at->shard, err));
-    MILL_TRY(mill_line_reader_open(f, at->shard->path, &lines, err));
+    MILL_TRY(mill_sample_reader_open(f, at->held, at->shard->path, at->first, &reader, err));
     mill_status status = MILL_OK;
-    for (uint64_t i = 0; status == MILL_OK && i <= at->line; i++) {
-        status = mill_line_reader_next(&lines, &line, &bytes, err);
-        if (status == MILL_OK && line == NULL)
-            status = mill_line_reader_fail(&lines, err, "is the last, the manifest says that there are more");
-    }
-    if (status == MILL_OK)
-        status = mill_read_sample_parse(&lines, line, bytes, false, sample, err);
-    mill_line_reader_close(&lines);
+    for (uint64_t i = at->first; status == MILL_OK && !end && i <= at->sample; i++)
+        status = mill_sample_reader_next(&reader, sample, &end, err);
+    if (status == MILL_OK && end)
+        status = mill_sample_reader_fail(&reader, err, "is the last, the manifest says that there are more");
+    mill_sample_reader_close(&reader);
     return status;
-}
-
-static mill_status open_docs(const mill_finished *f, const place *at, mill_doc_reader *docs, mill_error *err)
-{
-    MILL_TRY(mill_doc_reader_open(f, at->docs, docs, err));
-    while (docs->has_line && docs->line.sample < at->sample)
-        MILL_TRY(mill_doc_reader_next(docs, err));
-    return MILL_OK;
 }
 
 static mill_status count_rows(const mill_finished *f, const place *at, const mill_read_sample *sample,
                               uint32_t *rows, mill_error *err)
 {
-    mill_doc_reader docs = {0};
+    mill_docs_cursor docs;
     uint64_t covered = 0;
     *rows = 0;
-    mill_status status = open_docs(f, at, &docs, err);
-    while (status == MILL_OK && docs.has_line && docs.line.sample == at->sample) {
-        if (docs.line.begin != covered || docs.line.tokens > sample->count - covered)
-            status = mill_line_reader_fail(&docs.lines, err, "this part does not join the one before it");
-        covered += docs.line.tokens;
+    mill_status status = mill_docs_cursor_open(f, at->held->docs, at->sample, &docs, err);
+    while (status == MILL_OK && docs.docs.has_line && docs.docs.line.sample == at->sample) {
+        const mill_doc_line *line = &docs.docs.line;
+        if (line->begin != covered || line->tokens > sample->count - covered)
+            status = mill_line_reader_fail(&docs.docs.lines, err, "this part does not join the one before it");
+        covered += line->tokens;
         ++*rows;
         if (status == MILL_OK)
-            status = mill_doc_reader_next(&docs, err);
+            status = mill_docs_cursor_next(&docs, err);
     }
     if (status == MILL_OK && covered != sample->count)
         status =
             mill_fail(err, MILL_VERIFY, "%s/%s: tells of %llu of the %zu tokens of sample %llu", f->path,
-                      at->docs, (unsigned long long)covered, sample->count, (unsigned long long)at->sample);
-    mill_doc_reader_close(&docs);
+                      at->held->docs, (unsigned long long)covered, sample->count, (unsigned long long)at->sample);
+    mill_docs_cursor_close(&docs);
     return status;
 }
 
 static mill_status show_rows(inspector *in, const place *at, const mill_read_sample *sample, uint32_t rows,
                              mill_error *err)
 {
-    mill_doc_reader docs = {0};
-    mill_status status = open_docs(in->finished, at, &docs, err);
+    mill_docs_cursor docs;
+    mill_status status = mill_docs_cursor_open(in->finished, at->held->docs, at->sample, &docs, err);
     for (uint32_t i = 0; status == MILL_OK && i < rows; i++) {
-        const mill_doc_line *line = &docs.line;
+        const mill_doc_line *line = &docs.docs.line;
         // They were counted a moment ago; the file may have been changed since.
-        if (!docs.has_line || line->sample != at->sample || line->begin > sample->count ||
+        if (!docs.docs.has_line || line->sample != at->sample || line->begin > sample->count ||
             line->tokens > sample->count - line->begin)
-            status = mill_line_reader_fail(&docs.lines, err, "changed while it was read");
+            status = mill_line_reader_fail(&docs.docs.lines, err, "changed while it was read");
         if (status == MILL_OK)
             status = show_row(in, line, i + 1, rows, sample->ids + line->begin,
                               sample->has_mask ? sample->mask + line->begin : NULL, err);
         if (status == MILL_OK)
-            status = mill_doc_reader_next(&docs, err);
+            status = mill_docs_cursor_next(&docs, err);
     }
-    mill_doc_reader_close(&docs);
+    mill_docs_cursor_close(&docs);
     return status;
 }
 
-static mill_status show_sample(inspector *in, uint64_t number, mill_error *err)
+static mill_status show_sample(inspector *in, const mill_held *held, uint64_t number, mill_error *err)
 {
-    place at;
+    place at = {0};
     mill_read_sample sample = {0};
     uint32_t rows;
-    MILL_TRY(find_place(in->finished, number, &at, err));
+    MILL_TRY(find_place(in->finished, held, number, &at, err));
     mill_status status = MILL_OK;
     MILL_TRY_GOTO(read_sample(in->finished, &at, &sample, err));
     MILL_TRY_GOTO(count_rows(in->finished, &at, &sample, &rows, err));
     MILL_TRY_GOTO(style(in, STYLE_HEAD, err));
+    const char *place_name = held->container->read_open == NULL ? "line" : "number";
     MILL_TRY_GOTO(mill_buf_printf(in->out, err,
-                                  "=== sample %llu (%s line %llu): ", (unsigned long long)number,
-                                  at.shard->path, (unsigned long long)at.line + 1));
+                                  "=== %s %llu (%s %s %llu): ", held->documents ? "document" : "sample",
+                                  (unsigned long long)number, at.shard->path, place_name,
+                                  (unsigned long long)(number - at.first) + 1));
     MILL_TRY_GOTO(mill_append_grouped(in->out, sample.count, 0, err));
     MILL_TRY_GOTO(mill_buf_printf(in->out, err, " tokens, %u row%s", rows, rows == 1 ? "" : "s"));
     MILL_TRY_GOTO(style(in, STYLE_OFF, err));
@@ -374,21 +347,30 @@ static mill_status read_tokenizer(inspector *in, mill_error *err)
     return status;
 }
 
-static mill_status show_all(inspector *in, uint32_t samples, uint64_t seed, mill_error *err)
+static mill_status show_held(inspector *in, const mill_held *held, uint32_t samples, uint64_t seed, mill_error *err)
 {
-    const mill_finished *f = in->finished;
-    const uint64_t total =
-        mill_finished_number(cJSON_GetObjectItemCaseSensitive(f->manifest, "totals"), "samples");
-    if (samples > SAMPLES_MAX)
-        return mill_fail(err, MILL_USAGE, "-n %u: at most %d samples are shown at once", samples,
-                         SAMPLES_MAX);
-    if (total == 0)
+    if (held == NULL || held->sequences == 0)
         return mill_buf_append_text(in->out, "the run has no samples\n", err);
     MILL_TRY(read_tokenizer(in, err));
     for (uint32_t i = 0; i < samples; i++)
-        MILL_TRY(show_sample(
-            in, mill_draw_below(mill_draw(seed, MILL_DRAW_INSPECT, (mill_key){0, 0}, i), total), err));
+        MILL_TRY(show_sample(in, held,
+                             mill_draw_below(mill_draw(seed, MILL_DRAW_INSPECT, (mill_key){0, 0}, i), held->sequences),
+                             err));
     return MILL_OK;
+}
+
+static mill_status show_all(inspector *in, uint32_t samples, uint64_t seed, mill_error *err)
+{
+    mill_held *list;
+    size_t count;
+    if (samples > SAMPLES_MAX)
+        return mill_fail(err, MILL_USAGE, "-n %u: at most %d samples are shown at once", samples,
+                         SAMPLES_MAX);
+    MILL_TRY(mill_held_list(in->finished, &list, &count, err));
+    int best = mill_held_best(list, count);
+    mill_status status = show_held(in, best >= 0 ? &list[best] : NULL, samples, seed, err);
+    mill_free(list);
+    return status;
 }
 
 mill_status mill_inspect(const char *directory, uint32_t samples, uint64_t seed, bool color, mill_text *out,

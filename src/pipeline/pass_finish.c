@@ -2,19 +2,12 @@
 // record and every token is accounted for.
 #include <stdio.h>
 #include <string.h>
-#include <zstd.h>
 
 #include "core/json.h"
 #include "pipeline/card.h"
 #include "pipeline/input_units.h"
+#include "pipeline/run_manifest.h"
 #include "pipeline/workdir_internal.h"
-#include "shard/manifest.h"
-
-typedef struct totals {
-    mill_account account;
-    uint64_t documents, transformed, normalized, encoded_tokens, dropped_rows, dropped_tokens; // of encoding
-    uint64_t unselected_tokens, repeated_epoch_tokens;                              // of the mixture
-} totals;
 
 // Moves each document from "kept so far" to its final fate, input by input.
 mill_status mill_run_settle(mill_run_state *run, mill_error *err)
@@ -51,9 +44,9 @@ static uint64_t payload_number(const cJSON *record, const char *name)
     return cJSON_IsNumber(item) ? (uint64_t)item->valuedouble : 0;
 }
 
-static void sum_up(mill_run_state *run, totals *t)
+static void sum_up(mill_run_state *run, mill_run_totals *t)
 {
-    *t = (totals){0};
+    *t = (mill_run_totals){0};
     for (size_t i = 0; i < run->input_count; i++)
         mill_account_add(&t->account, &run->inputs[i].account);
     for (uint64_t unit = 0; run->tokens != NULL && unit < run->unit_count; unit++) {
@@ -76,7 +69,7 @@ static void sum_up(mill_run_state *run, totals *t)
 }
 
 // tokens encoded + repeats = tokens in samples + declared drops + unselected.
-static mill_status check_tokens(const mill_run_state *run, const totals *t, mill_error *err)
+static mill_status check_tokens(const mill_run_state *run, const mill_run_totals *t, mill_error *err)
 {
     uint64_t made = t->encoded_tokens + t->repeated_epoch_tokens + run->packing.repeated_tokens;
     uint64_t found = run->packing.tokens + run->packing.dropped_tokens + t->dropped_tokens + t->unselected_tokens;
@@ -151,7 +144,7 @@ cleanup:
     return status;
 }
 
-static mill_status append_funnel(const totals *t, mill_buf *out, mill_error *err)
+static mill_status append_funnel(const mill_run_totals *t, mill_buf *out, mill_error *err)
 {
     const mill_account *a = &t->account;
     MILL_TRY(mill_buf_printf(out, err, "\"funnel\":{\"read\":%llu,\"kept\":%llu,\"rejected\":{", (unsigned long long)a->read,
@@ -184,7 +177,7 @@ static mill_status append_shares(const mill_run_state *run, mill_buf *out, mill_
     return mill_buf_append_text(out, "]", err);
 }
 
-static mill_status append_metrics(mill_run_state *run, const totals *t, mill_buf *out, mill_error *err)
+static mill_status append_metrics(mill_run_state *run, const mill_run_totals *t, mill_buf *out, mill_error *err)
 {
     const mill_account *a = &t->account;
     uint64_t judged = a->read - a->quarantined, passed = judged - mill_account_rejected(a);
@@ -242,139 +235,6 @@ static mill_status gather_quarantine(mill_run_state *run, mill_buf *out, mill_er
     return status;
 }
 
-// ---- manifest.json --------------------------------------------------------------------------------------------------------------
-
-static cJSON *inputs_json(mill_run_state *run)
-{
-    cJSON *list = cJSON_CreateArray();
-    bool good = list != NULL;
-    for (size_t i = 0; good && i < run->input_count; i++) {
-        const mill_input_facts *facts = &run->inputs[i];
-        cJSON *input = cJSON_CreateObject();
-        good = cJSON_AddItemToArray(list, input) && mill_json_add_item(input, "records", mill_account_to_json(&facts->account)) &&
-               cJSON_AddStringToObject(input, "name", facts->name) != NULL &&
-               cJSON_AddStringToObject(input, "sha256", facts->sha256) != NULL &&
-               cJSON_AddNumberToObject(input, "bytes", (double)facts->file_bytes) != NULL &&
-               cJSON_AddNumberToObject(input, "files", (double)facts->files) != NULL &&
-               cJSON_AddNumberToObject(input, "skipped_binary", (double)facts->skipped_binary) != NULL &&
-               cJSON_AddNumberToObject(input, "skipped_empty", (double)facts->skipped_empty) != NULL &&
-               cJSON_AddNumberToObject(input, "skipped_other", (double)facts->skipped_other) != NULL;
-    }
-    if (!good) {
-        cJSON_Delete(list);
-        return NULL;
-    }
-    return list;
-}
-
-static bool add_shard_facts(mill_run_state *run, cJSON *file, uint64_t shard)
-{
-    static const char *const names[] = {"samples",        "tokens",      "text_sha256", "ids_sha256",
-                                        "lengths_sha256", "mask_sha256", "targets"};
-    const cJSON *payload = cJSON_GetObjectItemCaseSensitive(mill_workdir_done(run->dir, "shard", shard), "payload");
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        const cJSON *fact = cJSON_GetObjectItemCaseSensitive(payload, names[i]);
-        if (fact == NULL && i >= 5) // only of shards with a mask
-            continue;
-        cJSON *copy = cJSON_Duplicate(fact, false);
-        if (!mill_json_add_item(file, names[i], copy))
-            return false;
-    }
-    return true;
-}
-
-static cJSON *files_json(mill_run_state *run, const mill_product *products, size_t count)
-{
-    cJSON *list = cJSON_CreateArray();
-    bool good = list != NULL;
-    for (size_t i = 0; good && i < count; i++) {
-        cJSON *file = cJSON_CreateObject();
-        unsigned long long shard;
-        good = cJSON_AddItemToArray(list, file) && cJSON_AddStringToObject(file, "path", products[i].path) != NULL &&
-               cJSON_AddNumberToObject(file, "bytes", (double)products[i].bytes) != NULL &&
-               cJSON_AddStringToObject(file, "sha256", products[i].sha256) != NULL;
-        if (good && sscanf(products[i].path, "shards/shard_%llu", &shard) == 1)
-            good = add_shard_facts(run, file, shard);
-    }
-    if (!good) {
-        cJSON_Delete(list);
-        return NULL;
-    }
-    return list;
-}
-
-// Digests over all ids and all lengths of the run, in sample order.
-static mill_status digest_run(mill_run_state *run, char ids_hex[65], char lengths_hex[65], mill_error *err)
-{
-    void *ids = mill_sha256_create(), *lengths = mill_sha256_create();
-    uint32_t *buffer = NULL;
-    size_t capacity = 0;
-    mill_status status = ids == NULL || lengths == NULL ? mill_fail_nomem(err, "the digest of the run") : MILL_OK;
-    const mill_packing *p = &run->packing;
-    for (uint64_t s = 0; status == MILL_OK && s < p->sample_count; s++) {
-        uint64_t length = 0;
-        for (uint64_t i = p->sample_parts[s]; status == MILL_OK && i < p->sample_parts[s + 1]; i++) {
-            const mill_part *part = &p->parts[i];
-            const mill_packed_row *row = &run->packed[part->row];
-            const mill_token_unit *unit = &run->tokens[row->unit];
-            status = MILL_GROW(buffer, capacity, part->count, err);
-            uint64_t first = unit->rows[row->row].first_token + part->begin;
-            for (uint32_t k = 0; status == MILL_OK && k < part->count; k++)
-                buffer[k] = mill_token_id(unit, first + k);
-            if (status == MILL_OK)
-                mill_sha256_update(ids, buffer, (size_t)part->count * 4);
-            length += part->count;
-        }
-        mill_sha256_update(lengths, &length, sizeof length);
-    }
-    if (status == MILL_OK) {
-        uint8_t digest[32];
-        mill_sha256_finish(ids, digest);
-        mill_hex(digest, sizeof digest, ids_hex);
-        mill_sha256_finish(lengths, digest);
-        mill_hex(digest, sizeof digest, lengths_hex);
-    } else {
-        mill_sha256_destroy(ids);
-        mill_sha256_destroy(lengths);
-    }
-    mill_free(buffer);
-    return status;
-}
-
-static mill_status build_manifest(mill_run_state *run, const totals *t, const mill_product *products, size_t count, mill_buf *out,
-                                  mill_error *err)
-{
-    char ids[65] = "", lengths[65] = "";
-    cJSON *manifest = NULL;
-    mill_status status = MILL_OK;
-    if (run->packed != NULL)
-        MILL_TRY_GOTO(digest_run(run, ids, lengths, err));
-    MILL_TRY_GOTO(mill_run_plan_json(run, &manifest, err));
-    cJSON_DeleteItemFromObjectCaseSensitive(manifest, "inputs");
-    cJSON *totals_json = cJSON_AddObjectToObject(manifest, "totals");
-    bool good = mill_json_add_item(manifest, "inputs", inputs_json(run)) &&
-                mill_json_add_item(totals_json, "records", mill_account_to_json(&t->account)) &&
-                mill_json_add_item(manifest, "files", files_json(run, products, count)) &&
-                cJSON_AddNumberToObject(manifest, "format_version", 1) != NULL &&
-                cJSON_AddStringToObject(manifest, "version", MILL_VERSION) != NULL &&
-                cJSON_AddStringToObject(manifest, "zstd", ZSTD_versionString()) != NULL &&
-                cJSON_AddStringToObject(manifest, "ids_sha256", ids) != NULL &&
-                cJSON_AddStringToObject(manifest, "lengths_sha256", lengths) != NULL &&
-                cJSON_AddNumberToObject(totals_json, "samples", (double)run->packing.sample_count) != NULL &&
-                cJSON_AddNumberToObject(totals_json, "tokens", (double)run->packing.tokens) != NULL &&
-                cJSON_AddNumberToObject(totals_json, "documents", (double)t->documents) != NULL &&
-                cJSON_AddNumberToObject(totals_json, "fim_documents", (double)t->transformed) != NULL &&
-                cJSON_AddNumberToObject(totals_json, "normalized_documents", (double)t->normalized) != NULL &&
-                cJSON_AddNumberToObject(totals_json, "encoded_tokens", (double)t->encoded_tokens) != NULL &&
-                (!mill_run_has_mask(run) || cJSON_AddStringToObject(manifest, "mask_of", "token") != NULL) &&
-                cJSON_AddNumberToObject(totals_json, "dropped_tokens",
-                                        (double)(t->dropped_tokens + run->packing.dropped_tokens)) != NULL;
-    status = good ? mill_manifest_append(manifest, out, err) : mill_fail_nomem(err, "the manifest");
-cleanup:
-    cJSON_Delete(manifest);
-    return status;
-}
-
 static mill_status append_sums(const mill_product *products, size_t count, mill_buf *out, mill_error *err)
 {
     for (size_t i = 0; i < count; i++)
@@ -382,7 +242,7 @@ static mill_status append_sums(const mill_product *products, size_t count, mill_
     return MILL_OK;
 }
 
-static mill_status commit_metrics(mill_run_state *run, const totals *t, mill_error *err)
+static mill_status commit_metrics(mill_run_state *run, const mill_run_totals *t, mill_error *err)
 {
     mill_buf metrics = {0}, quarantine = {0}, card = {0};
     mill_unit unit;
@@ -420,7 +280,7 @@ static void warn_of_nothing(const mill_run_state *run, const mill_account *a)
 }
 
 // The tokenizer's own normalizer, not ours: told, because bytes of the source are not in the rows.
-static void tell_of_changes(const mill_run_state *run, const totals *t)
+static void tell_of_changes(const mill_run_state *run, const mill_run_totals *t)
 {
     if (t->normalized != 0)
         mill_log_line(&run->log, MILL_LOG_WARNING,
@@ -430,7 +290,7 @@ static void tell_of_changes(const mill_run_state *run, const totals *t)
 
 mill_status mill_pass_finish(mill_run_state *run, mill_error *err)
 {
-    totals t;
+    mill_run_totals t;
     mill_product *products = NULL;
     size_t count = 0;
     mill_buf sums = {0}, manifest = {0};
@@ -444,7 +304,7 @@ mill_status mill_pass_finish(mill_run_state *run, mill_error *err)
         MILL_TRY_GOTO(commit_metrics(run, &t, err));
     MILL_TRY_GOTO(mill_workdir_products(run->dir, &products, &count, err));
     MILL_TRY_GOTO(append_sums(products, count, &sums, err));
-    MILL_TRY_GOTO(build_manifest(run, &t, products, count, &manifest, err));
+    MILL_TRY_GOTO(mill_run_manifest(run, &t, products, count, &manifest, err));
     MILL_TRY_GOTO(mill_run_write_timings(run, err));
     warn_of_nothing(run, &t.account);
     tell_of_changes(run, &t);

@@ -1,10 +1,11 @@
-// pass_shards.c: samples -> shards and the docs sidecar. A unit is one shard; any worker may write it.
+// pass_shards.c: samples and documents -> shards of every wanted container and the docs sidecar, in one pass over the token units.
+// A unit is one shard of each container that is cut at the same places (shard_plan.h); any worker may write it.
 #include <stdio.h>
 #include <string.h>
 
-#include "pipeline/run.h"
+#include "core/json.h"
+#include "pipeline/shard_plan.h"
 #include "shard/docs.h"
-#include "shard/manifest.h"
 #include "shard/shard_out.h"
 
 // Text is handed to the compressor in pieces of about this size.
@@ -12,38 +13,42 @@
 
 typedef struct shard_pass {
     mill_run_state *run;
-    mill_shard_writer *writer;
-    bool has_mask;
+    const mill_shard_plan *plan;
 } shard_pass;
 
 typedef struct shard_worker {
-    mill_buf text, docs;
-    uint32_t *ids, *bounds;
-    uint8_t *mask;
-    size_t id_capacity, bound_capacity, mask_capacity;
-    void *ids_sha256, *lengths_sha256, *mask_sha256;
+    mill_gather gather;
+    mill_buf docs;
+    uint32_t *lengths, *rows; // of the shard that is written
+    size_t length_capacity, row_capacity;
 } shard_worker;
 
 // What is open while one shard is written.
 typedef struct open_shard {
     mill_unit unit;
-    mill_shard_out zst, plain, docs;
-    bool has_zst, has_plain;
-    uint64_t tokens, targets;
+    const mill_shard_group *group;
+    const mill_sequences *sequences;
+    const mill_container_options *options;
+    uint64_t number, begin, end;
+    mill_extent extent;
+    void *writers[MILL_FORMATS_MAX];
+    mill_shard_out docs;
+    uint64_t targets;
+    void *ids_sha256, *lengths_sha256, *mask_sha256;
 } open_shard;
+
+typedef struct digests { // of one shard; mask is empty in a run without one
+    char ids[65], lengths[65], mask[65];
+} digests;
 
 static void close_worker(void *context, void *state)
 {
     (void)context;
     shard_worker *w = state;
-    mill_buf_free(&w->text);
+    mill_gather_free(&w->gather);
     mill_buf_free(&w->docs);
-    mill_free(w->ids);
-    mill_free(w->bounds);
-    mill_free(w->mask);
-    mill_sha256_destroy(w->mask_sha256);
-    mill_sha256_destroy(w->ids_sha256);
-    mill_sha256_destroy(w->lengths_sha256);
+    mill_free(w->lengths);
+    mill_free(w->rows);
     mill_free(w);
 }
 
@@ -55,125 +60,128 @@ static mill_status open_worker(void *context, uint32_t number, void **state, mil
     return *state == NULL ? mill_fail_nomem(err, "starting a shard writer") : MILL_OK;
 }
 
-static void copy_ids(const mill_token_unit *unit, uint64_t first, uint32_t count, uint32_t *out)
+// ---- the sidecar ----
+
+static mill_status append_doc(mill_run_state *run, uint64_t sequence, uint32_t begin, const mill_part *part, mill_buf *out,
+                              mill_error *err)
 {
-    if (unit->id_bytes == 4) {
-        memcpy(out, unit->ids + first * 4, (size_t)count * 4);
-        return;
-    }
-    const uint16_t *ids = (const uint16_t *)(const void *)unit->ids + first;
-    for (uint32_t i = 0; i < count; i++)
-        out[i] = ids[i];
+    const mill_packed_row *packed = &run->packed[part->row];
+    const mill_token_unit *unit = &run->tokens[packed->unit];
+    const mill_row *row = &unit->rows[packed->row];
+    const mill_doc *doc = &run->docs[packed->doc];
+    const mill_span *repo = &unit->repo[row->record], *path = &unit->path[row->record], *licence = &unit->licence[row->record];
+    const char *file = run->inputs[doc->input].name, *language = mill_language_get(run->languages, doc->language)->name;
+    const mill_doc_line line = {.sample = sequence,
+                                .begin = begin,
+                                .tokens = part->count,
+                                .file = file,
+                                .file_bytes = strlen(file),
+                                .record = doc->record,
+                                .repo = unit->meta + repo->offset,
+                                .repo_bytes = repo->bytes,
+                                .path = unit->meta + path->offset,
+                                .path_bytes = path->bytes,
+                                .licence = unit->meta + licence->offset,
+                                .licence_bytes = licence->bytes,
+                                .language = language,
+                                .language_bytes = strlen(language),
+                                .piece = row->piece,
+                                .text_begin = row->text_begin,
+                                .text_end = row->text_end,
+                                .mode = mill_row_mode_names[row->mode < MILL_ROW_MODES ? row->mode : 0],
+                                .cut_begin = row->cut_begin,
+                                .cut_end = row->cut_end,
+                                .row_begin = part->begin,
+                                .last = row->last};
+    return mill_docs_append(&line, out, err);
 }
 
-// Gathers the ids and row borders of sample number s.
-static mill_status gather(mill_run_state *run, shard_worker *w, uint64_t s, mill_sample *sample, mill_error *err)
+static mill_status append_docs(const mill_sequences *s, uint64_t number, mill_buf *out, mill_error *err)
 {
-    const bool has_mask = w->mask_sha256 != NULL;
-    const mill_packing *packing = &run->packing;
-    uint64_t first = packing->sample_parts[s], end = packing->sample_parts[s + 1];
-    uint64_t tokens = 0;
-    for (uint64_t i = first; i < end; i++)
-        tokens += packing->parts[i].count;
-    MILL_TRY(MILL_GROW(w->ids, w->id_capacity, tokens, err));
-    MILL_TRY(MILL_GROW(w->bounds, w->bound_capacity, end - first + 1, err));
-    if (has_mask)
-        MILL_TRY(MILL_GROW(w->mask, w->mask_capacity, tokens, err));
-    uint32_t at = 0;
-    for (uint64_t i = first; i < end; i++) {
-        const mill_part *part = &packing->parts[i];
-        const mill_packed_row *packed = &run->packed[part->row];
-        const mill_token_unit *unit = &run->tokens[packed->unit];
-        w->bounds[i - first] = at;
-        copy_ids(unit, unit->rows[packed->row].first_token + part->begin, part->count, w->ids + at);
-        if (has_mask)
-            mill_token_mask(unit, &unit->rows[packed->row], part->begin, part->count, w->mask + at);
-        at += part->count;
-    }
-    w->bounds[end - first] = at;
-    *sample = (mill_sample){w->ids, at, w->bounds, (uint32_t)(end - first), has_mask ? w->mask : NULL, s};
-    return MILL_OK;
-}
-
-static mill_status append_docs(mill_run_state *run, uint64_t s, mill_buf *out, mill_error *err)
-{
-    const mill_packing *packing = &run->packing;
     uint32_t begin = 0;
-    for (uint64_t i = packing->sample_parts[s]; i < packing->sample_parts[s + 1]; i++) {
-        const mill_part *part = &packing->parts[i];
-        const mill_packed_row *packed = &run->packed[part->row];
-        const mill_token_unit *unit = &run->tokens[packed->unit];
-        const mill_row *row = &unit->rows[packed->row];
-        const mill_doc *doc = &run->docs[packed->doc];
-        const mill_span *repo = &unit->repo[row->record], *path = &unit->path[row->record], *licence = &unit->licence[row->record];
-        const char *file = run->inputs[doc->input].name, *language = mill_language_get(run->languages, doc->language)->name;
-        const mill_doc_line line = {.sample = s,
-                                    .begin = begin,
-                                    .tokens = part->count,
-                                    .file = file,
-                                    .file_bytes = strlen(file),
-                                    .record = doc->record,
-                                    .repo = unit->meta + repo->offset,
-                                    .repo_bytes = repo->bytes,
-                                    .path = unit->meta + path->offset,
-                                    .path_bytes = path->bytes,
-                                    .licence = unit->meta + licence->offset,
-                                    .licence_bytes = licence->bytes,
-                                    .language = language,
-                                    .language_bytes = strlen(language),
-                                    .piece = row->piece,
-                                    .text_begin = row->text_begin,
-                                    .text_end = row->text_end,
-                                    .mode = mill_row_mode_names[row->mode < MILL_ROW_MODES ? row->mode : 0],
-                                    .cut_begin = row->cut_begin,
-                                    .cut_end = row->cut_end,
-                                    .row_begin = part->begin,
-                                    .last = row->last};
-        MILL_TRY(mill_docs_append(&line, out, err));
-        begin += part->count;
+    for (uint64_t i = s->first[number]; i < s->first[number + 1]; i++) {
+        const mill_part part = mill_sequence_part(s, number, i);
+        MILL_TRY(append_doc(s->run, number, begin, &part, out, err));
+        begin += part.count;
     }
     return MILL_OK;
 }
 
-static mill_status open_product(mill_run_state *run, open_shard *shard, const char *format, uint64_t number, int level,
-                                mill_shard_out *out, mill_error *err)
+static mill_status hand_on_docs(open_shard *shard, shard_worker *w, size_t least, mill_error *err)
 {
-    char path[64];
-    mill_unit_file *file;
-    // The formats are the literals below.
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-    snprintf(path, sizeof path, format, (unsigned long long)number);
-#pragma GCC diagnostic pop
-    MILL_TRY(mill_unit_create(run->dir, &shard->unit, path, &file, err));
-    return mill_shard_out_open(out, &file->out, level, run->threads, err);
-}
-
-static mill_status open_files(mill_run_state *run, open_shard *shard, uint64_t number, mill_error *err)
-{
-    int level = run->recipe.shard.zstd_level;
-    mill_unit_init(&shard->unit, "shard", number);
-    if (run->write_zst) {
-        shard->has_zst = true;
-        MILL_TRY(open_product(run, shard, "shards/shard_%05llu.jsonl.zst", number, level, &shard->zst, err));
-    }
-    if (run->write_jsonl) {
-        shard->has_plain = true;
-        MILL_TRY(open_product(run, shard, "shards/shard_%05llu.jsonl", number, 0, &shard->plain, err));
-    }
-    return open_product(run, shard, "docs/docs_%05llu.jsonl.zst", number, level, &shard->docs, err);
-}
-
-static mill_status hand_on(open_shard *shard, shard_worker *w, mill_error *err)
-{
-    if (shard->has_zst)
-        MILL_TRY(mill_shard_out_append(&shard->zst, w->text.data, w->text.bytes, err));
-    if (shard->has_plain)
-        MILL_TRY(mill_shard_out_append(&shard->plain, w->text.data, w->text.bytes, err));
+    if (shard->group->docs == NULL || w->docs.bytes < least)
+        return MILL_OK;
     MILL_TRY(mill_shard_out_append(&shard->docs, w->docs.data, w->docs.bytes, err));
-    mill_buf_clear(&w->text);
     mill_buf_clear(&w->docs);
     return MILL_OK;
+}
+
+// ---- one shard ----
+
+static mill_status measure(open_shard *shard, shard_worker *w, mill_error *err)
+{
+    mill_extent *extent = &shard->extent;
+    extent->count = shard->end - shard->begin;
+    MILL_TRY(MILL_GROW(w->lengths, w->length_capacity, extent->count, err));
+    MILL_TRY(MILL_GROW(w->rows, w->row_capacity, extent->count, err));
+    for (uint64_t i = 0; i < extent->count; i++) {
+        w->lengths[i] = mill_sequence_length(shard->sequences, shard->begin + i);
+        w->rows[i] = mill_sequence_rows(shard->sequences, shard->begin + i);
+        extent->tokens += w->lengths[i];
+    }
+    extent->lengths = w->lengths;
+    extent->rows = w->rows;
+    return MILL_OK;
+}
+
+static mill_status open_container(mill_run_state *run, open_shard *shard, size_t at, mill_error *err)
+{
+    const mill_container *c = shard->group->containers[at];
+    mill_outfile *files[MILL_CONTAINER_FILES_MAX] = {NULL};
+    for (size_t i = 0; i < MILL_CONTAINER_FILES_MAX && c->suffixes[i] != NULL; i++) {
+        char path[128];
+        mill_unit_file *file;
+        mill_container_path(c, shard->options, shard->number, i, path, sizeof path);
+        MILL_TRY(mill_unit_create(run->dir, &shard->unit, path, &file, err));
+        files[i] = &file->out;
+    }
+    return c->open(shard->options, &shard->extent, files, &shard->writers[at], err);
+}
+
+static mill_status open_files(mill_run_state *run, open_shard *shard, mill_error *err)
+{
+    const mill_shard_group *g = shard->group;
+    for (size_t i = 0; i < g->container_count; i++)
+        MILL_TRY(open_container(run, shard, i, err));
+    if (g->docs == NULL)
+        return MILL_OK;
+    char path[64];
+    mill_unit_file *file;
+    snprintf(path, sizeof path, "%s/docs_%05llu.jsonl.zst", g->docs, (unsigned long long)shard->number);
+    MILL_TRY(mill_unit_create(run->dir, &shard->unit, path, &file, err));
+    return mill_shard_out_open(&shard->docs, &file->out, run->recipe.shard.zstd_level, run->threads, err);
+}
+
+static mill_status write_sequences(open_shard *shard, shard_worker *w, mill_error *err)
+{
+    const mill_shard_group *g = shard->group;
+    for (uint64_t s = shard->begin; s < shard->end; s++) {
+        mill_sample sample;
+        MILL_TRY(mill_sequence_gather(shard->sequences, &w->gather, s, &sample, err));
+        for (size_t i = 0; i < g->container_count; i++)
+            MILL_TRY(g->containers[i]->add(shard->writers[i], &sample, err));
+        if (g->docs != NULL)
+            MILL_TRY(append_docs(shard->sequences, s, &w->docs, err));
+        uint64_t length = sample.count;
+        mill_sha256_update(shard->ids_sha256, sample.ids, (size_t)sample.count * 4);
+        mill_sha256_update(shard->lengths_sha256, &length, sizeof length);
+        if (sample.loss_mask != NULL)
+            mill_sha256_update(shard->mask_sha256, sample.loss_mask, sample.count);
+        for (uint32_t i = 0; sample.loss_mask != NULL && i < sample.count; i++)
+            shard->targets += sample.loss_mask[i];
+        MILL_TRY(hand_on_docs(shard, w, PIECE_BYTES, err));
+    }
+    return hand_on_docs(shard, w, 0, err);
 }
 
 static void hex_digest(void **sha256, char hex[65])
@@ -184,118 +192,201 @@ static void hex_digest(void **sha256, char hex[65])
     mill_hex(digest, sizeof digest, hex);
 }
 
-static mill_status write_samples(shard_pass *pass, shard_worker *w, open_shard *shard, uint64_t begin, uint64_t end,
-                                 mill_error *err)
+// A container without borders gives back one sequence.
+static mill_status digest_of_one(uint64_t length, char hex[65], mill_error *err)
 {
-    mill_run_state *run = pass->run;
-    for (uint64_t s = begin; s < end; s++) {
-        mill_sample sample;
-        MILL_TRY(gather(run, w, s, &sample, err));
-        MILL_TRY(mill_shard_writer_append(pass->writer, &sample, &w->text, err));
-        MILL_TRY(append_docs(run, s, &w->docs, err));
-        uint64_t length = sample.count;
-        mill_sha256_update(w->ids_sha256, sample.ids, (size_t)sample.count * 4);
-        mill_sha256_update(w->lengths_sha256, &length, sizeof length);
-        shard->tokens += sample.count;
-        if (sample.loss_mask != NULL)
-            mill_sha256_update(w->mask_sha256, sample.loss_mask, sample.count);
-        for (uint32_t i = 0; sample.loss_mask != NULL && i < sample.count; i++)
-            shard->targets += sample.loss_mask[i];
-        if (w->text.bytes >= PIECE_BYTES)
-            MILL_TRY(hand_on(shard, w, err));
-    }
-    return hand_on(shard, w, err);
+    void *sha256 = mill_sha256_create();
+    if (sha256 == NULL)
+        return mill_fail_nomem(err, "the facts of a shard");
+    mill_sha256_update(sha256, &length, sizeof length);
+    hex_digest(&sha256, hex);
+    return MILL_OK;
 }
 
-static mill_status finish_shard(shard_worker *w, open_shard *shard, uint64_t samples, mill_error *err)
+static mill_status add_facts(open_shard *shard, size_t at, cJSON *containers, const digests *d, mill_error *err)
 {
-    char text_sha256[65] = "", docs_sha256[65], ids[65], lengths[65], mask[65];
-    const bool has_mask = w->mask_sha256 != NULL;
-    if (shard->has_plain)
-        MILL_TRY(mill_shard_out_finish(&shard->plain, text_sha256, err));
-    if (shard->has_zst)
-        MILL_TRY(mill_shard_out_finish(&shard->zst, text_sha256, err));
-    MILL_TRY(mill_shard_out_finish(&shard->docs, docs_sha256, err));
-    hex_digest(&w->ids_sha256, ids);
-    hex_digest(&w->lengths_sha256, lengths);
-    if (has_mask)
-        hex_digest(&w->mask_sha256, mask);
-    cJSON *payload = cJSON_CreateObject();
-    shard->unit.payload = payload;
-    bool good = cJSON_AddNumberToObject(payload, "samples", (double)samples) != NULL &&
-                cJSON_AddNumberToObject(payload, "tokens", (double)shard->tokens) != NULL &&
-                cJSON_AddStringToObject(payload, "text_sha256", text_sha256) != NULL &&
-                cJSON_AddStringToObject(payload, "docs_sha256", docs_sha256) != NULL &&
-                cJSON_AddStringToObject(payload, "ids_sha256", ids) != NULL &&
-                cJSON_AddStringToObject(payload, "lengths_sha256", lengths) != NULL;
-    if (has_mask)
-        good = good && cJSON_AddStringToObject(payload, "mask_sha256", mask) != NULL &&
-               cJSON_AddNumberToObject(payload, "targets", (double)shard->targets) != NULL;
+    const mill_container *c = shard->group->containers[at];
+    cJSON *facts = cJSON_AddObjectToObject(containers, c->name);
+    const char *lengths = d->lengths;
+    char one[65];
+    if (!mill_container_keeps_borders(c, shard->options)) {
+        MILL_TRY(digest_of_one(shard->extent.tokens, one, err));
+        lengths = one;
+    }
+    bool good = cJSON_AddNumberToObject(facts, "samples", (double)shard->extent.count) != NULL &&
+                cJSON_AddNumberToObject(facts, "tokens", (double)shard->extent.tokens) != NULL &&
+                cJSON_AddStringToObject(facts, "ids_sha256", d->ids) != NULL &&
+                cJSON_AddStringToObject(facts, "lengths_sha256", lengths) != NULL;
+    if (c->loss_mask && shard->sequences->has_mask)
+        good = good && cJSON_AddStringToObject(facts, "mask_sha256", d->mask) != NULL &&
+               cJSON_AddNumberToObject(facts, "targets", (double)shard->targets) != NULL;
+    return good ? c->finish(shard->writers[at], shard->number, facts, err) : mill_fail_nomem(err, "the facts of a shard");
+}
+
+// The payload: what the manifest tells of each first file, by container; and of the sidecar.
+static mill_status finish_shard(open_shard *shard, mill_error *err)
+{
+    char docs_sha256[65] = "";
+    digests d;
+    hex_digest(&shard->ids_sha256, d.ids);
+    hex_digest(&shard->lengths_sha256, d.lengths);
+    hex_digest(&shard->mask_sha256, d.mask);
+    shard->unit.payload = cJSON_CreateObject();
+    cJSON *containers = cJSON_AddObjectToObject(shard->unit.payload, "containers");
+    for (size_t i = 0; i < shard->group->container_count; i++)
+        MILL_TRY(add_facts(shard, i, containers, &d, err));
+    if (shard->group->docs != NULL)
+        MILL_TRY(mill_shard_out_finish(&shard->docs, docs_sha256, err));
+    cJSON *payload = shard->unit.payload;
+    bool good = containers != NULL && cJSON_AddNumberToObject(payload, "samples", (double)shard->extent.count) != NULL &&
+                cJSON_AddNumberToObject(payload, "tokens", (double)shard->extent.tokens) != NULL &&
+                cJSON_AddStringToObject(payload, "docs_sha256", docs_sha256) != NULL;
     return good ? MILL_OK : mill_fail_nomem(err, "the facts of a shard");
 }
 
-static mill_status write_shard(void *context, void *state, uint64_t number, mill_error *err)
+static void close_shard(mill_run_state *run, open_shard *shard, mill_status status)
+{
+    if (status != MILL_OK)
+        mill_unit_abort(run->dir, &shard->unit);
+    for (size_t i = 0; i < shard->group->container_count; i++)
+        shard->group->containers[i]->close(shard->writers[i]);
+    mill_shard_out_close(&shard->docs);
+    mill_sha256_destroy(shard->ids_sha256);
+    mill_sha256_destroy(shard->lengths_sha256);
+    mill_sha256_destroy(shard->mask_sha256);
+    mill_free(shard);
+}
+
+static mill_status write_shard(mill_run_state *run, shard_worker *w, open_shard *shard, mill_error *err)
+{
+    uint64_t started = mill_time_begin();
+    mill_unit_init(&shard->unit, shard->group->stage, shard->number);
+    shard->ids_sha256 = mill_sha256_create();
+    shard->lengths_sha256 = mill_sha256_create();
+    shard->mask_sha256 = mill_sha256_create();
+    if (shard->ids_sha256 == NULL || shard->lengths_sha256 == NULL || shard->mask_sha256 == NULL)
+        return mill_fail_nomem(err, "writing a shard");
+    mill_buf_clear(&w->docs);
+    MILL_TRY(measure(shard, w, err));
+    MILL_TRY(open_files(run, shard, err));
+    MILL_TRY(write_sequences(shard, w, err));
+    MILL_TRY(finish_shard(shard, err));
+    MILL_TRY(mill_unit_commit(run->dir, &shard->unit, err));
+    mill_time_end(run, MILL_TIME_WRITE, started, shard->extent.tokens * 4, shard->extent.count);
+    return MILL_OK;
+}
+
+// Unit n of the pass: the groups one after the other.
+static void find_shard(const mill_shard_plan *plan, uint64_t n, open_shard *shard)
+{
+    const mill_shard_group *g = plan->groups;
+    for (; n >= g->units; g++)
+        n -= g->units;
+    shard->group = g;
+    shard->number = n;
+    shard->begin = g->begin[n];
+    shard->end = g->begin[n + 1];
+    shard->sequences = &plan->sequences[g->documents];
+    shard->options = &plan->options[g->documents];
+}
+
+static mill_status work(void *context, void *state, uint64_t unit, mill_error *err)
 {
     shard_pass *pass = context;
-    mill_run_state *run = pass->run;
-    shard_worker *w = state;
-    uint64_t per_shard = run->recipe.shard.samples_per_shard, samples = run->packing.sample_count;
-    uint64_t begin = number * per_shard, end = begin + per_shard < samples ? begin + per_shard : samples;
-    mill_run_advance(run, end - begin);
-    if (mill_workdir_done(run->dir, "shard", number) != NULL)
-        return MILL_OK;
     open_shard *shard = mill_alloc_zero(1, sizeof *shard);
     if (shard == NULL)
         return mill_fail_nomem(err, "writing a shard");
-    uint64_t started = mill_time_begin();
+    find_shard(pass->plan, unit, shard);
+    mill_run_advance(pass->run, shard->end - shard->begin);
     mill_status status = MILL_OK;
-    w->ids_sha256 = mill_sha256_create();
-    w->lengths_sha256 = mill_sha256_create();
-    if (pass->has_mask)
-        w->mask_sha256 = mill_sha256_create();
-    if (w->ids_sha256 == NULL || w->lengths_sha256 == NULL || (pass->has_mask && w->mask_sha256 == NULL)) {
-        status = mill_fail_nomem(err, "writing a shard");
+    if (mill_workdir_done(pass->run->dir, shard->group->stage, shard->number) == NULL)
+        status = write_shard(pass->run, state, shard, err);
+    close_shard(pass->run, shard, status);
+    return status;
+}
+
+// ---- the index of a container ----
+
+static mill_status write_index(mill_run_state *run, const mill_shard_group *g, const mill_container *c, mill_error *err)
+{
+    mill_buf text = {0};
+    mill_unit unit;
+    char path[128];
+    mill_status status = MILL_OK;
+    const cJSON **facts = mill_alloc_zero(g->units, sizeof *facts);
+    snprintf(path, sizeof path, "%s/%s", c->directory, c->index);
+    mill_unit_init(&unit, "shard-index", (uint64_t)mill_container_find(c->name, strlen(c->name)));
+    if (facts == NULL) {
+        status = mill_fail_nomem(err, "the index of the shards");
         goto cleanup;
     }
-    mill_buf_clear(&w->text);
-    mill_buf_clear(&w->docs);
-    MILL_TRY_GOTO(open_files(run, shard, number, err));
-    MILL_TRY_GOTO(write_samples(pass, w, shard, begin, end, err));
-    MILL_TRY_GOTO(finish_shard(w, shard, end - begin, err));
-    MILL_TRY_GOTO(mill_unit_commit(run->dir, &shard->unit, err));
-    mill_time_end(run, MILL_TIME_WRITE, started, shard->tokens * 4, end - begin);
+    for (uint64_t i = 0; i < g->units; i++) {
+        const cJSON *payload = cJSON_GetObjectItemCaseSensitive(mill_workdir_done(run->dir, g->stage, i), "payload");
+        facts[i] = cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(payload, "containers"), c->name);
+    }
+    MILL_TRY_GOTO(c->write_index(&run->shard_plan->options[g->documents], facts, g->units, &text, err));
+    MILL_TRY_GOTO(mill_unit_add(run->dir, &unit, path, text.data, text.bytes, err));
+    MILL_TRY_GOTO(mill_unit_commit(run->dir, &unit, err));
 cleanup:
     if (status != MILL_OK)
-        mill_unit_abort(run->dir, &shard->unit);
-    mill_shard_out_close(&shard->zst);
-    mill_shard_out_close(&shard->plain);
-    mill_shard_out_close(&shard->docs);
-    mill_sha256_destroy(w->ids_sha256);
-    mill_sha256_destroy(w->lengths_sha256);
-    mill_sha256_destroy(w->mask_sha256);
-    w->ids_sha256 = w->lengths_sha256 = w->mask_sha256 = NULL;
-    mill_free(shard);
+        mill_unit_abort(run->dir, &unit);
+    mill_free(facts);
+    mill_buf_free(&text);
     return status;
+}
+
+// Behind the last shard. No shards, no index: the clients refuse an empty one.
+static mill_status write_indexes(mill_run_state *run, mill_error *err)
+{
+    for (size_t i = 0; i < MILL_SHARD_GROUPS; i++) {
+        const mill_shard_group *g = &run->shard_plan->groups[i];
+        for (size_t k = 0; g->units != 0 && k < g->container_count; k++) {
+            const mill_container *c = g->containers[k];
+            uint64_t unit = (uint64_t)mill_container_find(c->name, strlen(c->name));
+            if (c->index != NULL && mill_workdir_done(run->dir, "shard-index", unit) == NULL)
+                MILL_TRY(write_index(run, g, c, err));
+        }
+    }
+    return mill_workdir_flush(run->dir, err);
+}
+
+// ---- all ----
+
+// Where a consumer takes blocks of L + 1 tokens, samples of L shift every block but the first against it.
+static void tell_of_rules(const mill_run_state *run)
+{
+    const mill_pack_options *pack = &run->recipe.pack;
+    for (size_t i = 0; i < mill_container_count; i++) {
+        if ((run->formats >> i & 1) != 0 && (run->formats_documents >> i & 1) == 0 &&
+            mill_containers[i]->rule == MILL_RULE_BLOCKS && pack->extra == 0 && pack->mode != MILL_PACK_GUIDE)
+            mill_log_line(&run->log, MILL_LOG_WARNING,
+                          "--format %s: its samples have %u tokens, but its readers take one more (L+1); --set pack.extra=1 makes "
+                          "them so, for every format of this run",
+                          mill_containers[i]->name, pack->seq_len);
+        if ((run->formats >> i & 1) != 0 && !mill_containers[i]->loss_mask && mill_run_has_mask(run))
+            mill_log_line(&run->log, MILL_LOG_WARNING,
+                          "--format %s: has no place for the loss mask of conversations; jsonl, jsonl.zst and mds keep it",
+                          mill_containers[i]->name);
+    }
 }
 
 mill_status mill_pass_shards(mill_run_state *run, mill_error *err)
 {
-    mill_shard_options options = run->recipe.shard;
-    options.vocab_size = run->vocab_size;
-    options.loss_mask = mill_run_has_mask(run);
-    shard_pass pass = {.run = run, .has_mask = options.loss_mask};
-    MILL_TRY(mill_shard_writer_open(&options, &pass.writer, err));
-    uint64_t per_shard = options.samples_per_shard;
-    mill_run_part(run, "write shards", "samples", run->packing.sample_count);
+    MILL_TRY(mill_shard_plan_make(run, &run->shard_plan, err));
+    uint64_t sequences = 0;
+    for (size_t i = 0; i < MILL_SHARD_GROUPS; i++)
+        sequences += run->shard_plan->groups[i].units != 0 ? run->shard_plan->sequences[i % 2].count : 0;
+    tell_of_rules(run);
+    mill_run_part(run, "write shards", "samples", sequences);
+    shard_pass pass = {.run = run, .plan = run->shard_plan};
     const mill_map map = {.threads = run->threads,
-                          .units = (run->packing.sample_count + per_shard - 1) / per_shard,
+                          .units = run->shard_plan->units,
                           .stop = run->options->stop,
                           .context = &pass,
                           .open = open_worker,
                           .close = close_worker,
-                          .work = write_shard};
-    mill_status status = mill_map_run(&map, err);
-    mill_shard_writer_close(pass.writer);
-    MILL_TRY(status);
-    return mill_workdir_flush(run->dir, err);
+                          .work = work};
+    MILL_TRY(mill_map_run(&map, err));
+    MILL_TRY(mill_workdir_flush(run->dir, err));
+    return write_indexes(run, err);
 }

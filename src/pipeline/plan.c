@@ -28,7 +28,7 @@ static const stage stages[] = {
     {"encode",  PASS,    mill_pass_encode,   ALL | ENCODE,          6, "FIM, token ids -> token units"},
     {"pack",    BARRIER, mill_barrier_pack,  ALL | ENCODE | PACK,   1,  "mixture, order, samples"},
     {"rows",    PASS,    mill_pass_rows,     ENCODE,                5,  "rows of token ids -> rows/"},
-    {"shards",  PASS,    mill_pass_shards,   ALL | PACK,            5,  "samples -> shards/, docs/"},
+    {"shards",  PASS,    mill_pass_shards,   ALL | PACK,            5,  "samples, documents -> shards*/, docs/"},
     {"finish",  BARRIER, mill_pass_finish,   EVERY | PACK,          1,  "accounting, metrics, sums, manifest"},
 };
 enum { STAGE_COUNT = sizeof stages / sizeof stages[0] };

@@ -338,6 +338,7 @@ static mill_status put_checked(mill_recipe *recipe, const char *key, const cJSON
         return fail_unknown(key, err);
     cJSON *copy = cJSON_Duplicate(value, true);
     MILL_TRY(put_value(recipe->json, key, copy, err));
+    recipe->extra_given = recipe->extra_given || strcmp(key, "pack.extra") == 0;
     return apply(recipe, row, copy, err);
 }
 

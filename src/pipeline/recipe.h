@@ -60,6 +60,8 @@ typedef struct mill_recipe {
     mill_order order;
     mill_shard_options shard;
     mill_loss_mask loss_mask;
+    mill_string_list documents;     // containers that hold documents
+    bool extra_given;               // pack.extra was set, by file or command line
     mill_mixture_options mixture;
 } mill_recipe;
 

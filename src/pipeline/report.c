@@ -1,5 +1,6 @@
 // report.c: mill_report: reads a finished run once and writes DIR/report.html.
 #include "pipeline/report.h"
+#include "shard/container.h"
 
 #include <string.h>
 
@@ -298,7 +299,9 @@ mill_status mill_report_gather(const mill_finished *f, const char *directory, mi
         } else if (strcmp(path, "quarantine.jsonl") == 0) {
             MILL_TRY(read_lines(out, path, take_bad, err));
         }
-        out->has_shards = out->has_shards || begins_with(path, "shards/shard_");
+        size_t file;
+        uint64_t number;
+        out->has_shards = out->has_shards || mill_container_of(path, &file, &number) >= 0;
     }
     end_sample(out, &sample, room);
     if (out->has_shards && out->fill.count != 0)

@@ -10,6 +10,7 @@
 #include "core/clock.h"
 #include "core/json.h"
 #include "pipeline/plan.h"
+#include "pipeline/shard_plan.h"
 #include "dedup/minhash.h"
 #include "record/segment.h"
 #include "shard/manifest.h"
@@ -21,22 +22,20 @@
 
 // ---- preparing ------------------------------------------------------------------------------------------------------------------
 
-static mill_status choose_formats(mill_run_state *run, const char *list, mill_error *err)
+// Where pack.extra is not given and every packed container wants blocks of L + 1 tokens, samples have them.
+static mill_status choose_formats(mill_run_state *run, mill_error *err)
 {
-    char name[32];
-    while (*list != '\0') {
-        size_t bytes = strcspn(list, ",");
-        snprintf(name, sizeof name, "%.*s", (int)(bytes < 31 ? bytes : 31), list);
-        if (strcmp(name, "jsonl") == 0)
-            run->write_jsonl = true;
-        else if (strcmp(name, "jsonl.zst") == 0)
-            run->write_zst = true;
-        else
-            return mill_fail(err, MILL_USAGE, "--format %s: this build writes jsonl and jsonl.zst", name);
-        list += bytes + (list[bytes] == ',');
+    bool blocks = false, rows = false;
+    MILL_TRY(mill_formats_choose(run->options->format, &run->formats, err));
+    MILL_TRY(mill_formats_documents(&run->recipe.documents, &run->formats_documents, err));
+    for (size_t i = 0; i < mill_container_count; i++) {
+        if ((run->formats >> i & 1) == 0 || (run->formats_documents >> i & 1) != 0)
+            continue;
+        blocks = blocks || mill_containers[i]->rule == MILL_RULE_BLOCKS;
+        rows = rows || mill_containers[i]->rule == MILL_RULE_ROWS;
     }
-    if (!run->write_jsonl && !run->write_zst)
-        return mill_fail(err, MILL_USAGE, "--format names no container; use jsonl.zst or jsonl");
+    if (blocks && !rows && !run->recipe.extra_given && run->recipe.pack.mode != MILL_PACK_GUIDE)
+        MILL_TRY(mill_recipe_set(&run->recipe, "pack.extra", "1", err));
     return MILL_OK;
 }
 
@@ -80,6 +79,7 @@ static mill_status prepare_recipe(mill_run_state *run, mill_error *err)
     const mill_run_options *options = run->options;
     MILL_TRY(mill_recipe_load(run->fs, options->recipe, options->sets, options->set_count, &run->recipe, err));
     MILL_TRY(switch_stages(run, err));
+    MILL_TRY(choose_formats(run, err));
     MILL_TRY(mill_recipe_resolve(&run->recipe, err));
     const mill_dedup_options *dedup = &run->recipe.dedup;
     run->bands = dedup->bands;
@@ -315,7 +315,6 @@ mill_status mill_run_prepare_rules(mill_run_state *run, const mill_run_options *
         return mill_fail(err, MILL_USAGE, "--batch-size: at most 64 MiB");
     MILL_TRY(choose_memory(run, err));
     MILL_TRY(choose_backend(run, err));
-    MILL_TRY(choose_formats(run, options->format, err));
     MILL_TRY(mill_language_table_create(&run->languages, err));
     MILL_TRY(prepare_recipe(run, err));
     MILL_TRY(choose_languages(run, err));
@@ -339,6 +338,7 @@ mill_status mill_run_prepare(mill_run_state *run, const mill_run_options *option
 
 void mill_run_release(mill_run_state *run)
 {
+    mill_shard_plan_free(run->shard_plan);
     mill_run_unmap_tokens(run);
     mill_source_close(run->source);
     mill_removal_destroy(run->removal);

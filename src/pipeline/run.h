@@ -79,6 +79,8 @@ typedef struct mill_token_unit { // a unit's tokens, mapped
     uint32_t id_bytes;
 } mill_token_unit;
 
+typedef struct mill_shard_plan mill_shard_plan; // shard_plan.h
+
 typedef struct mill_packed_row { // a row in packing order
     uint32_t unit, row;          // in the token files
     uint64_t doc;
@@ -100,7 +102,8 @@ typedef struct mill_run_state {
     uint32_t threads;
     uint64_t batch_bytes, memory_bytes;
     mill_stage_set stages;
-    bool write_jsonl, write_zst; // shard formats
+    uint32_t formats, formats_documents; // wanted containers by place in their table; those that hold documents
+    mill_shard_plan *shard_plan; // from the shards pass on
 
     mill_input_facts *inputs;
     size_t input_count;

@@ -180,14 +180,6 @@ static bool bounds_are_good(const mill_read_sample *s)
     return good;
 }
 
-void mill_read_sample_free(mill_read_sample *sample)
-{
-    mill_free(sample->ids);
-    mill_free(sample->bounds);
-    mill_free(sample->mask);
-    *sample = (mill_read_sample){0};
-}
-
 mill_status mill_read_sample_parse(const mill_line_reader *reader, const uint8_t *line, size_t bytes,
                                    bool row, mill_read_sample *out, mill_error *err)
 {
@@ -196,7 +188,7 @@ mill_status mill_read_sample_parse(const mill_line_reader *reader, const uint8_t
     uint32_t length = 0;
     bool good = take(&c, "{\"input_ids\":");
     out->count = out->bound_count = 0;
-    out->has_bounds = out->has_mask = false;
+    out->has_bounds = out->has_mask = out->stream = false;
     if (good)
         MILL_TRY(take_list(&c, &out->ids, &out->capacity, &out->count, &good, err));
     good = good && take(&c, ",") && take(&c, "\"length\":") && take_number(&c, &length);

@@ -6,6 +6,7 @@
 
 #include "core/stream.h"
 #include "pipeline/finished.h"
+#include "shard/container.h"
 #include "shard/docs.h"
 
 typedef struct mill_line_reader {
@@ -31,14 +32,6 @@ void mill_line_reader_digest(mill_line_reader *reader, char hex[65]);
 mill_status mill_line_reader_fail(const mill_line_reader *reader, mill_error *err, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-typedef struct mill_read_sample {
-    uint32_t *ids, *bounds; // bounds: cu_seqlens
-    size_t count, capacity, bound_count, bound_capacity;
-    uint8_t *mask; // loss_mask: one a token
-    size_t mask_capacity;
-    bool has_bounds, has_mask;
-} mill_read_sample;
-void mill_read_sample_free(mill_read_sample *sample);
 // Parses the line that the reader gave last, in either spacing: a sample of a shard, or (row) a row of the
 // encode stage. length is the number of ids, cu_seqlens runs from 0 to length, strictly rising, and loss_mask has
 // a 0 or 1 for each id, or the line is refused. The mask of a row is not read.

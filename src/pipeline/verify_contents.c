@@ -8,7 +8,7 @@
 #include "core/hash.h"
 #include "core/parallel.h"
 #include "pipeline/account.h"
-#include "pipeline/shard_read.h"
+#include "pipeline/sample_read.h"
 #include "pipeline/verify_internal.h"
 #include "tokenizer/tokenizer.h"
 
@@ -24,7 +24,8 @@ typedef enum file_kind {
 typedef struct check { // one file to read
     const mill_finished_file *file;
     file_kind kind;
-    bool plain;             // a shard that is not compressed
+    const mill_held *held;  // the container of a shard
+    bool with_docs;         // is compared with the sidecar
     uint64_t number;        // of the shard
     uint64_t first_sample;  // by the manifest's counts
     uint64_t lines, tokens; // found
@@ -35,6 +36,8 @@ typedef struct check { // one file to read
 typedef struct verifier {
     const mill_finished *finished;
     uint64_t vocab_size; // ids are below it; 2^32: there is no tokenizer to ask
+    mill_held *held;     // containers
+    size_t held_count;
     check *checks;
     size_t count, capacity;
     mill_status digest_status; // of the task that runs beside the checks
@@ -98,16 +101,12 @@ static mill_status expect_count(const char *where, const char *path, const char 
 
 // ---- shards ---------------------------------------------------------------------------------------------
 
-static mill_status check_ids(const verifier *v, const mill_line_reader *lines, const mill_read_sample *sample,
-                             mill_error *err)
+static bool find_strange_id(const verifier *v, const mill_read_sample *sample, uint32_t *id)
 {
-    uint32_t highest = 0;
+    *id = 0;
     for (size_t i = 0; i < sample->count; i++)
-        highest = sample->ids[i] > highest ? sample->ids[i] : highest;
-    if (highest >= v->vocab_size)
-        return mill_line_reader_fail(lines, err, "holds id %u, the tokenizer has %llu", highest,
-                                     (unsigned long long)v->vocab_size);
-    return MILL_OK;
+        *id = sample->ids[i] > *id ? sample->ids[i] : *id;
+    return *id >= v->vocab_size;
 }
 
 // Of a file every token is a target; a conversation that is here as a whole has an answer.
@@ -133,17 +132,19 @@ static mill_status check_mask(const mill_doc_reader *docs, const mill_read_sampl
 }
 
 // The parts of a sample in the sidecar lie end to end, and their borders are those of cu_seqlens.
-static mill_status check_parts(mill_doc_reader *docs, uint64_t number, const mill_read_sample *sample,
+static mill_status check_parts(mill_docs_cursor *cursor, uint64_t number, const mill_read_sample *sample,
                                mill_error *err)
 {
+    const mill_doc_reader *docs = &cursor->docs;
     uint64_t covered = 0;
     size_t part = 0;
     for (; covered < sample->count; part++) {
         const mill_doc_line *line = &docs->line;
         if (!docs->has_line || line->sample != number)
-            return mill_line_reader_fail(
-                &docs->lines, err, "sample %llu has %zu tokens but only %llu come from documents",
-                (unsigned long long)number, sample->count, (unsigned long long)covered);
+            return mill_fail(
+                err, MILL_VERIFY, "%s/%s: sample %llu has %zu tokens but only %llu come from documents",
+                cursor->finished->path, cursor->directory, (unsigned long long)number, sample->count,
+                (unsigned long long)covered);
         if (line->begin != covered || line->tokens == 0 || line->tokens > sample->count - covered)
             return mill_line_reader_fail(&docs->lines, err,
                                          "sample %llu: this part does not join the one before it",
@@ -154,54 +155,64 @@ static mill_status check_parts(mill_doc_reader *docs, uint64_t number, const mil
                                          (unsigned long long)number);
         MILL_TRY(check_mask(docs, sample, err));
         covered += line->tokens;
-        MILL_TRY(mill_doc_reader_next(docs, err));
+        MILL_TRY(mill_docs_cursor_next(cursor, err));
     }
     if (sample->has_bounds && sample->bound_count != part + 1)
-        return mill_line_reader_fail(&docs->lines, err,
-                                     "sample %llu: cu_seqlens has more parts than the sidecar",
-                                     (unsigned long long)number);
+        return mill_fail(err, MILL_VERIFY, "%s/%s: sample %llu: cu_seqlens has more parts than the sidecar",
+                         cursor->finished->path, cursor->directory, (unsigned long long)number);
     return MILL_OK;
 }
 
-static mill_status read_shard(const verifier *v, check *c, mill_line_reader *lines, mill_doc_reader *docs,
+static mill_status read_shard(const verifier *v, check *c, mill_sample_reader *reader, mill_docs_cursor *docs,
                               digests *d, mill_read_sample *sample, mill_error *err)
 {
     for (;;) {
-        const uint8_t *line;
-        size_t bytes;
-        MILL_TRY(mill_line_reader_next(lines, &line, &bytes, err));
-        if (line == NULL)
+        bool end;
+        uint32_t id;
+        MILL_TRY(mill_sample_reader_next(reader, sample, &end, err));
+        if (end)
             break;
-        MILL_TRY(mill_read_sample_parse(lines, line, bytes, false, sample, err));
-        MILL_TRY(check_ids(v, lines, sample, err));
-        MILL_TRY(check_parts(docs, c->first_sample + c->lines, sample, err));
+        if (find_strange_id(v, sample, &id))
+            return mill_sample_reader_fail(reader, err, "holds id %u, the tokenizer has %llu", id,
+                                           (unsigned long long)v->vocab_size);
+        if (c->with_docs)
+            MILL_TRY(check_parts(docs, c->first_sample + c->lines, sample, err));
         const bool wanted = cJSON_GetObjectItemCaseSensitive(c->file->facts, "mask_sha256") != NULL;
         if (sample->has_mask != wanted)
-            return mill_line_reader_fail(
-                lines, err, wanted ? "has no loss_mask" : "has a loss_mask that the manifest does not know");
+            return mill_sample_reader_fail(
+                reader, err, wanted ? "has no loss_mask" : "has a loss_mask that the manifest does not know");
         for (size_t i = 0; sample->has_mask && i < sample->count; i++)
             c->targets += sample->mask[i];
         add_to_digests(d, sample);
         c->lines++;
         c->tokens += sample->count;
     }
-    if (docs->has_line)
-        return mill_line_reader_fail(&docs->lines, err, "tells of a sample that the shard does not have");
+    if (c->with_docs && docs->docs.has_line && docs->docs.line.sample < c->first_sample + c->lines)
+        return mill_line_reader_fail(&docs->docs.lines, err, "tells of more than the shard has");
     return MILL_OK;
 }
 
-static mill_status compare_shard(const verifier *v, check *c, mill_line_reader *lines, digests *d,
+static mill_status compare_shard(const verifier *v, check *c, mill_sample_reader *reader, digests *d,
                                  mill_error *err)
 {
     const char *where = v->finished->path, *path = c->file->path;
     const cJSON *facts = c->file->facts;
     char text[65], ids[65], lengths[65];
-    mill_line_reader_digest(lines, text);
+    if (!c->held->borders) { // what its clients see is one sequence
+        mill_sha256_destroy(d->lengths);
+        d->lengths = mill_sha256_create();
+        if (d->lengths == NULL)
+            return mill_fail_nomem(err, "verifying samples");
+        mill_sha256_update(d->lengths, &c->tokens, sizeof c->tokens);
+    }
     take_digest(&d->ids, ids);
     take_digest(&d->lengths, lengths);
     MILL_TRY(expect_count(where, path, "samples", c->lines, mill_finished_number(facts, "samples"), err));
     MILL_TRY(expect_count(where, path, "tokens", c->tokens, mill_finished_number(facts, "tokens"), err));
-    MILL_TRY(expect_text(where, path, facts, "text_sha256", text, err));
+    if (c->held->container->read_open == NULL) {
+        mill_line_reader_digest(&reader->lines, text);
+        MILL_TRY(expect_text(where, path, facts, "text_sha256", text, err));
+    }
     MILL_TRY(expect_text(where, path, facts, "ids_sha256", ids, err));
     if (cJSON_GetObjectItemCaseSensitive(facts, "mask_sha256") != NULL) {
         char mask[65];
@@ -215,21 +226,20 @@ static mill_status compare_shard(const verifier *v, check *c, mill_line_reader *
 
 static mill_status check_shard(const verifier *v, check *c, mill_error *err)
 {
-    mill_line_reader lines = {0};
-    mill_doc_reader docs = {0};
+    mill_sample_reader reader = {0};
+    mill_docs_cursor docs = {0};
     mill_read_sample sample = {0};
     digests d = {0};
-    char docs_path[64];
     mill_status status = MILL_OK;
-    snprintf(docs_path, sizeof docs_path, "docs/docs_%05llu.jsonl.zst", (unsigned long long)c->number);
     MILL_TRY_GOTO(open_digests(&d, err));
-    MILL_TRY_GOTO(mill_line_reader_open(v->finished, c->file->path, &lines, err));
-    MILL_TRY_GOTO(mill_doc_reader_open(v->finished, docs_path, &docs, err));
-    MILL_TRY_GOTO(read_shard(v, c, &lines, &docs, &d, &sample, err));
-    MILL_TRY_GOTO(compare_shard(v, c, &lines, &d, err));
+    MILL_TRY_GOTO(mill_sample_reader_open(v->finished, c->held, c->file->path, c->first_sample, &reader, err));
+    if (c->with_docs)
+        MILL_TRY_GOTO(mill_docs_cursor_open(v->finished, c->held->docs, c->first_sample, &docs, err));
+    MILL_TRY_GOTO(read_shard(v, c, &reader, &docs, &d, &sample, err));
+    MILL_TRY_GOTO(compare_shard(v, c, &reader, &d, err));
 cleanup:
-    mill_line_reader_close(&lines);
-    mill_doc_reader_close(&docs);
+    mill_sample_reader_close(&reader);
+    mill_docs_cursor_close(&docs);
     mill_read_sample_free(&sample);
     close_digests(&d);
     return status;
@@ -239,52 +249,74 @@ cleanup:
 
 static mill_status add_shard(const verifier *v, const check *c, digests *d, mill_error *err)
 {
-    mill_line_reader lines;
+    mill_sample_reader reader;
     mill_read_sample sample = {0};
-    MILL_TRY(mill_line_reader_open(v->finished, c->file->path, &lines, err));
+    MILL_TRY(mill_sample_reader_open(v->finished, c->held, c->file->path, c->first_sample, &reader, err));
     mill_status status = MILL_OK;
-    for (;;) {
-        const uint8_t *line;
-        size_t bytes;
-        MILL_TRY_GOTO(mill_line_reader_next(&lines, &line, &bytes, err));
-        if (line == NULL)
-            break;
-        MILL_TRY_GOTO(mill_read_sample_parse(&lines, line, bytes, false, &sample, err));
-        add_to_digests(d, &sample);
+    bool end = false;
+    while (status == MILL_OK && !end) {
+        status = mill_sample_reader_next(&reader, &sample, &end, err);
+        if (status == MILL_OK && !end)
+            add_to_digests(d, &sample);
     }
-cleanup:
-    mill_line_reader_close(&lines);
+    mill_sample_reader_close(&reader);
     mill_read_sample_free(&sample);
     return status;
 }
 
-// A digest over all shards in order cannot be put together from theirs, so one thread reads them all once
-// more; the shards of one form, as both hold the same samples.
-static mill_status digest_run(const verifier *v, mill_error *err)
+// A container without borders gives its clients one sequence a shard.
+static mill_status digest_streams(const verifier *v, const mill_held *held, char hex[65], mill_error *err)
 {
-    const check *first = NULL;
+    void *sha256 = mill_sha256_create();
+    if (sha256 == NULL)
+        return mill_fail_nomem(err, "verifying samples");
+    for (size_t i = 0; i < v->count; i++) {
+        uint64_t tokens = mill_finished_number(v->checks[i].file->facts, "tokens");
+        if (v->checks[i].held == held)
+            mill_sha256_update(sha256, &tokens, sizeof tokens);
+    }
+    take_digest(&sha256, hex);
+    return MILL_OK;
+}
+
+static mill_status digest_held(const verifier *v, const mill_held *held, char ids[65], char lengths[65], mill_error *err)
+{
     digests d;
-    char ids[65], lengths[65];
     mill_status status = MILL_OK;
     MILL_TRY_GOTO(open_digests(&d, err));
     for (size_t i = 0; i < v->count; i++) {
-        const check *c = &v->checks[i];
-        if (c->kind != KIND_SHARD)
-            continue;
-        first = first == NULL ? c : first;
-        if (c->plain == first->plain)
-            MILL_TRY_GOTO(add_shard(v, c, &d, err));
+        if (v->checks[i].held == held)
+            MILL_TRY_GOTO(add_shard(v, &v->checks[i], &d, err));
     }
-    if (first == NULL)
-        goto cleanup;
     take_digest(&d.ids, ids);
     take_digest(&d.lengths, lengths);
-    MILL_TRY_GOTO(expect_text(v->finished->path, "shards", v->finished->manifest, "ids_sha256", ids, err));
-    MILL_TRY_GOTO(
-        expect_text(v->finished->path, "shards", v->finished->manifest, "lengths_sha256", lengths, err));
 cleanup:
     close_digests(&d);
     return status;
+}
+
+// A digest over all shards in order cannot be put together from theirs, so one thread reads them all once
+// more: one container of samples, and one of documents, as all of a kind hold the same.
+static mill_status digest_run(const verifier *v, mill_error *err)
+{
+    char ids[2][65] = {"", ""}, lengths[2][65] = {"", ""}, one[65];
+    const char *where = v->finished->path;
+    int first = mill_held_best(v->held, v->held_count);
+    for (size_t i = 0; i < v->held_count; i++) {
+        const mill_held *held = &v->held[i];
+        const char *directory = held->container->directory;
+        if (ids[held->documents][0] == '\0')
+            MILL_TRY(digest_held(v, held, ids[held->documents], lengths[held->documents], err));
+        if ((int)i == first || first < 0) {
+            MILL_TRY(expect_text(where, directory, v->finished->manifest, "ids_sha256", ids[held->documents], err));
+            MILL_TRY(expect_text(where, directory, v->finished->manifest, "lengths_sha256", lengths[held->documents], err));
+        }
+        if (!held->borders)
+            MILL_TRY(digest_streams(v, held, one, err));
+        MILL_TRY(expect_text(where, directory, held->facts, "ids_sha256", ids[held->documents], err));
+        MILL_TRY(expect_text(where, directory, held->facts, "lengths_sha256", held->borders ? lengths[held->documents] : one, err));
+    }
+    return MILL_OK;
 }
 
 // ---- the other files ------------------------------------------------------------------------------------
@@ -343,7 +375,12 @@ static mill_status check_lines(const verifier *v, check *c, mill_error *err)
         c->lines++;
         if (c->kind == KIND_ROWS) {
             MILL_TRY_GOTO(mill_read_sample_parse(&lines, line, bytes, true, &sample, err));
-            MILL_TRY_GOTO(check_ids(v, &lines, &sample, err));
+            uint32_t id;
+            if (find_strange_id(v, &sample, &id)) {
+                status = mill_line_reader_fail(&lines, err, "holds id %u, the tokenizer has %llu", id,
+                                               (unsigned long long)v->vocab_size);
+                goto cleanup;
+            }
             c->tokens += sample.count;
         } else {
             MILL_TRY_GOTO(check_json_line(&lines, c, line, bytes, err));
@@ -357,24 +394,26 @@ cleanup:
 
 // ---- all ------------------------------------------------------------------------------------------------
 
-static file_kind kind_of(const char *path, uint64_t *number, bool *plain)
+static file_kind kind_of(const verifier *v, check *c)
 {
     static const struct {
         const char *prefix;
         file_kind kind;
-    } kinds[] = {{"shards/shard_", KIND_SHARD},
-                 {"rows/rows_", KIND_ROWS},
+    } kinds[] = {{"rows/rows_", KIND_ROWS},
                  {"records/records_", KIND_RECORDS},
                  {"clusters.jsonl.zst", KIND_CLUSTERS},
                  {"quarantine.jsonl", KIND_QUARANTINE}};
+    size_t file;
+    int found = mill_container_of(c->file->path, &file, &c->number);
+    for (size_t i = 0; found >= 0 && file == 0 && i < v->held_count; i++) {
+        if (v->held[i].container == mill_containers[found]) {
+            c->held = &v->held[i];
+            return KIND_SHARD;
+        }
+    }
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
-        size_t bytes = strlen(kinds[i].prefix);
-        if (strncmp(path, kinds[i].prefix, bytes) != 0)
-            continue;
-        char *end = NULL;
-        *number = strtoull(path + bytes, &end, 10);
-        *plain = strcmp(end, ".jsonl") == 0;
-        return kinds[i].kind;
+        if (strncmp(c->file->path, kinds[i].prefix, strlen(kinds[i].prefix)) == 0)
+            return kinds[i].kind;
     }
     return KIND_OTHER;
 }
@@ -384,16 +423,36 @@ static int compare_checks(const void *a, const void *b)
     const check *x = a, *y = b;
     if (x->kind != y->kind)
         return x->kind < y->kind ? -1 : 1;
-    if (x->plain != y->plain)
-        return x->plain ? 1 : -1;
+    if (x->held != y->held)
+        return x->held < y->held ? -1 : 1;
     return (x->number > y->number) - (x->number < y->number);
+}
+
+// Shards are numbered from 0 without a gap; the first container of a kind is compared with the sidecar, and those that repeat
+// something of it.
+static mill_status order_shards(verifier *v, mill_error *err)
+{
+    const mill_held *with_docs[2] = {NULL, NULL};
+    for (size_t i = 0; i < v->count && v->checks[i].kind == KIND_SHARD; i++) {
+        check *c = &v->checks[i];
+        const bool begins = i == 0 || c->held != c[-1].held;
+        if (c->number != (begins ? 0 : c[-1].number + 1))
+            return mill_fail(err, MILL_VERIFY, "%s/%s: the shard before it is not in the manifest",
+                             v->finished->path, c->file->path);
+        if (!begins)
+            c->first_sample = c[-1].first_sample + mill_finished_number(c[-1].file->facts, "samples");
+        if (with_docs[c->held->documents] == NULL)
+            with_docs[c->held->documents] = c->held;
+        c->with_docs = with_docs[c->held->documents] == c->held || c->held->container->cu_seqlens;
+    }
+    return MILL_OK;
 }
 
 static mill_status list_checks(verifier *v, mill_error *err)
 {
     for (size_t i = 0; i < v->finished->file_count; i++) {
         check c = {.file = &v->finished->files[i]};
-        c.kind = kind_of(c.file->path, &c.number, &c.plain);
+        c.kind = kind_of(v, &c);
         if (c.kind == KIND_OTHER)
             continue;
         MILL_TRY(MILL_GROW(v->checks, v->capacity, v->count + 1, err));
@@ -402,16 +461,7 @@ static mill_status list_checks(verifier *v, mill_error *err)
     if (v->count == 0)
         return MILL_OK;
     qsort(v->checks, v->count, sizeof *v->checks, compare_checks);
-    for (size_t i = 0; i < v->count && v->checks[i].kind == KIND_SHARD; i++) {
-        check *c = &v->checks[i];
-        const bool begins = i == 0 || c->plain != c[-1].plain;
-        if (c->number != (begins ? 0 : c[-1].number + 1))
-            return mill_fail(err, MILL_VERIFY, "%s/%s: the shard before it is not in the manifest",
-                             v->finished->path, c->file->path);
-        if (!begins)
-            c->first_sample = c[-1].first_sample + mill_finished_number(c[-1].file->facts, "samples");
-    }
-    return MILL_OK;
+    return order_shards(v, err);
 }
 
 static mill_status read_vocabulary(verifier *v, mill_error *err)
@@ -455,7 +505,7 @@ typedef struct found {
     uint64_t exact, near;
 } found;
 
-static mill_status compare_totals(const verifier *v, const found *t, uint64_t forms, mill_error *err)
+static mill_status compare_totals(const verifier *v, const found *t, mill_error *err)
 {
     const char *where = v->finished->path;
     const cJSON *totals = cJSON_GetObjectItemCaseSensitive(v->finished->manifest, "totals");
@@ -463,10 +513,6 @@ static mill_status compare_totals(const verifier *v, const found *t, uint64_t fo
     MILL_TRY(mill_account_from_json(cJSON_GetObjectItemCaseSensitive(totals, "records"), &account)
                  ? MILL_OK
                  : mill_fail(err, MILL_VERIFY, "%s/manifest.json: has no totals", where));
-    MILL_TRY(expect_count(where, "shards", "samples", t->lines[KIND_SHARD],
-                          forms * mill_finished_number(totals, "samples"), err));
-    MILL_TRY(expect_count(where, "shards", "tokens", t->tokens[KIND_SHARD],
-                          forms * mill_finished_number(totals, "tokens"), err));
     MILL_TRY(expect_count(where, "quarantine.jsonl", "records", t->lines[KIND_QUARANTINE],
                           account.quarantined, err));
     if (t->files[KIND_RECORDS] != 0)
@@ -486,10 +532,33 @@ static mill_status compare_totals(const verifier *v, const found *t, uint64_t fo
     return MILL_OK;
 }
 
+// What each container holds is what the manifest says of it, and of the run.
+static mill_status compare_held(const verifier *v, const mill_held *held, uint64_t *samples, mill_error *err)
+{
+    const char *where = v->finished->path, *directory = held->container->directory;
+    const cJSON *totals = cJSON_GetObjectItemCaseSensitive(v->finished->manifest, "totals");
+    uint64_t lines = 0, tokens = 0, shards = 0;
+    for (size_t i = 0; i < v->count; i++) {
+        const check *c = &v->checks[i];
+        if (c->held != held)
+            continue;
+        lines += c->lines;
+        tokens += c->tokens;
+        shards++;
+    }
+    MILL_TRY(expect_count(where, directory, "shards", shards, held->shards, err));
+    MILL_TRY(expect_count(where, directory, held->documents ? "documents" : "samples", lines,
+                          held->documents ? held->sequences : mill_finished_number(totals, "samples"), err));
+    MILL_TRY(expect_count(where, directory, "tokens", tokens,
+                          held->documents ? held->tokens : mill_finished_number(totals, "tokens"), err));
+    MILL_TRY(expect_count(where, directory, "sequences", lines, held->sequences, err));
+    *samples = lines;
+    return expect_count(where, directory, "tokens", tokens, held->tokens, err);
+}
+
 static mill_status sum_up(const verifier *v, uint64_t *samples, mill_error *err)
 {
     found t = {0};
-    uint64_t forms = 1; // of the shards: compressed, plain, or both
     for (size_t i = 0; i < v->count; i++) {
         const check *c = &v->checks[i];
         t.files[c->kind]++;
@@ -497,10 +566,11 @@ static mill_status sum_up(const verifier *v, uint64_t *samples, mill_error *err)
         t.tokens[c->kind] += c->tokens;
         t.exact += c->exact;
         t.near += c->near;
-        forms += i != 0 && c->kind == KIND_SHARD && c->plain != c[-1].plain;
     }
-    *samples = t.lines[KIND_SHARD] / forms;
-    return compare_totals(v, &t, forms, err);
+    *samples = 0;
+    for (size_t i = v->held_count; i > 0; i--) // the first one's count is told
+        MILL_TRY(compare_held(v, &v->held[i - 1], samples, err));
+    return compare_totals(v, &t, err);
 }
 
 mill_status mill_verify_contents(const mill_finished *finished, uint32_t threads, uint64_t *samples,
@@ -509,6 +579,7 @@ mill_status mill_verify_contents(const mill_finished *finished, uint32_t threads
     verifier v = {.finished = finished};
     mill_status status = MILL_OK;
     MILL_TRY_GOTO(read_vocabulary(&v, err));
+    MILL_TRY_GOTO(mill_held_list(finished, &v.held, &v.held_count, err));
     MILL_TRY_GOTO(list_checks(&v, err));
     MILL_TRY_GOTO(mill_parallel_run(threads, v.count + 1, run_task, &v, err));
     MILL_TRY_GOTO(sum_up(&v, samples, err));
@@ -517,5 +588,6 @@ mill_status mill_verify_contents(const mill_finished *finished, uint32_t threads
         *err = v.digest_error;
 cleanup:
     mill_free(v.checks);
+    mill_free(v.held);
     return status;
 }

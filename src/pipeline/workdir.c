@@ -7,6 +7,7 @@
 
 #include "core/hash.h"
 #include "core/json.h"
+#include "shard/container.h"
 
 #define PLAN_MAX (64u << 20)
 #define STATE ".shardmill"
@@ -257,7 +258,7 @@ static mill_status take_lock(mill_workdir *dir, mill_error *err)
 // Everything that an earlier run of ours made, by its own records; foreign files stay.
 static mill_status remove_products(mill_workdir *dir, mill_error *err)
 {
-    static const char *const folders[] = {"shards", "docs", "tokenizer", "records", "rows"};
+    static const char *const folders[] = {"docs", "docs-documents", "tokenizer", "records", "rows"};
     static const char *const state[] = {"journal", "stage", "tmp", "plan.json", "layout.json", "run.log", "timings.json"};
     mill_buf text = {0};
     if (mill_fs_read_file(dir->fs, dir->handle, "manifest.json", MILL_OPEN_READ_OWN, PLAN_MAX, &text, NULL) == MILL_OK) {
@@ -289,6 +290,8 @@ static mill_status remove_products(mill_workdir *dir, mill_error *err)
     MILL_TRY(mill_fs_unlink(dir->fs, dir->handle, "report.html", err));
     for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++)
         (void)dir->fs->ops->remove_directory(dir->fs->self, dir->handle, folders[i]); // stays when something foreign is in it
+    for (size_t i = 0; i < mill_container_count; i++)
+        (void)dir->fs->ops->remove_directory(dir->fs->self, dir->handle, mill_containers[i]->directory);
     for (size_t i = 0; i < sizeof state / sizeof state[0]; i++) {
         char path[64];
         snprintf(path, sizeof path, STATE "/%s", state[i]);
@@ -303,30 +306,40 @@ static bool starts_with(const char *name, const char *start)
 }
 
 // The names that products have, for when no record tells which there are: the journal is damaged and the run is to be made anew.
+static mill_status remove_from(mill_workdir *dir, const char *folder, const char *start, mill_error *err)
+{
+    char **names;
+    size_t count;
+    bool there;
+    MILL_TRY(mill_fs_find(dir->fs, dir->handle, folder, &there, err));
+    if (!there)
+        return MILL_OK;
+    MILL_TRY(mill_fs_list(dir->fs, dir->handle, folder, &names, &count, err));
+    for (size_t k = 0; k < count; k++) {
+        char path[512];
+        if (starts_with(names[k], start) && (size_t)snprintf(path, sizeof path, "%s/%s", folder, names[k]) < sizeof path)
+            (void)dir->fs->ops->unlink(dir->fs->self, dir->handle, path);
+    }
+    mill_fs_names_free(names, count);
+    return MILL_OK;
+}
+
 static mill_status remove_by_name(mill_workdir *dir, mill_error *err)
 {
     static const char *const singles[] = {"metrics.json", "quarantine.jsonl", "clusters.jsonl.zst"};
     static const struct {
         const char *folder, *start;
-    } folders[] = {{"shards", "shard_"}, {"docs", "docs_"}, {"records", "records_"}, {"rows", "rows_"}, {"tokenizer", "tokenizer"},
-                   {"tokenizer", "special_tokens_map.json"}};
+    } folders[] = {{"docs", "docs_"}, {"docs-documents", "docs_"}, {"records", "records_"}, {"rows", "rows_"},
+                   {"tokenizer", "tokenizer"}, {"tokenizer", "special_tokens_map.json"}};
     for (size_t i = 0; i < sizeof singles / sizeof singles[0]; i++)
         MILL_TRY(mill_fs_unlink(dir->fs, dir->handle, singles[i], err));
-    for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++) {
-        char **names;
-        size_t count;
-        bool there;
-        MILL_TRY(mill_fs_find(dir->fs, dir->handle, folders[i].folder, &there, err));
-        if (!there)
-            continue;
-        MILL_TRY(mill_fs_list(dir->fs, dir->handle, folders[i].folder, &names, &count, err));
-        for (size_t k = 0; k < count; k++) {
-            char path[512];
-            if (starts_with(names[k], folders[i].start) &&
-                (size_t)snprintf(path, sizeof path, "%s/%s", folders[i].folder, names[k]) < sizeof path)
-                (void)dir->fs->ops->unlink(dir->fs->self, dir->handle, path);
-        }
-        mill_fs_names_free(names, count);
+    for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++)
+        MILL_TRY(remove_from(dir, folders[i].folder, folders[i].start, err));
+    for (size_t i = 0; i < mill_container_count; i++) {
+        const mill_container *c = mill_containers[i];
+        MILL_TRY(remove_from(dir, c->directory, c->prefix, err));
+        if (c->index != NULL)
+            MILL_TRY(remove_from(dir, c->directory, c->index, err));
     }
     return MILL_OK;
 }

@@ -45,7 +45,7 @@ typedef struct mill_unit_file {
     mill_outfile out;    // open while it is written
 } mill_unit_file;
 
-#define MILL_UNIT_FILES_MAX 6
+#define MILL_UNIT_FILES_MAX 16
 typedef struct mill_unit {
     char stage[24];
     uint64_t number;

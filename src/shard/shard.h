@@ -5,9 +5,14 @@
 
 #include "core/alloc.h"
 
+typedef enum mill_mds_form { MILL_MDS_ARRAYS, MILL_MDS_LLM_FOUNDRY } mill_mds_form;
+
 typedef struct mill_shard_options {
     uint32_t samples_per_shard; // 10000
     int zstd_level;             // jsonl.zst
+    int mds_zstd_level;         // 0: MDS shards are not compressed
+    uint64_t mds_size_limit;    // most bytes of one, uncompressed
+    int mds_form;               // mill_mds_form
     bool python_spacing;        // {"input_ids": [1, 2], "length": 2} as json.dumps writes it (guide)
     bool boundaries;            // write "cu_seqlens"
     bool loss_mask;             // write "loss_mask"

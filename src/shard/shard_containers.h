@@ -1,0 +1,12 @@
+// shard_containers.h: the rows of the table of containers; each stands at the end of the file that knows its bytes.
+#ifndef MILL_SHARD_SHARD_CONTAINERS_H
+#define MILL_SHARD_SHARD_CONTAINERS_H
+
+#include "shard/container.h"
+
+extern const mill_container mill_container_jsonl_zst, mill_container_jsonl; // shard_lines.c
+extern const mill_container mill_container_megatron;                        // shard_megatron.c
+extern const mill_container mill_container_mds;                             // shard_mds.c
+extern const mill_container mill_container_npy;                             // shard_npy.c
+
+#endif
