@@ -59,6 +59,31 @@ typedef struct mill_gpu_pieces {
     uint32_t *count;   // pieces found; above capacity: only the first ones are in places
 } mill_gpu_pieces;
 
+// ---- learning merges (kernels/bpe_*.cu; src/backend/train.h tells the rounds) ----
+
+enum { MILL_GPU_BPE_BATCH = 16 }; // pairs of a round
+
+typedef struct mill_gpu_bpe_pair { // to be merged
+    uint32_t left, right, id;      // id: of the new token
+    uint32_t left_bytes, right_bytes, reserved;
+    uint64_t count;
+} mill_gpu_bpe_pair;
+
+typedef struct mill_gpu_bpe_batch {
+    mill_gpu_bpe_pair of[MILL_GPU_BPE_BATCH]; // in their order
+    uint32_t count;
+    uint32_t ids; // all ids that stand in words are below
+} mill_gpu_bpe_batch;
+
+typedef struct mill_gpu_bpe_outcome { // of a round, and the pairs that come first after it
+    uint64_t counts[MILL_GPU_BPE_BATCH], keys[MILL_GPU_BPE_BATCH]; // in their order; key: left id << 32 | right id
+    uint32_t count;
+    uint32_t found; // occurrences of the round's pairs
+    uint32_t used;  // slots of the pair table
+    uint32_t full;  // 1: nothing was merged yet, the table must grow first
+    uint32_t reserved;
+} mill_gpu_bpe_outcome;
+
 typedef struct mill_gpu_info {
     char name[128];
     uint64_t memory_bytes, free_bytes;

@@ -4,6 +4,7 @@
 #define MILL_BACKEND_BACKEND_H
 
 #include "record/batch.h"
+#include "shared/bpe_math.h"
 
 // Character statistics of one text. Lines = 1 + number of U+000A. Classes as CPython's str.isalnum and str.isspace.
 typedef struct mill_text_stat {
@@ -39,6 +40,46 @@ typedef struct mill_portion {
     bool done;
 } mill_portion;
 
+// Learning BPE merges (tokenizer/bpe_train.c has the order). Words of two bytes or more lie in positions as bpe_math.h tells.
+typedef struct mill_train_words {
+    const uint8_t *text;         // a byte a position; what stands at separators means nothing
+    const mill_bpe_rank *ranks;  // positions / 64 + 1; the last separator has no bit
+    const uint64_t *weights;     // how often each word occurs, above 0
+    uint32_t positions, count;   // positions are below MILL_TRAIN_POSITIONS_MAX and at least 1
+} mill_train_words;
+
+#define MILL_TRAIN_POSITIONS_MAX (UINT32_MAX - 64)
+
+typedef struct mill_train_token { // a token that a merge may spell, whose id is then used
+    const uint8_t *text;
+    uint32_t bytes, id;
+} mill_train_token;
+
+typedef struct mill_train_job {
+    mill_train_words words;
+    const uint32_t *byte_ids; // 256: ids of the bytes that occur
+    const mill_train_token *given;
+    size_t given_count;
+    uint32_t first_id, ids_max; // new ids: first_id .. ids_max - 1
+    uint64_t count_min;         // of a pair, at least 1
+    uint32_t length_max;        // 0: none; else pairs of new tokens are shorter
+    uint32_t batch_max;         // merges of a round: 1 .. 16; 0: as many as there may be
+    int (*progress)(void *context, uint32_t done); // may be NULL; a nonzero result stops (MILL_STOPPED)
+    void *context;
+} mill_train_job;
+
+typedef struct mill_train_merge {
+    uint32_t left, right, id;
+} mill_train_merge;
+
+typedef struct mill_train_result { // zero-initialised is empty
+    mill_train_merge *merges;      // in their order; mill_free
+    size_t count, capacity;
+    uint64_t rounds;
+    uint64_t overlaps; // rounds that ended early since the next pair does not commute with the round's
+    bool complete;     // false: could not be done here (the log tells why), merges mean nothing
+} mill_train_result;
+
 typedef struct mill_backend mill_backend;
 
 typedef struct mill_backend_ops {
@@ -54,6 +95,8 @@ typedef struct mill_backend_ops {
     // Pieces as GPT-2's pattern cuts each text (tokenizer/pretok.h), in order, count 1 each.
     mill_status (*pretok)(mill_backend *self, const mill_text_view *in, mill_portion *portion, mill_stretches *out,
                           mill_error *err);
+    // Learns merges; NULL where the trainer's own way is faster.
+    mill_status (*train)(mill_backend *self, const mill_train_job *job, mill_train_result *out, mill_error *err);
     void (*close)(mill_backend *self); // NULL is fine
 } mill_backend_ops;
 

@@ -1,5 +1,6 @@
 // backend_ref.c: the plain C backend, the definition of every operation.
 #include "backend/ops.h"
+#include "backend/train.h"
 
 static mill_status ref_open(const mill_backend_ops *ops, mill_backend **out, mill_error *err)
 {
@@ -30,6 +31,13 @@ static mill_status ref_minhash(mill_backend *self, const mill_text_view *in,
     return MILL_OK;
 }
 
+static mill_status ref_train(mill_backend *self, const mill_train_job *job, mill_train_result *out,
+                             mill_error *err)
+{
+    (void)self;
+    return mill_train_ref(job, out, err);
+}
+
 static void ref_close(mill_backend *self)
 {
     mill_free(self);
@@ -40,5 +48,6 @@ const mill_backend_ops mill_backend_ref = {
     .open = ref_open,
     .text_stats = ref_text_stats,
     .minhash = ref_minhash,
+    .train = ref_train,
     .close = ref_close,
 };

@@ -1,5 +1,5 @@
 // bpe_train.c: learns merges in the order of Hugging Face's trainer: largest count first, then smallest left id, then
-// smallest right id.
+// smallest right id. A backend may have a way of its own (backend/train.h: rounds); this is the processor's:
 //
 // All words lie in one array of symbols, a position a byte, with a separator before and behind each word. A token of n bytes
 // has its id at its first and at its last position (the rest is INSIDE), so both neighbours of a token are one read away and
@@ -10,6 +10,7 @@
 // at once. Cost: every occurrence of a merge is touched once; lists hold at most two entries for each.
 #include "tokenizer/bpe_model.h"
 #include "tokenizer/bpe_pairs.h"
+#include "tokenizer/bpe_words.h"
 #include "tokenizer/byte_level.h"
 #include "tokenizer/words.h"
 
@@ -20,11 +21,6 @@
 #define SEPARATOR UINT32_MAX
 #define INSIDE (UINT32_MAX - 1)
 #define PROGRESS_EVERY 256 // merges
-
-typedef struct word_rank { // which word a position belongs to: separators before its block, and those in it
-    uint64_t bits;
-    uint32_t before;
-} word_rank;
 
 typedef struct neighbour { // one id as neighbour of the pair being merged, on one side
     uint64_t lost, gained; // counts of the pair with the old symbol, and with the new one
@@ -50,9 +46,11 @@ typedef struct trainer {
     mill_tokenizer *tokenizer;
     uint64_t count_min;
     uint32_t ids_max;
+    bool seen[256];        // bytes that occur
+    uint32_t byte_id[256]; // of those
     uint32_t *symbols;
     size_t symbol_count;
-    word_rank *ranks;
+    mill_bpe_rank *ranks;
     uint64_t *weights; // of words
     size_t word_count;
     uint32_t *bytes_of; // length of a token, by id
@@ -158,21 +156,12 @@ static mill_status add_alphabet(trainer *t, const bool seen[256], uint32_t byte_
 
 static mill_status allocate(trainer *t, mill_error *err)
 {
-    // Each merge shortens some word by one symbol, so there are never more merges than positions.
-    uint64_t ids = t->tokenizer->token_count + (uint64_t)t->symbol_count;
-    if (ids > t->options->vocab_size)
-        ids = t->options->vocab_size;
-    if (ids < t->tokenizer->token_count)
-        ids = t->tokenizer->token_count;
-    t->ids_max = (uint32_t)ids;
     t->symbols = mill_alloc_zero(t->symbol_count, sizeof *t->symbols);
     t->ranks = mill_alloc_zero(t->symbol_count / 64 + 1, sizeof *t->ranks);
     t->weights = mill_alloc_zero(t->word_count, sizeof *t->weights);
-    t->bytes_of = mill_alloc_zero(ids, sizeof *t->bytes_of);
-    t->left.of = mill_alloc_zero(ids, sizeof *t->left.of);
-    t->right.of = mill_alloc_zero(ids, sizeof *t->right.of);
-    if (t->symbols == NULL || t->ranks == NULL || t->weights == NULL || t->bytes_of == NULL || t->left.of == NULL ||
-        t->right.of == NULL)
+    t->left.of = mill_alloc_zero(t->ids_max, sizeof *t->left.of);
+    t->right.of = mill_alloc_zero(t->ids_max, sizeof *t->right.of);
+    if (t->symbols == NULL || t->ranks == NULL || t->weights == NULL || t->left.of == NULL || t->right.of == NULL)
         return mill_fail_nomem(err, "training the tokenizer");
     return MILL_OK;
 }
@@ -198,7 +187,7 @@ static void place_words(trainer *t, const mill_word_counts *counts, const uint32
         if (word.bytes < 2)
             continue;
         t->weights[number++] = word.count;
-        t->ranks[position / 64].bits |= (uint64_t)1 << position % 64;
+        mill_bpe_ranks_mark(t->ranks, position);
         t->symbols[position++] = SEPARATOR;
         for (uint32_t i = 0; i < word.bytes; i++)
             t->symbols[position + i] = byte_id[word.text[i]];
@@ -210,11 +199,7 @@ static void place_words(trainer *t, const mill_word_counts *counts, const uint32
         position += word.bytes;
     }
     t->symbols[position] = SEPARATOR;
-    uint32_t before = 0;
-    for (size_t i = 0; i <= t->symbol_count / 64; i++) {
-        t->ranks[i].before = before;
-        before += (uint32_t)__builtin_popcountll(t->ranks[i].bits);
-    }
+    mill_bpe_ranks_finish(t->ranks, t->symbol_count);
 }
 
 // Makes the table, the lists and the heap of the pairs of bytes that are frequent enough.
@@ -247,32 +232,44 @@ static mill_status push_first_pairs(trainer *t, const mill_word_counts *counts, 
     return MILL_OK;
 }
 
+// Ids of special tokens and bytes; how many words and ids there will be.
 static mill_status start(trainer *t, const mill_word_counts *counts, mill_error *err)
 {
-    bool seen[256] = {false};
-    uint32_t byte_id[256] = {0};
     MILL_TRY(add_specials(t, err));
-    MILL_TRY(survey(t, counts, seen, err));
-    MILL_TRY(add_alphabet(t, seen, byte_id, err));
-    MILL_TRY(allocate(t, err));
+    MILL_TRY(survey(t, counts, t->seen, err));
+    MILL_TRY(add_alphabet(t, t->seen, t->byte_id, err));
+    // Each merge shortens some word by one symbol, so there are never more merges than positions.
+    uint64_t ids = t->tokenizer->token_count + (uint64_t)t->symbol_count;
+    if (ids > t->options->vocab_size)
+        ids = t->options->vocab_size;
+    if (ids < t->tokenizer->token_count)
+        ids = t->tokenizer->token_count;
+    t->ids_max = (uint32_t)ids;
+    t->bytes_of = mill_alloc_zero(ids, sizeof *t->bytes_of);
+    if (t->bytes_of == NULL)
+        return mill_fail_nomem(err, "training the tokenizer");
     for (uint32_t i = 0; i < 256; i++) {
-        if (seen[i])
-            t->bytes_of[byte_id[i]] = 1;
+        if (t->seen[i])
+            t->bytes_of[t->byte_id[i]] = 1;
     }
+    return MILL_OK;
+}
+
+static mill_status start_places(trainer *t, const mill_word_counts *counts, mill_error *err)
+{
+    MILL_TRY(allocate(t, err));
     first_pairs *first = mill_alloc_zero(1, sizeof *first);
     if (first == NULL)
         return mill_fail_nomem(err, "training the tokenizer");
-    place_words(t, counts, byte_id, first);
-    mill_status status = push_first_pairs(t, counts, byte_id, first, err);
+    place_words(t, counts, t->byte_id, first);
+    mill_status status = push_first_pairs(t, counts, t->byte_id, first, err);
     mill_free(first);
     return status;
 }
 
 static inline uint64_t weight_at(const trainer *t, uint32_t position)
 {
-    const word_rank *rank = &t->ranks[position / 64];
-    uint64_t upto = rank->bits & (UINT64_MAX >> (63 - position % 64));
-    return t->weights[rank->before + (uint32_t)__builtin_popcountll(upto) - 1];
+    return t->weights[mill_bpe_word(t->ranks, position)];
 }
 
 // Room for `places` more notes on this side.
@@ -411,9 +408,21 @@ static bool pop_best(trainer *t, uint64_t *key, uint32_t **positions, uint32_t *
     return false;
 }
 
-static mill_status learn(trainer *t, int (*progress)(void *, uint32_t, uint32_t), void *context, mill_error *err)
+typedef struct progress_call {
+    int (*call)(void *context, uint32_t done, uint32_t wanted);
+    void *context;
+    uint32_t wanted;
+} progress_call;
+
+static int pass_progress(void *context, uint32_t done)
 {
-    uint32_t first = t->tokenizer->token_count, wanted = t->options->vocab_size > first ? t->options->vocab_size - first : 0;
+    const progress_call *progress = context;
+    return progress->call == NULL ? 0 : progress->call(progress->context, done, progress->wanted);
+}
+
+static mill_status learn(trainer *t, progress_call *progress, mill_error *err)
+{
+    uint32_t first = t->tokenizer->token_count;
     uint64_t key;
     uint32_t *positions, count;
     for (uint32_t done = 0; t->tokenizer->token_count < t->ids_max && pop_best(t, &key, &positions, &count); done++) {
@@ -423,10 +432,61 @@ static mill_status learn(trainer *t, int (*progress)(void *, uint32_t, uint32_t)
             status = merge_pair(t, merge, positions, count, err);
         mill_free(positions);
         MILL_TRY(status);
-        if (progress != NULL && done % PROGRESS_EVERY == 0 && progress(context, t->tokenizer->token_count - first, wanted) != 0)
+        if (done % PROGRESS_EVERY == 0 && pass_progress(progress, t->tokenizer->token_count - first) != 0)
             return mill_fail(err, MILL_STOPPED, "training was stopped after %u merges", done + 1);
     }
     return MILL_OK;
+}
+
+// Special tokens that a merge may spell.
+static mill_status list_given(const trainer *t, mill_train_token **list, size_t *count, mill_error *err)
+{
+    const mill_tokenizer *tokenizer = t->tokenizer;
+    *count = 0;
+    *list = mill_alloc_zero(tokenizer->added_count + 1, sizeof **list);
+    if (*list == NULL)
+        return mill_fail_nomem(err, "training the tokenizer");
+    for (size_t i = 0; i < tokenizer->added_count; i++) {
+        const mill_token *token = &tokenizer->tokens[tokenizer->added[i].id];
+        if (token->level)
+            (*list)[(*count)++] =
+                (mill_train_token){tokenizer->texts.data + token->raw, token->raw_bytes, tokenizer->added[i].id};
+    }
+    return MILL_OK;
+}
+
+// Has the backend learn the merges; *complete: it could, and they have their names.
+static mill_status learn_by(trainer *t, mill_backend *backend, const mill_word_counts *counts, progress_call *progress,
+                            bool *complete, mill_error *err)
+{
+    mill_train_job job = {.first_id = t->tokenizer->token_count,
+                          .ids_max = t->ids_max,
+                          .count_min = t->count_min,
+                          .length_max = t->options->max_token_length,
+                          .progress = pass_progress,
+                          .context = progress};
+    mill_train_token *given = NULL;
+    mill_train_result result = {0};
+    uint32_t byte_ids[256];
+    mill_status status;
+    for (uint32_t i = 0; i < 256; i++)
+        byte_ids[i] = t->seen[i] ? t->byte_id[i] : UINT32_MAX;
+    job.byte_ids = byte_ids;
+    MILL_TRY_GOTO(list_given(t, &given, &job.given_count, err));
+    job.given = given;
+    MILL_TRY_GOTO(mill_bpe_words_lay(counts, (uint32_t)t->word_count, (uint32_t)t->symbol_count, &job.words, err));
+    MILL_TRY_GOTO(backend->ops->train(backend, &job, &result, err));
+    for (size_t i = 0; result.complete && i < result.count; i++) {
+        mill_merge merge = {result.merges[i].left, result.merges[i].right, 0};
+        MILL_TRY_GOTO(name_merge(t, &merge, err));
+        MILL_ASSERT(merge.id == result.merges[i].id);
+    }
+    *complete = result.complete;
+cleanup:
+    mill_bpe_words_free(&job.words);
+    mill_free(given);
+    mill_free(result.merges);
+    return status;
 }
 
 mill_status mill_tokenizer_train(const mill_word_counts *counts, const mill_train_options *options,
@@ -437,11 +497,19 @@ mill_status mill_tokenizer_train(const mill_word_counts *counts, const mill_trai
     if (options->vocab_size > MILL_ID_LIMIT)
         return mill_fail(err, MILL_RECIPE, "tokenizer.vocab_size %u: at most %u", options->vocab_size, MILL_ID_LIMIT);
     trainer t = {.options = options, .count_min = options->min_frequency != 0 ? options->min_frequency : 1};
+    progress_call call = {progress, context, 0};
+    bool complete = false;
     mill_status status;
     MILL_TRY_GOTO(mill_tokenizer_create(&t.tokenizer, err));
     t.tokenizer->pretok = mill_word_counts_kind(counts);
     MILL_TRY_GOTO(start(&t, counts, err));
-    MILL_TRY_GOTO(learn(&t, progress, context, err));
+    call.wanted = options->vocab_size > t.tokenizer->token_count ? options->vocab_size - t.tokenizer->token_count : 0;
+    if (options->backend != NULL && options->backend->ops->train != NULL && t.symbol_count < MILL_TRAIN_POSITIONS_MAX)
+        MILL_TRY_GOTO(learn_by(&t, options->backend, counts, &call, &complete, err));
+    if (!complete) {
+        MILL_TRY_GOTO(start_places(&t, counts, err));
+        MILL_TRY_GOTO(learn(&t, &call, err));
+    }
     MILL_TRY_GOTO(mill_tokenizer_finish(t.tokenizer, err));
     *out = t.tokenizer;
     t.tokenizer = NULL;

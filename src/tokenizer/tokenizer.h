@@ -3,6 +3,7 @@
 #ifndef MILL_TOKENIZER_TOKENIZER_H
 #define MILL_TOKENIZER_TOKENIZER_H
 
+#include "backend/backend.h"
 #include "core/fs.h"
 
 typedef enum mill_pretok { // how text is cut into words
@@ -23,6 +24,7 @@ typedef struct mill_train_options {
     bool full_alphabet;             // all 256 bytes get ids; false: only bytes that occur (the guide)
     const char *const *specials;    // in id order
     uint32_t special_count;
+    mill_backend *backend;          // learns the merges if it has a way of its own; may be NULL. The result is the same
 } mill_train_options;
 
 // Counts words. One handle a thread; handles are merged before training. Order of calls never shows in the result.
