@@ -10,7 +10,7 @@ import re
 import sys
 from pathlib import Path
 
-STAGES = ["source", "filter", "dedup", "tokenizer", "fim", "encode", "pack", "shard"]
+STAGES = ["source", "filter", "dedup", "sequence", "tokenizer", "fim", "encode", "pack", "shard"]
 BELOW = {"core": [], "record": ["core"], "backend": ["core", "record"], "comm": ["core", "record"]}
 for room in STAGES:
     BELOW[room] = ["core", "record", "backend", "comm"]
