@@ -1,0 +1,226 @@
+#!/usr/bin/env python3
+"""Every container read by its real client: the ids, the order and the borders are those of the JSON lines, and the Megatron index and all
+MDS files are byte for byte what the clients' own writers make from the same rows.
+
+usage: agree_containers.py SHARDMILL"""
+import glob, hashlib, importlib.util, json, os, struct, subprocess, sys, tempfile, types
+
+PROGRAM = os.path.abspath(sys.argv[1])
+SHARED = os.environ.get("SHARDMILL_SHARED", os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "..", "shared"))
+CORPUS, CHECKER = os.path.join(SHARED, "corpus", "code.jsonl.zst"), os.path.join(SHARED, "oracle", "check_formats.py")
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+def skip(why):
+    print("skipped: " + why)
+    sys.exit(77)
+
+
+try:
+    import numpy as np, datasets, zstandard
+except ImportError as e:
+    skip("%s (tools/setup peers)" % e)
+for path in (CORPUS, CHECKER):
+    if not os.path.exists(path):
+        skip(path + " is not beside the repository")
+spec = importlib.util.spec_from_file_location("check_formats", CHECKER)
+check = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(check)
+try: # their reading code only, without torch
+    megatron = check.load_megatron(light=True)[0]
+    check.load_streaming(light=True)
+except ImportError as e:
+    skip("%s (tools/setup peers)" % e)
+
+
+def zst_lines(path):
+    data = subprocess.run(["zstd", "-dcq", path], stdout=subprocess.PIPE, check=True).stdout
+    return [json.loads(x) for x in data.split(b"\n") if x]
+
+
+def all_lines(pattern):
+    return [x for path in sorted(glob.glob(pattern)) for x in zst_lines(path)]
+
+
+def digests(sequences):
+    ids, lengths = hashlib.sha256(), hashlib.sha256()
+    for s in sequences:
+        ids.update(np.asarray(s, dtype="<u4").tobytes())
+        lengths.update(struct.pack("<Q", len(s)))
+    return {"ids_sha256": ids.hexdigest(), "lengths_sha256": lengths.hexdigest(), "tokens": sum(map(len, sequences)), "sequences": len(sequences)}
+
+
+def compare(what, facts, wanted):
+    for name, value in wanted.items():
+        assert facts[name] == value, "%s: %s is %r, wanted %r" % (what, name, facts[name], value)
+
+
+# ---- what the containers must hold, from the JSON lines and the sidecar ----
+
+def documents_of(out, samples, end):
+    """Every document as one sequence, its rows taken out of the samples."""
+    rows = {}
+    for d in all_lines(os.path.join(out, "docs", "*.jsonl.zst")):
+        row = rows.setdefault((d["file"], d["record"], d["piece"]), [])
+        ids = samples[d["sample"]]["input_ids"][d["begin"]:d["begin"] + d["tokens"]]
+        row += ids[len(row) - d["row_begin"]:] # with pack.extra, a sample begins with the last token of the one before
+    documents = []
+    for d in all_lines(os.path.join(out, "docs-documents", "*.jsonl.zst")):
+        if d["begin"] == 0:
+            assert d["sample"] == len(documents), d
+            documents.append([])
+        document, row = documents[-1], rows[d["file"], d["record"], d["piece"]]
+        assert len(document) == d["begin"] and d["row_begin"] == 0, d
+        document += row
+        assert 0 <= d["begin"] + d["tokens"] - len(document) <= 1, d # an added end of text
+        if len(document) < d["begin"] + d["tokens"]:
+            document.append(end)
+    for document in documents:
+        assert document[-1] == end and len(document) > 1
+    return documents
+
+
+# ---- the clients' own writers ----
+
+def megatron_writes(work, sequences, dtype):
+    bin_path, idx_path = os.path.join(work, "own.bin"), os.path.join(work, "own.idx")
+    builder = megatron.IndexedDatasetBuilder(bin_path, dtype=dtype)
+    for s in sequences:
+        builder.add_document(np.asarray(s), [len(s)])
+    builder.finalize(idx_path)
+    return open(bin_path, "rb").read(), open(idx_path, "rb").read()
+
+
+class Uploader: # its cloud part is no part of the format
+    def __init__(self, path):
+        self.local, self.remote = path, None
+        os.makedirs(path)
+
+    @classmethod
+    def get(cls, path, keep_local=False, progress_bar=False, retry=2):
+        return cls(path)
+
+    def upload_file(self, name):
+        pass
+
+
+def mds_writes(path, rows, columns, size_limit, compression):
+    if "streaming.base.storage.upload" not in sys.modules:
+        check._package_without_init("streaming.base.storage")
+        module = types.ModuleType("streaming.base.storage.upload")
+        module.CloudUploader = Uploader
+        sys.modules["streaming.base.storage.upload"] = module
+    from streaming.base.format.mds.writer import MDSWriter
+    with MDSWriter(out=path, columns=columns, compression=compression, hashes=["sha1", "xxh64"], size_limit=size_limit) as writer:
+        for row in rows:
+            writer.write(row)
+
+
+# ---- one run ----
+
+def run(work, name, options):
+    out = os.path.join(work, name)
+    subprocess.run([PROGRAM, "run", os.path.join(work, "corpus.jsonl"), "-o", out, "-q", "--durability", "fast", "--set", "tokenizer.vocab_size=3000",
+                    "--set", "filter.syntax=off"] + options, check=True, stderr=subprocess.DEVNULL)
+    subprocess.run(["sha256sum", "--quiet", "-c", "SHA256SUMS"], cwd=out, check=True)
+    subprocess.run([PROGRAM, "verify", out], check=True, stdout=subprocess.DEVNULL)
+    manifest = json.loads(open(os.path.join(out, "manifest.json")).readline())
+    return out, manifest, {c["name"]: c for c in manifest["containers"]}, {f["path"]: f for f in manifest["files"]}
+
+
+def check_shards(out, container, files, suffix, read, sequences):
+    """Each shard by its client against its facts in the manifest; all together against the sequences."""
+    paths = sorted(p for p in files if p.startswith(container["directory"] + "/") and p.endswith(suffix))
+    assert len(paths) == container["shards"] and paths, paths
+    at = 0
+    for path in paths:
+        facts, seen = files[path], read(os.path.join(out, path))
+        part = sequences[at:at + facts["samples"]]
+        at += facts["samples"]
+        wanted = digests(part if container["borders"] else [[i for s in part for i in s]])
+        compare(path, seen, wanted)
+        compare(path + " in the manifest", facts, {k: wanted[k] for k in ("ids_sha256", "lengths_sha256", "tokens")})
+    assert at == len(sequences) == container["sequences"], (at, len(sequences))
+    return paths
+
+
+def check_megatron(work, out, container, files, sequences):
+    paths = check_shards(out, container, files, ".bin", lambda p: check.check_megatron(p[:-4], light=True), sequences)
+    at = 0
+    for path in paths:
+        part = sequences[at:at + files[path]["samples"]]
+        at += len(part)
+        own = megatron_writes(work, part, np.uint16)
+        prefix = os.path.join(out, path[:-4])
+        assert (open(prefix + ".bin", "rb").read(), open(prefix + ".idx", "rb").read()) == own, path + " is not what megatron-core writes"
+    return len(paths)
+
+
+def check_mds(work, out, container, samples, size_limit, level, uniform, form="arrays"):
+    directory = os.path.join(out, container["directory"])
+    seen = check.check_mds(directory, light=True)
+    sequences = [s["input_ids"] for s in samples]
+    compare(directory, seen, digests(sequences))
+    compare(directory, container, {k: seen[k] for k in ("ids_sha256", "lengths_sha256")})
+    shape = ":%d" % uniform if uniform else ""
+    columns = {"cu_seqlens": "ndarray:int32"}
+    columns.update({"input_ids": "ndarray:uint16" + shape} if form == "arrays" else {"tokens": "bytes"})
+    rows = [{"cu_seqlens": np.asarray(s["cu_seqlens"], np.int32), "input_ids": np.asarray(s["input_ids"], np.uint16),
+             "tokens": np.asarray(s["input_ids"], "<i8").tobytes()} for s in samples]
+    if "loss_mask" in samples[0]:
+        columns["loss_mask"] = "ndarray:uint8" + shape
+        for row, s in zip(rows, samples):
+            row["loss_mask"] = np.asarray(s["loss_mask"], np.uint8)
+    own = tempfile.mkdtemp(dir=work) + "/mds"
+    mds_writes(own, rows, columns, size_limit, "zstd:%d" % level if level else None)
+    names = sorted(os.listdir(own))
+    assert names == sorted(os.listdir(directory)), names
+    same_zstd = level == 0 or zstd_is_the_same()
+    for name in names:
+        a, b = open(os.path.join(own, name), "rb").read(), open(os.path.join(directory, name), "rb").read()
+        if not same_zstd: # other versions of zstd pack otherwise: what comes out counts
+            if name == "index.json":
+                continue
+            a, b = (zstandard.ZstdDecompressor().decompress(x) for x in (a, b))
+        assert a == b, name + " is not what mosaicml-streaming writes"
+    return "%d files%s" % (len(names), "" if same_zstd else " (uncompressed)")
+
+
+def zstd_is_the_same():
+    import zstd
+    return ("zstd " + zstd.ZSTD_version()) in subprocess.run([PROGRAM, "devices"], stdout=subprocess.PIPE).stdout.decode()
+
+
+def main():
+    with tempfile.TemporaryDirectory() as work:
+        with open(os.path.join(work, "corpus.jsonl"), "w") as f:
+            f.writelines(json.dumps(r) + "\n" for r in zst_lines(CORPUS)[::25])
+        everything = ["--format", "jsonl.zst,megatron,mds,npy", "--set", "shard.samples=60"]
+        cases = {
+            "best-fit": ["--set", "pack.seq_len=512", "--set", "shard.mds_size_limit=100000"],
+            "concat": ["--set", "pack.mode=concat", "--set", "pack.seq_len=256", "--set", "pack.extra=1", "--set", "shard.mds_zstd_level=3",
+                       "--set", "shard.mds_size_limit=50000"],
+            "guide": ["--recipe", "guide", "--set", "filter.syntax=off", "--set", "pack.seq_len=1024", "--set", "shard.boundaries=true"],
+            "packed": ["--set", "shard.documents=[]", "--set", "pack.seq_len=300"],
+            "mask": ["--set", "shard.loss_mask=always", "--set", "pack.seq_len=512", "--set", "shard.mds_size_limit=200000"],
+            "foundry": ["--set", "shard.mds_form=llm-foundry", "--set", "pack.seq_len=512", "--set", "shard.mds_size_limit=300000"],
+        }
+        for name, options in cases.items():
+            out, manifest, held, files = run(work, name, everything + options)
+            end = {t["content"]: t["id"] for t in json.load(open(os.path.join(out, "tokenizer", "tokenizer.json")))["added_tokens"]}["<|endoftext|>"]
+            samples = all_lines(os.path.join(out, "shards", "*.jsonl.zst"))
+            sequences = [s["input_ids"] for s in samples]
+            compare(name, manifest, {k: v for k, v in digests(sequences).items() if k.endswith("sha256")})
+            documents = sequences if name == "packed" else documents_of(out, samples, end) if name != "guide" else None
+            lengths = {len(s) for s in sequences}
+            uniform = lengths.pop() if len(lengths) == 1 else 0
+            count = check_megatron(work, out, held["megatron"], files, documents) if documents is not None else 0
+            level = 3 if name == "concat" else 0
+            limit = {"best-fit": 100000, "concat": 50000, "mask": 200000, "foundry": 300000}.get(name, 67108864)
+            mds = check_mds(work, out, held["mds"], samples, limit, level, uniform, "llm-foundry" if name == "foundry" else "arrays")
+            check_shards(out, held["npy"], files, ".npy", check.check_npy, sequences)
+            print("%s: %d samples, %s documents; %d Megatron shards and %s of MDS byte for byte" % (
+                name, len(samples), held["megatron"]["sequences"], count, mds), flush=True)
+
+
+main()
