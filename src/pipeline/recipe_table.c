@@ -160,7 +160,7 @@ const mill_recipe_key mill_recipe_keys[] = {
     {"shard.zstd_level", MILL_KEY_U32, AT(shard.zstd_level), 1, 19, NULL, "1", NULL, "level of compressed shards (ids: 1 is smaller than 3, and faster)"},
     FLAG("shard.python_spacing", shard.python_spacing, "true", "false", "spaces as Python's json.dumps writes them"),
     ENUM("shard.loss_mask", loss_mask, mask_names, "\"auto\"", NULL, "write loss_mask (1: the token is a target): auto (where a record of the run is a conversation), always, never"),
-    LIST("shard.documents", documents, "[\"megatron\"]", NULL, "containers that hold whole documents, unpacked, each ended by the end-of-text token; the others hold packed samples"),
+    LIST("shard.documents", documents, "[\"megatron\",\"llmc\",\"datatrove\",\"olmo\"]", NULL, "containers that hold whole documents, unpacked, each ended by the end-of-text token; the others hold packed samples"),
     {"shard.mds_zstd_level", MILL_KEY_U32, AT(shard.mds_zstd_level), 0, 19, NULL, "0", NULL, "mds: level of zstd for whole shards; 0: not compressed"},
     U64("shard.mds_size_limit", shard.mds_size_limit, 1, UINT32_MAX, "67108864", NULL, "mds: most bytes of a shard before compression"),
     ENUM("shard.mds_form", shard.mds_form, mds_names, "\"arrays\"", NULL, "mds: arrays (column input_ids of the narrowest type), llm-foundry (column tokens, 8 bytes an id)"),

@@ -120,6 +120,11 @@ mill_status mill_sequence_gather(const mill_sequences *s, mill_gather *g, uint64
                             .row_count = (uint32_t)(end - first),
                             .loss_mask = s->has_mask ? g->mask : NULL,
                             .number = number};
+    if (s->documents) {
+        const mill_doc *doc = &s->run->docs[s->run->packed[first].doc];
+        sample->source = s->run->inputs[doc->input].name;
+        sample->record = doc->record;
+    }
     return MILL_OK;
 }
 

@@ -27,6 +27,8 @@ typedef struct mill_sample {
     uint32_t row_count;
     const uint8_t *loss_mask;   // one a token: 1 is a target; NULL where the options have none
     uint64_t number;            // of the sample in the run: for messages only
+    const char *source;         // of a document: name of its input, NULL for packed samples
+    uint64_t record;            // and its number there
 } mill_sample;
 
 // Appends one sample's line to the bytes of a jsonl shard:

@@ -8,5 +8,7 @@ extern const mill_container mill_container_jsonl_zst, mill_container_jsonl; // s
 extern const mill_container mill_container_megatron;                        // shard_megatron.c
 extern const mill_container mill_container_mds;                             // shard_mds.c
 extern const mill_container mill_container_npy;                             // shard_npy.c
+extern const mill_container mill_container_llmc, mill_container_datatrove;   // shard_stream.c
+extern const mill_container mill_container_olmo;                            // shard_olmo.c
 
 #endif

@@ -3,7 +3,7 @@
 MDS files are byte for byte what the clients' own writers make from the same rows.
 
 usage: agree_containers.py SHARDMILL"""
-import glob, hashlib, importlib.util, json, os, struct, subprocess, sys, tempfile, types
+import csv, glob, gzip, hashlib, importlib.util, json, os, struct, subprocess, sys, tempfile, types
 
 PROGRAM = os.path.abspath(sys.argv[1])
 SHARED = os.environ.get("SHARDMILL_SHARED", os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "..", "shared"))
@@ -186,6 +186,27 @@ def check_mds(work, out, container, samples, size_limit, level, uniform, form="a
     return "%d files%s" % (len(names), "" if same_zstd else " (uncompressed)")
 
 
+def read_olmo(path):
+    """Headerless ids, cut by the table beside them."""
+    ids, at, sequences = np.fromfile(path, "<u2"), 0, []
+    with gzip.open(path[:-4] + ".csv.gz", "rt", newline="") as f:
+        for begin, end, name, source, record in csv.reader(f):
+            assert int(begin) == at and name == source + "#" + record and source == "corpus.jsonl"[:len(source)], (begin, name, source)
+            at = int(end)
+            sequences.append(ids[int(begin):at])
+    assert at == len(ids)
+    return digests(sequences)
+
+
+def check_streams(out, held, files, documents):
+    """llm.c: the flat stream; datatrove and OLMo: the same with the ends of documents."""
+    check_shards(out, held["llmc"], files, ".bin", lambda p: check.check_llmc([p]), documents)
+    check_shards(out, held["datatrove"], files, ".ds", lambda p: check.check_raw(p, "uint16"), documents)
+    check_shards(out, held["olmo"], files, ".npy", read_olmo, documents)
+    for path in glob.glob(os.path.join(out, "shards-datatrove", "*.metadata")):
+        assert open(path).read().split("\n")[:2] == ["tokenizer/tokenizer.json|2", str(os.path.getsize(path[:-9]) // 2)], path
+
+
 def zstd_is_the_same():
     import zstd
     return ("zstd " + zstd.ZSTD_version()) in subprocess.run([PROGRAM, "devices"], stdout=subprocess.PIPE).stdout.decode()
@@ -195,7 +216,7 @@ def main():
     with tempfile.TemporaryDirectory() as work:
         with open(os.path.join(work, "corpus.jsonl"), "w") as f:
             f.writelines(json.dumps(r) + "\n" for r in zst_lines(CORPUS)[::25])
-        everything = ["--format", "jsonl.zst,megatron,mds,npy", "--set", "shard.samples=60"]
+        everything = ["--format", "jsonl.zst,megatron,mds,npy,llmc,datatrove,olmo", "--set", "shard.samples=60"]
         cases = {
             "best-fit": ["--set", "pack.seq_len=512", "--set", "shard.mds_size_limit=100000"],
             "concat": ["--set", "pack.mode=concat", "--set", "pack.seq_len=256", "--set", "pack.extra=1", "--set", "shard.mds_zstd_level=3",
@@ -218,6 +239,8 @@ def main():
             level = 3 if name == "concat" else 0
             limit = {"best-fit": 100000, "concat": 50000, "mask": 200000, "foundry": 300000}.get(name, 67108864)
             mds = check_mds(work, out, held["mds"], samples, limit, level, uniform, "llm-foundry" if name == "foundry" else "arrays")
+            if documents is not None:
+                check_streams(out, held, files, documents)
             check_shards(out, held["npy"], files, ".npy", check.check_npy, sequences)
             print("%s: %d samples, %s documents; %d Megatron shards and %s of MDS byte for byte" % (
                 name, len(samples), held["megatron"]["sequences"], count, mds), flush=True)
