@@ -17,6 +17,11 @@ int mill_gpu_sign(const mill_gpu_texts *in, const mill_gpu_words *words, const m
 // pretok.cu
 int mill_gpu_pretok(const mill_gpu_texts *in, const uint8_t *unicode, uint32_t index_bytes, uint32_t shift,
                     const mill_gpu_pieces *pieces, void *stream);
+// word_table.cu
+int mill_gpu_count_words(const mill_gpu_texts *in, const mill_gpu_pieces *pieces, const mill_gpu_dictionary *table,
+                         void *stream);
+int mill_gpu_list_words(const mill_gpu_texts *in, const mill_gpu_pieces *pieces, const mill_gpu_dictionary *table,
+                        mill_gpu_row *rows, void *stream);
 }
 
 #endif

@@ -59,6 +59,38 @@ typedef struct mill_gpu_pieces {
     uint32_t *count;   // pieces found; above capacity: only the first ones are in places
 } mill_gpu_pieces;
 
+// ---- the different words among pieces ----
+typedef struct mill_gpu_word { // a slot of the table
+    uint64_t tag;              // 0: free; else hash of bytes and length
+    uint32_t first_down;       // 2^32 - 1 - number of the first piece that is this word
+    uint32_t count;
+} mill_gpu_word;
+
+typedef struct mill_gpu_found {
+    uint32_t pieces; // may be above pieces->capacity: nothing else holds then
+    uint32_t words;  // different ones
+    uint32_t collisions;
+    uint32_t claimed; // slots
+    uint32_t full;    // 1: more words than words_most, nothing else holds
+    uint32_t ids;
+} mill_gpu_found;
+
+typedef struct mill_gpu_row {
+    uint32_t at, bytes, count; // first place in the texts
+} mill_gpu_row;
+
+#define MILL_GPU_NO_SLOT 0xffffffffu
+typedef struct mill_gpu_dictionary {
+    mill_gpu_word *slots; // mask + 1, a power of two
+    uint32_t mask;
+    uint32_t words_most;    // at most half of the slots
+    uint64_t tag_mask;      // bits of the hash that count: all of them, fewer to force collisions
+    uint32_t *slot_of;      // of each piece, MILL_GPU_NO_SLOT for one of a collision: pieces->capacity
+    mill_gpu_found *found;  // pieces->count is found->pieces
+    mill_gpu_row *collided; // pieces whose tag is another word's, in any order; count 1
+    uint32_t collided_most; // above it only their number is told
+} mill_gpu_dictionary;
+
 // ---- learning merges (kernels/bpe_*.cu; src/backend/train.h tells the rounds) ----
 
 enum { MILL_GPU_BPE_BATCH = 16 }; // pairs of a round
@@ -131,6 +163,12 @@ typedef struct mill_gpu_api {
     // Fills everything in pieces. unicode as above.
     int (*pretok)(const mill_gpu_texts *in, const uint8_t *unicode, uint32_t index_bytes, uint32_t shift,
                   const mill_gpu_pieces *pieces, void *stream);
+    // Counts the words among pieces; a piece of a collision counts for none.
+    int (*word_table)(const mill_gpu_texts *in, const mill_gpu_pieces *pieces, const mill_gpu_dictionary *table,
+                      void *stream);
+    // rows: words_most, filled with the table's words in the order of their first pieces.
+    int (*list_words)(const mill_gpu_texts *in, const mill_gpu_pieces *pieces, const mill_gpu_dictionary *table,
+                      mill_gpu_row *rows, void *stream);
 } mill_gpu_api;
 
 #endif

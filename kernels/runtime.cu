@@ -140,7 +140,7 @@ static const mill_gpu_api table = {
     pinned_give,  stream_open,   stream_close,        stream_finish,       event_open,
     event_close,  event_record,  event_finish,        stream_wait,         copy_in,
     copy_out,     fill,          mill_gpu_text_stats, mill_gpu_find_words, mill_gpu_sign,
-    mill_gpu_pretok,
+    mill_gpu_pretok, mill_gpu_count_words, mill_gpu_list_words,
 };
 
 extern "C" __attribute__((visibility("default"))) const mill_gpu_api *mill_gpu_table(void)

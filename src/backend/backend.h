@@ -95,6 +95,10 @@ typedef struct mill_backend_ops {
     // Pieces as GPT-2's pattern cuts each text (tokenizer/pretok.h), in order, count 1 each.
     mill_status (*pretok)(mill_backend *self, const mill_text_view *in, mill_portion *portion, mill_stretches *out,
                           mill_error *err);
+    // The different ones among these pieces, in the order of their first places, with their counts. tag_mask: bits of the
+    // pieces' hashes that are used, UINT64_MAX; with fewer, different pieces meet and must be told apart (tests).
+    mill_status (*count_words)(mill_backend *self, const mill_text_view *in, uint64_t tag_mask, mill_portion *portion,
+                               mill_stretches *out, mill_error *err);
     // Learns merges; NULL where the trainer's own way is faster.
     mill_status (*train)(mill_backend *self, const mill_train_job *job, mill_train_result *out, mill_error *err);
     void (*close)(mill_backend *self); // NULL is fine

@@ -160,5 +160,6 @@ const mill_backend_ops mill_backend_gpu = {
     .text_stats = gpu_text_stats,
     .minhash = gpu_minhash,
     .pretok = mill_gpu_backend_pretok,
+    .count_words = mill_gpu_backend_count_words,
     .close = gpu_close,
 };

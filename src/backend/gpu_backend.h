@@ -36,7 +36,8 @@ void *mill_gpu_room_take(mill_gpu_room *room, size_t bytes);
 
 mill_status mill_gpu_backend_pretok(mill_backend *base, const mill_text_view *in, mill_portion *portion,
                                     mill_stretches *out, mill_error *err);
-// Scratch that these operations need for texts of `total` bytes in a slot of this shape.
-size_t mill_gpu_words_scratch(const mill_gpu_shape *shape, size_t total);
+mill_status mill_gpu_backend_count_words(mill_backend *base, const mill_text_view *in, uint64_t tag_mask,
+                                         mill_portion *portion, mill_stretches *out, mill_error *err);
+size_t mill_gpu_words_scratch(const mill_gpu_shape *shape); // that these operations need
 
 #endif

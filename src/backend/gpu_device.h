@@ -42,6 +42,7 @@ struct mill_gpu_slot {
     uint32_t unicode_rank;
     mill_gpu_minhash minhash;
     mill_gpu_pieces pieces;
+    mill_gpu_dictionary table;
 };
 
 typedef struct mill_gpu_shape { // room of a slot

@@ -77,7 +77,7 @@ static mill_gpu_shape shape_of(uint64_t batch_bytes)
     // MinHash: two bitmaps and ranks (an eighth of the text each), places and hashes of words (twice the text
     // each), the scan.
     shape.scratch_capacity = 5 * text + 16 * (size_t)shape.count + 65536;
-    size_t for_words = mill_gpu_words_scratch(&shape, text);
+    size_t for_words = mill_gpu_words_scratch(&shape);
     if (shape.scratch_capacity < for_words)
         shape.scratch_capacity = for_words;
     return shape;

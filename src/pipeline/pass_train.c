@@ -15,17 +15,26 @@ typedef struct train_pass {
 
 typedef struct train_worker {
     mill_word_counts *counts;  // borrowed
+    mill_backend *backend;     // NULL: it cannot count words
     mill_batch batch;
     mill_buf raw, line;
+    mill_buf text;             // with a backend: the unit's texts, one behind the other
+    uint64_t *offsets;
+    size_t offset_capacity;
+    uint32_t text_count;
 } train_worker;
 
 static void close_worker(void *context, void *state)
 {
     (void)context;
     train_worker *w = state;
+    if (w->backend != NULL)
+        w->backend->ops->close(w->backend);
     mill_batch_free(&w->batch);
     mill_buf_free(&w->raw);
     mill_buf_free(&w->line);
+    mill_buf_free(&w->text);
+    mill_free(w->offsets);
     mill_free(w);
 }
 
@@ -39,15 +48,37 @@ static mill_status open_worker(void *context, uint32_t number, void **state, mil
     mill_batch_init(&w->batch);
     MILL_TRY(mill_word_counts_open(MILL_PRETOK_GPT2, &pass->counts[number], err));
     w->counts = pass->counts[number];
+    const mill_backend_ops *ops = pass->run->backend;
+    return ops->count_words != NULL ? ops->open(ops, &w->backend, err) : MILL_OK;
+}
+
+// Counts a text, or keeps it for the unit's end where a backend counts them all at once.
+static mill_status add_text(train_worker *w, const uint8_t *text, uint64_t bytes, mill_error *err)
+{
+    if (w->backend == NULL)
+        return mill_word_counts_add(w->counts, text, bytes, err);
+    MILL_TRY(MILL_GROW(w->offsets, w->offset_capacity, (size_t)w->text_count + 2, err));
+    MILL_TRY(mill_buf_append(&w->text, text, bytes, err));
+    w->offsets[0] = 0;
+    w->offsets[++w->text_count] = w->text.bytes;
     return MILL_OK;
 }
 
-static mill_status add_lines(mill_word_counts *counts, const uint8_t *text, uint64_t bytes, mill_error *err)
+static mill_status count_texts(train_worker *w, mill_error *err)
+{
+    const mill_text_view view = {w->text.data, w->offsets, w->text_count};
+    mill_status status = w->text_count != 0 ? mill_word_counts_add_texts(w->counts, w->backend, &view, err) : MILL_OK;
+    mill_buf_clear(&w->text);
+    w->text_count = 0;
+    return status;
+}
+
+static mill_status add_lines(train_worker *w, const uint8_t *text, uint64_t bytes, mill_error *err)
 {
     while (bytes != 0) {
         const uint8_t *end = memchr(text, '\n', bytes);
         uint64_t line = end != NULL ? (uint64_t)(end - text) + 1 : bytes;
-        MILL_TRY(mill_word_counts_add(counts, text, line, err));
+        MILL_TRY(add_text(w, text, line, err));
         text += line;
         bytes -= line;
     }
@@ -94,7 +125,7 @@ static mill_status add_jsonl_line(mill_run_state *run, train_worker *w, uint32_t
     MILL_TRY(mill_buf_append_text(&w->line, ", \"path\": ", err));
     MILL_TRY(append_ascii_json(&w->line, (const uint8_t *)mill_batch_meta(b, b->path[i]), b->path[i].bytes, err));
     MILL_TRY(mill_buf_printf(&w->line, err, ", \"stars\": %lld}\n", (long long)(b->stars[i] < 0 ? 0 : b->stars[i])));
-    return mill_word_counts_add(w->counts, w->line.data, w->line.bytes, err);
+    return add_text(w, w->line.data, w->line.bytes, err);
 }
 
 // Control tokens are no text: what stands between two of them is a text of its own.
@@ -109,8 +140,8 @@ static mill_status add_chat(mill_run_state *run, train_worker *w, uint32_t i, co
             continue;
         }
         if (bytes != 0)
-            MILL_TRY(run->recipe.train_unit == MILL_UNIT_LINE ? add_lines(w->counts, text, bytes, err)
-                                                              : mill_word_counts_add(w->counts, text, bytes, err));
+            MILL_TRY(run->recipe.train_unit == MILL_UNIT_LINE ? add_lines(w, text, bytes, err)
+                                                              : add_text(w, text, bytes, err));
         text += bytes + piece.bytes;
         bytes = 0;
     }
@@ -133,14 +164,15 @@ static mill_status count_unit(void *context, void *state, uint64_t number, mill_
         if ((w->batch.flags[i] & MILL_FLAG_CHAT) != 0)
             MILL_TRY(add_chat(run, w, i, text, err));
         else if (run->recipe.train_unit == MILL_UNIT_DOCUMENT)
-            MILL_TRY(mill_word_counts_add(w->counts, text, bytes, err));
+            MILL_TRY(add_text(w, text, bytes, err));
         else if (run->recipe.train_unit == MILL_UNIT_LINE)
-            MILL_TRY(add_lines(w->counts, text, bytes, err));
+            MILL_TRY(add_lines(w, text, bytes, err));
         else
             MILL_TRY(add_jsonl_line(run, w, i, err));
         counted_bytes += bytes;
         counted++;
     }
+    MILL_TRY(count_texts(w, err));
     mill_time_end(run, MILL_TIME_WORDS, begin, counted_bytes, counted);
     mill_run_advance(run, w->batch.count);
     return MILL_OK;

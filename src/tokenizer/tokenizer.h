@@ -33,6 +33,9 @@ mill_status mill_word_counts_open(mill_pretok kind, mill_word_counts **out, mill
 void mill_word_counts_close(mill_word_counts *counts);
 // Adds one text (document, or line). bytes < 2^32.
 mill_status mill_word_counts_add(mill_word_counts *counts, const uint8_t *text, size_t bytes, mill_error *err) MILL_MUST_CHECK;
+// Adds texts. Their words are counted by the backend where it can do that and the pattern is GPT-2's; backend may be NULL.
+mill_status mill_word_counts_add_texts(mill_word_counts *counts, mill_backend *backend, const mill_text_view *texts,
+                                       mill_error *err) MILL_MUST_CHECK;
 // Adds all of `other` to `counts`.
 mill_status mill_word_counts_merge(mill_word_counts *counts, const mill_word_counts *other, mill_error *err) MILL_MUST_CHECK;
 uint64_t mill_word_counts_unique(const mill_word_counts *counts);

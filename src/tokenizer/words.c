@@ -23,6 +23,7 @@ struct mill_word_counts {
     size_t unique;
     uint64_t total;
     mill_buf arena;
+    mill_stretches found; // by a backend
 };
 
 mill_status mill_word_counts_open(mill_pretok kind, mill_word_counts **out, mill_error *err)
@@ -48,6 +49,7 @@ void mill_word_counts_close(mill_word_counts *counts)
         return;
     mill_free(counts->slots);
     mill_buf_free(&counts->arena);
+    mill_free(counts->found.rows);
     mill_free(counts);
 }
 
@@ -147,6 +149,46 @@ mill_status mill_word_counts_add(mill_word_counts *counts, const uint8_t *text, 
             start = ends[i];
         }
         counts->total += count;
+    }
+    return MILL_OK;
+}
+
+// Words with their counts, in small portions as above; bytes[limit] is the first byte that may not be read.
+static mill_status add_stretches(mill_word_counts *counts, const uint8_t *bytes, size_t limit, const mill_stretches *found,
+                                 mill_error *err)
+{
+    mill_word_key keys[MERGE_PORTION];
+    for (size_t first = 0; first < found->count; first += MERGE_PORTION) {
+        size_t count = found->count - first < MERGE_PORTION ? found->count - first : MERGE_PORTION;
+        const mill_stretch *rows = found->rows + first;
+        MILL_TRY(make_room(counts, count, err));
+        for (size_t i = 0; i < count; i++) {
+            keys[i] = mill_word_key_of(bytes, rows[i].at, rows[i].at + rows[i].bytes, limit);
+            __builtin_prefetch(&counts->slots[keys[i].hash & (counts->capacity - 1)]);
+        }
+        for (size_t i = 0; i < count; i++) {
+            MILL_TRY(add_word(counts, &keys[i], bytes + rows[i].at, rows[i].count, err));
+            counts->total += rows[i].count;
+        }
+    }
+    return MILL_OK;
+}
+
+mill_status mill_word_counts_add_texts(mill_word_counts *counts, mill_backend *backend, const mill_text_view *texts,
+                                       mill_error *err)
+{
+    const bool able = backend != NULL && backend->ops->count_words != NULL && counts->kind == MILL_PRETOK_GPT2;
+    for (uint32_t first = 0; first < texts->count;) {
+        const mill_text_view rest = {texts->bytes, texts->offsets + first, texts->count - first};
+        mill_portion portion = {.texts = rest.count};
+        counts->found.count = 0;
+        if (able)
+            MILL_TRY(backend->ops->count_words(backend, &rest, UINT64_MAX, &portion, &counts->found, err));
+        if (portion.done)
+            MILL_TRY(add_stretches(counts, texts->bytes, texts->offsets[texts->count], &counts->found, err));
+        for (uint32_t i = 0; !portion.done && i < portion.texts; i++)
+            MILL_TRY(mill_word_counts_add(counts, texts->bytes + rest.offsets[i], rest.offsets[i + 1] - rest.offsets[i], err));
+        first += portion.texts;
     }
     return MILL_OK;
 }

@@ -1,4 +1,5 @@
-// parity_gpu_words.c: the tokenizer's operations on devices equal the plain ones: pieces of GPT-2's pattern. Random and hostile
+// parity_gpu_words.c: the tokenizer's operations on devices equal the plain ones: pieces of GPT-2's pattern, the
+// words among them, also where hashes meet. Random and hostile
 // text, sizes at the borders of threads, bitmaps and blocks. Runs the kernels on the emulator, or with "cuda" as the argument on
 // a card. SIMT_SEED chooses the emulator's schedule. --large: texts of 64 KiB, and more than a slot holds.
 #include <stdio.h>
@@ -130,7 +131,86 @@ static int compare_pieces(mill_backend *gpu, const texts *t, const char *what, t
         *(portion.done ? &sum->by_device : &sum->by_caller) += portion.texts;
         first += portion.texts;
     }
-    free(found.rows);
+    mill_free(found.rows);
+    return bad;
+}
+
+// ---- words
+
+static int by_bytes(const void *left, const void *right, void *context)
+{
+    const mill_stretch *a = left, *b = right;
+    const uint8_t *bytes = context;
+    int order = a->bytes != b->bytes ? (a->bytes < b->bytes ? -1 : 1) : memcmp(bytes + a->at, bytes + b->at, a->bytes);
+    return order != 0 ? order : a->at < b->at ? -1 : a->at > b->at;
+}
+
+static int by_place(const void *left, const void *right)
+{
+    const mill_stretch *a = left, *b = right;
+    return a->at < b->at ? -1 : a->at > b->at;
+}
+
+// The words of texts [first, last) in the order of their first places.
+static void plain_words(const texts *t, uint32_t first, uint32_t last, mill_stretches *out)
+{
+    uint32_t *ends = malloc((size_t)(t->offsets[last] - t->offsets[first] + 1) * sizeof *ends);
+    size_t kept = 0;
+    out->count = 0;
+    for (uint32_t i = first; i < last; i++) {
+        uint64_t begin = t->offsets[i];
+        size_t count = mill_pretok_split_ref(MILL_PRETOK_GPT2, t->bytes + begin, t->offsets[i + 1] - begin, ends);
+        uint32_t from = 0;
+        if (MILL_GROW(out->rows, out->capacity, out->count + count, NULL) != MILL_OK)
+            exit(1);
+        for (size_t k = 0; k < count; from = ends[k++])
+            out->rows[out->count++] = (mill_stretch){begin + from, ends[k] - from, 1};
+    }
+    free(ends);
+    if (out->count == 0)
+        return;
+    qsort_r(out->rows, out->count, sizeof *out->rows, by_bytes, t->bytes);
+    for (size_t i = 1; i < out->count; i++) {
+        mill_stretch *last_one = &out->rows[kept], *row = &out->rows[i];
+        if (row->bytes == last_one->bytes && memcmp(t->bytes + row->at, t->bytes + last_one->at, row->bytes) == 0)
+            last_one->count++;
+        else
+            out->rows[++kept] = *row;
+    }
+    out->count = kept + 1;
+    qsort(out->rows, out->count, sizeof *out->rows, by_place);
+}
+
+static bool same_words(const mill_stretches *a, const mill_stretches *b)
+{
+    bool same = a->count == b->count;
+    for (size_t i = 0; same && i < a->count; i++)
+        same = a->rows[i].at == b->rows[i].at && a->rows[i].bytes == b->rows[i].bytes && a->rows[i].count == b->rows[i].count;
+    return same;
+}
+
+static int compare_words(mill_backend *gpu, const texts *t, uint64_t tag_mask, const char *what, totals *sum)
+{
+    mill_stretches found = {0}, wanted = {0};
+    mill_error err;
+    int bad = 0;
+    for (uint32_t first = 0; first < t->count;) {
+        const mill_text_view view = rest(t, first);
+        mill_portion portion;
+        found.count = 0;
+        if (gpu->ops->count_words(gpu, &view, tag_mask, &portion, &found, &err) != MILL_OK)
+            exit(1);
+        plain_words(t, first, first + portion.texts, &wanted);
+        if (portion.done && !same_words(&found, &wanted)) {
+            printf("words: %s, tags %llx: texts %u to %u differ\n", what, (unsigned long long)tag_mask, first,
+                   first + portion.texts - 1);
+            bad++;
+        }
+        *(portion.done ? &sum->by_device : &sum->by_caller) += portion.texts;
+        first += portion.texts;
+    }
+    mill_free(found.rows);
+    mill_free(wanted.rows);
     return bad;
 }
 
@@ -141,6 +221,12 @@ static int compare(const mill_backend_ops *ops, const texts *t, const char *what
     if (ops->open(ops, &gpu, &err) != MILL_OK)
         exit(1);
     int bad = compare_pieces(gpu, t, what, sum);
+    bad += compare_words(gpu, t, UINT64_MAX, what, sum);
+    bad += compare_words(gpu, t, 0xff0000000000fff, what, sum);
+    if (t->offsets[t->count] < 100000) { // every word meets others
+        bad += compare_words(gpu, t, 0x7, what, sum);
+        bad += compare_words(gpu, t, 0, what, sum);
+    }
     gpu->ops->close(gpu);
     return bad;
 }
