@@ -54,15 +54,16 @@ typedef std::unique_lock<std::mutex> Lock;
 std::mutex worlds_lock;
 uint64_t last_id = 0;
 
-std::map<uint64_t, std::weak_ptr<World>> &worlds()
+// By the number in their ncclUniqueId; under worlds_lock. They stay: a rank may be late to leave.
+std::map<uint64_t, World *> &worlds()
 {
-    static auto *const map = new std::map<uint64_t, std::weak_ptr<World>>;
+    static auto *const map = new std::map<uint64_t, World *>;
     return *map;
 }
 } // namespace
 
 struct simt_comm {
-    std::shared_ptr<World> world;
+    World *world;
     int rank;
     uint64_t collectives = 0;
     std::shared_ptr<Occasion> turn =
@@ -291,19 +292,18 @@ ncclResult_t ncclGetUniqueId(ncclUniqueId *id)
     return ncclSuccess;
 }
 
-static std::shared_ptr<World> world_of(ncclUniqueId id, int ranks)
+static World *world_of(ncclUniqueId id, int ranks)
 {
     uint64_t value;
     memcpy(&value, id.internal, sizeof value);
     Lock lock(worlds_lock);
-    std::shared_ptr<World> w = worlds()[value].lock();
+    World *&w = worlds()[value];
     if (w == nullptr) {
-        w = std::make_shared<World>();
+        w = new World;
         w->ranks = ranks;
         w->devices.assign(static_cast<size_t>(ranks), -1);
         w->sources.resize(static_cast<size_t>(ranks));
         w->targets.resize(static_cast<size_t>(ranks));
-        worlds()[value] = w;
     }
     return w;
 }
@@ -314,7 +314,7 @@ ncclResult_t ncclCommInitRank(ncclComm_t *comm, int ranks, ncclUniqueId id, int 
         return ncclSystemError;
     if (ranks < 1 || rank < 0 || rank >= ranks)
         return ncclInvalidArgument;
-    std::shared_ptr<World> w = world_of(id, ranks);
+    World *w = world_of(id, ranks);
     Lock lock(w->lock);
     if (w->ranks != ranks || w->devices[static_cast<size_t>(rank)] >= 0)
         fail("nccl: rank %d of %d joins a communicator of %d ranks%s", rank, ranks, w->ranks,

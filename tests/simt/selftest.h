@@ -5,10 +5,13 @@
 
 #include "mill_cuda.h"
 #include <algorithm>
+#include <initializer_list>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <string>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <vector>
@@ -72,15 +75,9 @@ template <class T> struct Device_array {
     }
 };
 
-// Runs the tests once on a device; on the emulator under seeds 0 to 8, unless SIMT_SEED chooses one. The seed
-// is read when a process begins, so each has a process of its own.
-#ifdef __SANITIZE_THREAD__
-static const char last_seed = '3'; // all fillings of memory, in the time that there is
-#else
-static const char last_seed = '8';
-#endif
-
-static inline int selftest_main(void (*tests)(void))
+// Runs the tests once on a device; on the emulator under seeds 0 to last_seed, unless SIMT_SEED chooses one.
+// The seed is read when a process begins, so each has a process of its own.
+static inline int selftest_main(void (*tests)(void), [[maybe_unused]] char last_seed)
 {
 #ifdef SIMT_EMULATOR
     if (getenv("SIMT_SEED") == nullptr) {
@@ -94,7 +91,7 @@ static inline int selftest_main(void (*tests)(void))
                 tests();
                 printf("seed %c: %u checks, %u failures\n", seed, checks, failures);
                 fflush(stdout);
-                _exit(failures != 0);
+                exit(failures != 0); // not _exit: the sanitizers have their say there
             }
             int status = 0;
             waitpid(child, &status, 0);
@@ -107,5 +104,53 @@ static inline int selftest_main(void (*tests)(void))
     printf("%u checks, %u failures\n", checks, failures);
     return failures != 0;
 }
+
+#ifdef SIMT_EMULATOR
+struct Ending {
+    int status;          // as of waitpid
+    std::string message; // what it wrote to stderr
+};
+
+// How a process ends that calls `body` with these variables in its environment ("NAME=VALUE", up to a null).
+static inline Ending child_ending(void (*body)(void), std::initializer_list<const char *> environment)
+{
+    int ends[2];
+    fflush(stdout);
+    if (pipe(ends) != 0)
+        exit(1);
+    pid_t child = fork();
+    if (child == 0) {
+        const struct rlimit no_core = {0, 0};
+        setrlimit(RLIMIT_CORE, &no_core);
+        dup2(ends[1], STDERR_FILENO);
+        close(ends[0]);
+        close(ends[1]);
+        for (const char *variable : environment)
+            putenv(const_cast<char *>(variable));
+        failures = 0;
+        body();
+        fflush(stdout);
+        exit(failures != 0);
+    }
+    Ending ending = {0, {}};
+    char buffer[4096];
+    close(ends[1]);
+    for (ssize_t n; (n = read(ends[0], buffer, sizeof buffer)) > 0;)
+        ending.message.append(buffer, static_cast<size_t>(n));
+    close(ends[0]);
+    waitpid(child, &ending.status, 0);
+    return ending;
+}
+
+// The child must not come to its end, and must say why.
+static inline void expect_failure(const char *name, void (*body)(void), const char *reason,
+                                  std::initializer_list<const char *> environment)
+{
+    Ending ending = child_ending(body, environment);
+    expect(ending.status != 0, "%s: nothing happened", name);
+    expect(ending.status == 0 || ending.message.find(reason) != std::string::npos,
+           "%s: it does not say \"%s\", but:\n%s", name, reason, ending.message.c_str());
+}
+#endif
 
 #endif

@@ -18,7 +18,14 @@ static const size_t stack_bytes = 256 << 10; // sanitizers widen every frame
 #else
 static const size_t stack_bytes = 64 << 10;
 #endif
+#ifdef SIMT_TSAN
+static const size_t guard_bytes =
+    0; // there are so many stacks that with guards the kernel would run out of mappings
+#else
 static const size_t guard_bytes = 64 << 10; // a page of any size that Linux has
+#endif
+
+static const size_t unused_max = 512; // machines that are kept from one launch to the next
 
 // ---- the switch itself ----
 
@@ -98,7 +105,7 @@ static char *stack_make()
 {
     void *map = mmap(nullptr, guard_bytes + stack_bytes, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (map == MAP_FAILED || mprotect(map, guard_bytes, PROT_NONE) != 0)
+    if (map == MAP_FAILED || (guard_bytes != 0 && mprotect(map, guard_bytes, PROT_NONE) != 0))
         fail("no memory for the stack of a fiber");
     return static_cast<char *>(map) + guard_bytes;
 }
@@ -184,7 +191,7 @@ void Machines::end(Machine &machine)
 #ifdef SIMT_TSAN
     // A stack, or a sanitizer's fiber, that two threads of one launch have in turn would hide races between
     // them or show false ones. Another launch may have it. The sanitizer knows at most some thousand fibers.
-    if (ended.size() < 1024)
+    if (ended.size() < unused_max)
         left.tsan_fiber = machine.tsan_fiber;
     else
         __tsan_destroy_fiber(machine.tsan_fiber);
@@ -197,7 +204,6 @@ void Machines::end(Machine &machine)
 
 void Machines::launch_ended()
 {
-    static const size_t unused_max = 1024;
     for (Machine &machine : ended) {
         if (unused.size() < unused_max)
             unused.push_back(machine);

@@ -42,7 +42,7 @@ struct simt_event {
 namespace
 {
 struct Allocation {
-    char *map;        // a guard page, room, the data, slack up to 256 bytes, a guard page
+    char *map;        // a guard, room, the data, slack up to 256 bytes, a guard
     size_t map_bytes; // all of it
     size_t bytes;
 };
@@ -52,9 +52,12 @@ struct Device {
     int index = 0;
     std::map<char *, Allocation> memory;
     size_t memory_used = 0;
+    std::deque<Allocation>
+        freed;            // their addresses stay taken for a while, so that a use after cudaFree is noticed
     bool is_open = false; // operations run, its memory may be touched
     simt_stream default_stream{this, true, false, {}};
     std::vector<simt_stream *> streams{&default_stream};
+    std::vector<simt_stream *> dropped; // kept, so that their use is noticed
     uint64_t serial = 0;
     Random random{0};
 };
@@ -62,7 +65,8 @@ struct Device {
 typedef std::lock_guard<std::mutex> Hold;
 
 const unsigned char fresh_fill = 0xcb, pinned_fill = 0xca;
-const size_t alignment = 256; // of cudaMalloc
+const size_t alignment = 256;        // of cudaMalloc
+const size_t guard_bytes = 1u << 20; // a multiple of any page
 
 __thread int device_index = 0;
 __thread cudaError_t last_error = cudaSuccess;
@@ -74,18 +78,23 @@ cudaError_t refuse(cudaError_t code)
     return code;
 }
 
+Device *make_devices(char *token)
+{
+    size_t count = static_cast<size_t>(std::max(1, config().devices));
+    auto *made = new Device[count];
+    for (size_t i = 0; i < count; i++) {
+        made[i].index = static_cast<int>(i);
+        made[i].random = Random(config().seed * 64 + i);
+    }
+    SIMT_RELEASE(token);
+    return made;
+}
+
 Device &device(int index)
 {
-    // Never destroyed: threads may outlive main.
-    static Device *const devices = [] {
-        size_t count = static_cast<size_t>(std::max(1, config().devices));
-        auto *made = new Device[count];
-        for (size_t i = 0; i < count; i++) {
-            made[i].index = static_cast<int>(i);
-            made[i].random = Random(config().seed * 64 + i);
-        }
-        return made;
-    }();
+    static char token; // the thread sanitizer does not see how C++ orders the making of a static variable
+    static Device *const devices = make_devices(&token); // never destroyed: threads may outlive main
+    SIMT_ACQUIRE(&token);
     return devices[index];
 }
 
@@ -105,21 +114,15 @@ simt_stream &stream_of(cudaStream_t stream)
 
 // ---- memory ----
 
-size_t page_bytes()
-{
-    static const size_t bytes = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-    return bytes;
-}
-
 void allocation_open(char *data, const Allocation &a, bool open)
 {
 #ifdef SIMT_ASAN
-    SIMT_POISON(a.map, a.map_bytes);
+    SIMT_POISON(a.map + guard_bytes, a.map_bytes - 2 * guard_bytes);
     if (open)
         SIMT_UNPOISON(data, a.bytes);
 #else
     static_cast<void>(data);
-    mprotect(a.map + page_bytes(), a.map_bytes - 2 * page_bytes(), open ? PROT_READ | PROT_WRITE : PROT_NONE);
+    mprotect(a.map + guard_bytes, a.map_bytes - 2 * guard_bytes, open ? PROT_READ | PROT_WRITE : PROT_NONE);
 #endif
 }
 
@@ -132,27 +135,28 @@ void device_open(Device &d, bool open)
         allocation_open(entry.first, entry.second, open);
 }
 
-// A map with the data so far to the right that the first byte behind its slack is in the guard page.
+// A map with the data so far to the right that the first byte behind its slack is in the guard.
 char *allocation_make(Allocation &a, size_t bytes)
 {
-    size_t page = page_bytes(), room = (bytes + alignment - 1) & ~(alignment - 1);
+    static const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+    size_t room = (bytes + alignment - 1) & ~(alignment - 1);
     a.bytes = bytes;
-    a.map_bytes = ((room + page - 1) & ~(page - 1)) + 2 * page;
+    a.map_bytes = ((room + page - 1) & ~(page - 1)) + 2 * guard_bytes;
     void *map = mmap(nullptr, a.map_bytes, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (map == MAP_FAILED)
         return nullptr;
     a.map = static_cast<char *>(map);
-    memset(a.map + page, fresh_fill, a.map_bytes - 2 * page);
-    mprotect(a.map, page, PROT_NONE);
-    mprotect(a.map + a.map_bytes - page, page, PROT_NONE);
-    return a.map + a.map_bytes - page - room;
+    memset(a.map + guard_bytes, fresh_fill, a.map_bytes - 2 * guard_bytes);
+    mprotect(a.map, guard_bytes, PROT_NONE);
+    mprotect(a.map + a.map_bytes - guard_bytes, guard_bytes, PROT_NONE);
+    return a.map + a.map_bytes - guard_bytes - room;
 }
 
 void allocation_check([[maybe_unused]] const char *data, [[maybe_unused]] const Allocation &a)
 {
 #ifndef SIMT_ASAN
-    const char *first = a.map + page_bytes(), *end = a.map + a.map_bytes - page_bytes();
+    const char *first = a.map + guard_bytes, *end = a.map + a.map_bytes - guard_bytes;
     for (const char *p = first; p < end; p++) {
         if (p == data)
             p += a.bytes;
@@ -160,6 +164,20 @@ void allocation_check([[maybe_unused]] const char *data, [[maybe_unused]] const 
             fail("a write %s a device buffer of %zu bytes", p < data ? "before" : "past the end of", a.bytes);
     }
 #endif
+}
+
+void allocation_end(Device &d, const Allocation &a)
+{
+    static const size_t freed_max = 256;
+    mmap(a.map, a.map_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+    SIMT_POISON(a.map + guard_bytes, a.map_bytes - 2 * guard_bytes);
+    d.freed.push_back(a);
+    if (d.freed.size() <= freed_max)
+        return;
+    const Allocation &oldest = d.freed.front();
+    SIMT_UNPOISON(oldest.map + guard_bytes, oldest.map_bytes - 2 * guard_bytes);
+    munmap(oldest.map, oldest.map_bytes);
+    d.freed.pop_front();
 }
 
 // The allocation that an address lies in, or end().
@@ -237,6 +255,13 @@ std::vector<simt_stream *> runnable(Device &d, bool with_meetings)
     return found;
 }
 
+void forget(simt_stream &s)
+{
+    Device &d = *s.device;
+    d.streams.erase(std::find(d.streams.begin(), d.streams.end(), &s));
+    d.dropped.push_back(&s);
+}
+
 void run_first(simt_stream &s)
 {
     Device &d = *s.device;
@@ -245,10 +270,8 @@ void run_first(simt_stream &s)
     device_open(d, true);
     if (operation.run)
         operation.run();
-    if (s.is_dropped && s.queue.empty()) {
-        d.streams.erase(std::find(d.streams.begin(), d.streams.end(), &s));
-        delete &s;
-    }
+    if (s.is_dropped && s.queue.empty())
+        forget(s);
 }
 
 template <class Done> void run_until(Device &d, Done done)
@@ -386,8 +409,7 @@ cudaError_t cudaFree(void *p)
         auto at = d->memory.find(static_cast<char *>(p));
         allocation_open(at->first, at->second, true);
         allocation_check(at->first, at->second);
-        SIMT_UNPOISON(at->second.map, at->second.map_bytes);
-        munmap(at->second.map, at->second.map_bytes);
+        allocation_end(*d, at->second);
         d->memory_used -= at->second.bytes;
         d->memory.erase(at);
     }
@@ -500,13 +522,10 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream)
     if (stream == nullptr)
         return refuse(cudaErrorInvalidResourceHandle);
     simt_stream &s = stream_of(stream);
-    Device &d = *s.device;
-    Hold hold(d.lock);
+    Hold hold(s.device->lock);
     s.is_dropped = true;
-    if (s.queue.empty()) {
-        d.streams.erase(std::find(d.streams.begin(), d.streams.end(), &s));
-        delete &s;
-    }
+    if (s.queue.empty())
+        forget(s);
     return failing ? refuse(cudaErrorUnknown) : cudaSuccess;
 }
 
