@@ -79,6 +79,7 @@ typedef struct mill_progress {
     double seconds_left;   // estimate; negative: not known yet
     uint64_t bytes_read;   // of input text so far
     uint64_t records_read;
+    const char *counted;   // what records_read counts; NULL: records
 } mill_progress;
 
 typedef struct mill_run_options {
@@ -160,6 +161,75 @@ MILL_API mill_status mill_explain(const mill_run_options *options, const char *f
                                   mill_error *err);
 // What can compute here: CPU features, GPUs, ranks, compiled-in options.
 MILL_API mill_status mill_devices(bool json, mill_text *out, mill_error *err);
+
+// ---- files over the net (builds with libcurl; others answer MILL_USAGE) -----------------------------------------------------
+//
+// Credentials come from the environment (HF_TOKEN, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN) and are never
+// printed, written, or sent to another host than theirs. HF_ENDPOINT, AWS_ENDPOINT_URL and AWS_REGION name other servers.
+
+typedef struct mill_collect_options {
+    size_t struct_size;           // set by MILL_COLLECT_OPTIONS_INIT
+    const char *const *urls;      // hf://datasets/OWNER/NAME[@REVISION]/PATH, s3://BUCKET/KEY (both may be patterns), https://...
+    size_t url_count;
+    const char *output;           // directory
+    const char *const *languages; // of hf:// and s3://: only files below a directory of such a name; 0: all
+    size_t language_count;
+    uint32_t threads;             // files at a time; 0: 8
+    uint32_t tries;               // of a request that fails without bringing a byte
+    uint32_t wait_ms;             // before the second try; doubles
+    uint32_t timeout_s;           // without a byte
+    bool update;                  // take new versions of what was collected, and look up the hub's revisions anew
+    bool sizes_only;              // trust what is there by size, without reading it
+    bool fast;                    // no fsync
+    void (*log)(void *context, mill_log_level level, const char *message);
+    void (*progress)(void *context, const mill_progress *progress); // from any thread, one call at a time; may be NULL
+    void *context;
+    const volatile int *stop;     // nonzero: stops soon (MILL_STOPPED); the same call goes on
+    const void *fs;               // test hook; NULL: the real one
+} mill_collect_options;
+#define MILL_COLLECT_OPTIONS_INIT                                                                  \
+    {                                                                                              \
+        .struct_size = sizeof(mill_collect_options), .tries = 8, .wait_ms = 1000, .timeout_s = 60  \
+    }
+
+typedef struct mill_collect_summary {
+    uint64_t files, bytes;           // collected, those that were there before included
+    uint64_t fetched, fetched_bytes; // in this call
+    double seconds;
+} mill_collect_summary;
+
+// Fetches the files into options->output, checks each by what the server tells of it, and writes collect.json beside them: address,
+// revision, size and SHA-256 of each. What is there already is checked and skipped; partial files are continued.
+MILL_API mill_status mill_collect(const mill_collect_options *options, mill_collect_summary *summary, mill_error *err);
+// What mill_collect would fetch, as text or one JSON document. Writes nothing.
+MILL_API mill_status mill_collect_list(const mill_collect_options *options, bool json, mill_text *out, mill_error *err);
+
+typedef struct mill_upload_options {
+    size_t struct_size;    // set by MILL_UPLOAD_OPTIONS_INIT
+    const char *directory; // of a finished run
+    const char *target;    // s3://BUCKET/PREFIX
+    uint32_t threads;      // files at a time; 0: 4
+    uint32_t tries, wait_ms, timeout_s; // as in mill_collect_options
+    bool overwrite;        // another run's manifest.json at the target is removed first
+    void (*log)(void *context, mill_log_level level, const char *message);
+    void (*progress)(void *context, const mill_progress *progress);
+    void *context;
+    const volatile int *stop;
+} mill_upload_options;
+#define MILL_UPLOAD_OPTIONS_INIT                                                                   \
+    {                                                                                              \
+        .struct_size = sizeof(mill_upload_options), .tries = 8, .wait_ms = 1000, .timeout_s = 60   \
+    }
+
+typedef struct mill_upload_summary {
+    uint64_t files, bytes;     // of the directory
+    uint64_t sent, sent_bytes; // in this call
+    double seconds;
+} mill_upload_summary;
+
+// Copies a finished directory to S3, manifest.json last; every object is checked by what S3 tells of it afterwards. What is there
+// already with the right size and checksum is skipped, an upload in parts is continued.
+MILL_API mill_status mill_upload(const mill_upload_options *options, mill_upload_summary *summary, mill_error *err);
 
 #ifdef __cplusplus
 }

@@ -1,11 +1,11 @@
 // cmd_run.c: run, and the commands that do one stage of it.
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cli/commands.h"
 #include "cli/progress_bar.h"
+#include "cli/signals.h"
 
 typedef struct settings {
     const char *output, *recipe, *tokenizer, *format, *input_format, *source_type, *preset, *device, *backend, *progress;
@@ -61,44 +61,6 @@ const mill_option mill_run_option_table[] = {
     {NULL, 0, MILL_OPT_FLAG, 0, NULL, NULL, NULL}
 };
 // clang-format on
-
-// ---- signals: stop at the next safe point, the second one at once ---------------------------------------------------------------
-
-static volatile int stop_requested;
-static volatile sig_atomic_t stop_signal;
-
-static void on_signal(int number)
-{
-    if (stop_requested) {
-        signal(number, SIG_DFL);
-        raise(number);
-        return;
-    }
-    stop_signal = number;
-    stop_requested = 1;
-}
-
-static void watch_signals(void)
-{
-    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
-    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
-        struct sigaction old, action = {.sa_handler = on_signal};
-        sigemptyset(&action.sa_mask);
-        // A signal that was ignored at the start (nohup) stays ignored.
-        if (sigaction(numbers[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
-            sigaction(numbers[i], &action, NULL);
-    }
-    signal(SIGPIPE, SIG_IGN);
-    signal(SIGXFSZ, SIG_IGN);
-}
-
-static int die_by_signal(void)
-{
-    int number = stop_signal;
-    signal(number, SIG_DFL);
-    raise(number);
-    return 128 + number;
-}
 
 // ---- options -> API -------------------------------------------------------------------------------------------------------------
 
@@ -167,7 +129,7 @@ static void fill_options(const settings *s, const mill_arguments *inputs, mill_s
     o->log = mill_talk_log;
     o->progress = mill_talk_progress;
     o->context = talk;
-    o->stop = &stop_requested;
+    o->stop = &mill_stop_requested;
 }
 
 int mill_report_error(mill_status status, const mill_error *error)
@@ -226,12 +188,12 @@ static int execute(const mill_command *command, settings *s, const mill_argument
         fprintf(stderr, "shardmill %s: error[E_USAGE]: -o DIR is missing\n", command->name);
         return 2;
     }
-    watch_signals();
+    mill_watch_signals();
     mill_status status = mill_run(&options, &summary, &error);
     mill_talk_end(&talk);
-    if (status == MILL_STOPPED && stop_requested) {
+    if (status == MILL_STOPPED && mill_stop_requested) {
         (void)mill_report_error(status, &error);
-        return die_by_signal();
+        return mill_die_by_signal();
     }
     if ((status == MILL_OK || (status == MILL_INPUT && summary.samples != 0)) && !s->quiet)
         print_summary(&summary, s->output);

@@ -9,10 +9,12 @@
 
 extern const mill_option mill_run_option_table[];
 extern const mill_option mill_inspect_options[], mill_explain_options[], mill_stats_options[], mill_verify_options[],
-    mill_report_options[],    mill_recipe_options[], mill_devices_options[];
+    mill_report_options[], mill_recipe_options[], mill_devices_options[], mill_collect_option_table[], mill_upload_option_table[];
 
 int mill_cmd_run(const mill_command *command, int argc, char **argv);   // run, plan
 int mill_cmd_stage(const mill_command *command, int argc, char **argv); // filter, dedup, train, encode, pack
+int mill_cmd_collect(const mill_command *command, int argc, char **argv);
+int mill_cmd_upload(const mill_command *command, int argc, char **argv);
 int mill_cmd_inspect(const mill_command *command, int argc, char **argv);
 int mill_cmd_explain(const mill_command *command, int argc, char **argv);
 int mill_cmd_stats(const mill_command *command, int argc, char **argv);

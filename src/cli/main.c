@@ -9,10 +9,26 @@
 static const char records_note[] =
     "INPUT: JSON lines (plain, .gz, .zst), directories of them, source trees, or - for standard input.";
 
+static const char collect_note[] =
+    "URL: hf://datasets/OWNER/NAME[@REVISION]/PATH, s3://BUCKET/KEY, https://HOST/FILE[#sha256=HEX]. In the first two, PATH and\n"
+    "KEY may hold * ? [a-z] (within a directory) and ** (across them); a directory means all below it. Quote patterns.\n"
+    "Environment: HF_TOKEN, HF_ENDPOINT; AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION,\n"
+    "AWS_ENDPOINT_URL.";
+
+static const char upload_note[] =
+    "Files in parts above 16 MiB, checked by SHA-256, manifest.json last. Run the same command again to go on, or to check.\n"
+    "Environment: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION, AWS_ENDPOINT_URL.";
+
 const mill_command mill_commands[] = {
     {"run", "INPUT... -o DIR [options]", "The whole pipeline: records in, training shards out", records_note,
      "  shardmill run corpus.jsonl.zst -o out\n  shardmill run /usr/lib/python3 -o out --set tokenizer.vocab_size=8000",
      mill_run_option_table, mill_cmd_run},
+    {"collect", "URL... -o DIR [options]", "Fetch sources over the net, with checksums; the same command goes on or checks",
+     collect_note,
+     "  shardmill collect 'hf://datasets/bigcode/the-stack-dedup/data/python/*.parquet' -o sources\n"
+     "  shardmill collect hf://datasets/bigcode/the-stack-smol/data --languages python rust -o sources --dry-run\n"
+     "  shardmill collect 's3://my-bucket/corpora/**.jsonl.zst' https://example.org/posts.7z -o sources",
+     mill_collect_option_table, mill_cmd_collect},
     {"filter", "INPUT... -o DIR [options]", "Quality filters only: the records that pass go to DIR/records", records_note,
      "  shardmill filter corpus.jsonl.zst -o filtered --set filter.syntax=off", mill_run_option_table, mill_cmd_stage},
     {"dedup", "INPUT... -o DIR [options]", "Exact and near deduplication only: the survivors go to DIR/records", records_note,
@@ -36,6 +52,9 @@ const mill_command mill_commands[] = {
      "  shardmill report out && xdg-open out/report.html", mill_report_options, mill_cmd_report},
     {"verify", "DIR", "Re-read everything that was written; check sums, seal and accounting", NULL, "  shardmill verify out",
      mill_verify_options, mill_cmd_verify},
+    {"upload", "DIR s3://BUCKET/PREFIX", "Copy a finished directory to S3, each object checked, manifest.json last", upload_note,
+     "  shardmill upload out s3://my-bucket/corpus-v1\n  shardmill upload out s3://my-bucket/corpus-v1 --overwrite -j 8",
+     mill_upload_option_table, mill_cmd_upload},
     {"recipe", "[NAME|FILE]", "Print a recipe (guide, default) as JSON, ready to edit", NULL,
      "  shardmill recipe default > my.json && shardmill run corpus.jsonl.zst -o out --recipe my.json", mill_recipe_options,
      mill_cmd_recipe},

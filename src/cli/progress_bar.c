@@ -67,8 +67,8 @@ static void show_bar(mill_talk *talk, const mill_progress *p)
         bar[i] = i < full ? '#' : '.';
     bar[24] = '\0';
     double rate = p->seconds > 0.0 ? (double)p->bytes_read / p->seconds * 1e-6 : 0.0;
-    fprintf(stderr, "\r\033[K[%s] %3.0f%%  %s  %llu records, %.0f MB/s  left %s", bar, p->fraction * 100.0, p->stage,
-            (unsigned long long)p->records_read, rate, left);
+    fprintf(stderr, "\r\033[K[%s] %3.0f%%  %s  %llu %s, %.0f MB/s  left %s", bar, p->fraction * 100.0, p->stage,
+            (unsigned long long)p->records_read, p->counted != NULL ? p->counted : "records", rate, left);
     fflush(stderr);
     talk->bar_shown = true;
 }

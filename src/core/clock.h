@@ -3,6 +3,7 @@
 #define MILL_CORE_CLOCK_H
 
 #include <stdint.h>
+#include <string.h>
 #include <time.h>
 
 static inline int64_t mill_clock_ns(void)
@@ -10,6 +11,16 @@ static inline int64_t mill_clock_ns(void)
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+// The time of day in UTC, "20130524T000000Z": signed requests carry it. No result knows it.
+static inline void mill_clock_utc(char out[17])
+{
+    struct timespec now;
+    struct tm parts;
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (gmtime_r(&now.tv_sec, &parts) == NULL || strftime(out, 17, "%Y%m%dT%H%M%SZ", &parts) != 16)
+        memcpy(out, "19700101T000000Z", 17); // a clock beyond the year 9999
 }
 
 #endif

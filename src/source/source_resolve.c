@@ -91,11 +91,26 @@ static mill_status push_directory(walk *w, const char *path, mill_error *err)
     return mill_buf_append(&w->pending, path, strlen(path) + 1, err);
 }
 
+// `collect` keeps a record beside what it fetched, which is nobody's data.
+static bool is_collect_record(const walk *w, const char *path)
+{
+    if (strcmp(path, "collect.json") != 0)
+        return false;
+    char *state = join(w->root, "/", ".shardmill");
+    mill_file_info info;
+    bool ours = state != NULL && w->fs->ops->info(w->fs->self, MILL_FS_CWD, state, false, &info) >= 0 &&
+                info.kind == MILL_FILE_DIRECTORY;
+    mill_free(state);
+    return ours;
+}
+
 // Links: one that stays inside the tree names a file that is read anyway, one that leaves it is not wanted.
 // So all are skipped and counted, unless the user follows links; even then only links to files count, because
 // links to directories can form loops.
 static mill_status visit(walk *w, const char *path, const char *name, mill_error *err)
 {
+    if (is_collect_record(w, path))
+        return MILL_OK;
     char *full = join(w->root, "/", path);
     if (full == NULL)
         return mill_fail_nomem(err, "listing a directory");

@@ -24,6 +24,8 @@ FAULTS = [
     ("layers", "src/core/a.c", HEAD + '#include "record/batch.h"\n', "record does not stand to the left of core"),
     ("layers", "src/pack/a.c", HEAD + '#include "fim/fim.h"\n', "fim does not stand to the left of pack"),
     ("layers", "src/encode/a.c", HEAD + '#include "fim/fim_cuts.h"\n', "may read fim/fim.h only"),
+    ("layers", "src/fetch/a.c", HEAD + '#include "pipeline/run.h"\n', "may read pipeline/finished.h and pipeline/document.h only"),
+    ("layers", "src/pipeline/a.c", HEAD + '#include "fetch/names.h"\n', "fetch does not stand to the left of pipeline"),
     ("layers", "src/cli/a.c", HEAD + '#include "core/alloc.h"\n', "core does not stand to the left of cli"),
     ("layers", "src/api.c", HEAD + '#include "cli/opts.h"\n', "cli does not stand to the left of api"),
     ("layers", "src/fim/a.c", HEAD + '#include "fim.h"\n', "written from the root"),
