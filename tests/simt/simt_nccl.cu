@@ -299,5 +299,5 @@ static void run_tests(void)
 int main(void)
 {
     setenv("SIMT_DEVICES", "3", 1);
-    return selftest_main(run_tests, '4');
+    return selftest_main(run_tests, '2');
 }
