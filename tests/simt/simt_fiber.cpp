@@ -25,7 +25,10 @@ static const size_t guard_bytes =
 static const size_t guard_bytes = 64 << 10; // a page of any size that Linux has
 #endif
 
-static const size_t unused_max = 512; // machines that are kept from one launch to the next
+// With the thread sanitizer, threads of one launch that have a machine in turn look like one thread: no race
+// between them is seen. A new machine is dear, though, so after this many threads the one that has rested
+// longest serves again. Another launch may have all.
+static const size_t ended_max = 512;
 
 // ---- the switch itself ----
 
@@ -135,16 +138,18 @@ void Machines::at_home()
 
 void Machines::start(Machine &machine, void (*entry)())
 {
-    if (unused.empty()) {
+    if (unused.empty() && ended.size() >= ended_max) {
+        machine = ended.front();
+        ended.pop_front();
+    } else if (unused.empty()) {
         machine.stack = stack_make();
+#ifdef SIMT_TSAN
+        machine.tsan_fiber = __tsan_create_fiber(0);
+#endif
     } else {
         machine = unused.back();
         unused.pop_back();
     }
-#ifdef SIMT_TSAN
-    if (machine.tsan_fiber == nullptr)
-        machine.tsan_fiber = __tsan_create_fiber(0);
-#endif
     place_start(machine, entry);
 }
 
@@ -186,30 +191,19 @@ void Machines::leave(Machine &machine, [[maybe_unused]] bool for_good)
 void Machines::end(Machine &machine)
 {
     place_end(machine);
-    Machine left;
-    left.stack = machine.stack;
+    machine.place = machine.fake_stack = nullptr;
 #ifdef SIMT_TSAN
-    // A stack, or a sanitizer's fiber, that two threads of one launch have in turn would hide races between
-    // them or show false ones. Another launch may have it. The sanitizer knows at most some thousand fibers.
-    if (ended.size() < unused_max)
-        left.tsan_fiber = machine.tsan_fiber;
-    else
-        __tsan_destroy_fiber(machine.tsan_fiber);
-    ended.push_back(left);
+    ended.push_back(machine);
 #else
-    unused.push_back(left);
+    unused.push_back(machine);
 #endif
     machine = Machine();
 }
 
 void Machines::launch_ended()
 {
-    for (Machine &machine : ended) {
-        if (unused.size() < unused_max)
-            unused.push_back(machine);
-        else
-            machine_destroy(machine);
-    }
+    for (const Machine &machine : ended)
+        unused.push_back(machine);
     ended.clear();
 }
 } // namespace simt

@@ -3,6 +3,7 @@
 #define SIMT_RUNTIME_H
 
 #include "cuda_runtime.h"
+#include <deque>
 #include <memory>
 #include <vector>
 
@@ -96,7 +97,7 @@ class Machines
   private:
     Machine home;
     std::vector<Machine> unused; // a stack; for the thread sanitizer, a fiber as well
-    std::vector<Machine> ended;  // those that stay untouched until the launch ends
+    std::deque<Machine> ended;   // thread sanitizer only: those that served in this launch
     const void *home_bottom = nullptr;
     size_t home_bytes = 0;
 };
