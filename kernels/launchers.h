@@ -22,6 +22,18 @@ int mill_gpu_count_words(const mill_gpu_texts *in, const mill_gpu_pieces *pieces
                          void *stream);
 int mill_gpu_list_words(const mill_gpu_texts *in, const mill_gpu_pieces *pieces, const mill_gpu_dictionary *table,
                         mill_gpu_row *rows, void *stream);
+// bpe_pairs.cu
+int mill_gpu_bpe_seed(const mill_gpu_bpe *bpe, const uint32_t *byte_ids, const uint64_t *first, void *stream);
+int mill_gpu_bpe_select(const mill_gpu_bpe *bpe, void *stream);
+int mill_gpu_bpe_move(const mill_gpu_bpe *from, const mill_gpu_bpe *to, void *stream);
+// bpe_rounds.cu
+int mill_gpu_bpe_place(const mill_gpu_bpe *bpe, const uint8_t *text, const uint32_t *byte_ids,
+                       uint64_t *first, void *stream);
+int mill_gpu_bpe_find(const mill_gpu_bpe *bpe, const mill_gpu_bpe_batch *batch, void *stream);
+int mill_gpu_bpe_merge(const mill_gpu_bpe *bpe, const mill_gpu_bpe_batch *batch, void *stream);
+int mill_gpu_bpe_tell(const mill_gpu_bpe *bpe, const mill_gpu_bpe_batch *batch, mill_gpu_bpe_sum *sums,
+                      void *stream);
+int mill_gpu_bpe_hear(const mill_gpu_bpe *bpe, const mill_gpu_bpe_sum *sums, uint32_t count, void *stream);
 }
 
 #endif

@@ -10,7 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MILL_GPU_ABI 2u
+#include "shared/bpe_math.h"
+
+#define MILL_GPU_ABI 4u
 #define MILL_GPU_SYMBOL "mill_gpu_table" // const mill_gpu_api *mill_gpu_table(void)
 
 // Texts of a batch: text i is bytes[offsets[i] .. offsets[i + 1]), valid UTF-8; bytes is aligned to 16 and 16
@@ -116,6 +118,43 @@ typedef struct mill_gpu_bpe_outcome { // of a round, and the pairs that come fir
     uint32_t reserved;
 } mill_gpu_bpe_outcome;
 
+#define MILL_GPU_BPE_SEGMENT 1024u // slots of the pair table that share a best pair
+
+typedef struct mill_gpu_bpe_sum { // of a row of neighbours; what devices tell each other
+    uint64_t place, sum;          // place: row << 32 | id
+} mill_gpu_bpe_sum;
+
+typedef struct mill_gpu_bpe { // one device's words, and the pairs of all words
+    uint32_t *symbols;        // as bpe_math.h tells; positions rounded up to 8
+    const mill_bpe_rank *ranks;
+    const uint64_t *weights;
+    uint32_t positions;
+    uint32_t batch;       // pairs of a round at most
+    uint32_t ids_max;     // all ids are below
+    uint32_t length_max;  // 0: none
+    uint64_t count_min;   // at least 1
+    uint32_t *lengths;    // of tokens: ids_max
+    uint64_t *neighbours; // rows of ids_max: batch rows to the left, then batch to the right; zeros between rounds
+    uint64_t *crossings;  // BATCH x BATCH: occurrences of one pair just before one of another; zeros, too
+    uint32_t *found;      // first positions of occurrences: positions / 2 + 1
+    uint64_t *keys, *counts;           // the pair table; keys begin as MILL_BPE_FREE
+    uint64_t *best_keys, *best_counts; // of each segment
+    uint32_t *stale;                   // segments whose best pair must be looked for
+    uint32_t slots;                    // a power of two, at least a segment
+    uint32_t *state;                   // MILL_GPU_BPE_STATES counters, zeros at first
+    mill_gpu_bpe_outcome *outcome;
+} mill_gpu_bpe;
+
+enum { // counters
+    MILL_GPU_BPE_FOUND,
+    MILL_GPU_BPE_ALL,   // found by all devices, where there are several
+    MILL_GPU_BPE_USED,  // slots
+    MILL_GPU_BPE_FRESH, // of these, those that this round used first
+    MILL_GPU_BPE_FULL,
+    MILL_GPU_BPE_SUMS, // told by bpe_tell
+    MILL_GPU_BPE_STATES = 8
+};
+
 typedef struct mill_gpu_info {
     char name[128];
     uint64_t memory_bytes, free_bytes;
@@ -169,6 +208,21 @@ typedef struct mill_gpu_api {
     // rows: words_most, filled with the table's words in the order of their first pieces.
     int (*list_words)(const mill_gpu_texts *in, const mill_gpu_pieces *pieces, const mill_gpu_dictionary *table,
                       mill_gpu_row *rows, void *stream);
+
+    // Learning merges: place, seed and select once; then for each round find, merge, select, and a copy of the
+    // outcome. Devices that share the words exchange `first` before seed, and sums and crossings before merge.
+    // text: a byte a position; byte_ids: 256; first: 65536 zeros, which become the weights of pairs of bytes.
+    int (*bpe_place)(const mill_gpu_bpe *bpe, const uint8_t *text, const uint32_t *byte_ids, uint64_t *first,
+                     void *stream);
+    int (*bpe_seed)(const mill_gpu_bpe *bpe, const uint32_t *byte_ids, const uint64_t *first, void *stream);
+    int (*bpe_find)(const mill_gpu_bpe *bpe, const mill_gpu_bpe_batch *batch, void *stream);
+    int (*bpe_merge)(const mill_gpu_bpe *bpe, const mill_gpu_bpe_batch *batch, void *stream);
+    int (*bpe_select)(const mill_gpu_bpe *bpe, void *stream);
+    // Copies what is left of one pair table to another, larger one of the same state.
+    int (*bpe_move)(const mill_gpu_bpe *from, const mill_gpu_bpe *to, void *stream);
+    // Writes the sums that are not zero (2 * batch * ids_max at most) and counts them in the state; adds others'.
+    int (*bpe_tell)(const mill_gpu_bpe *bpe, const mill_gpu_bpe_batch *batch, mill_gpu_bpe_sum *sums, void *stream);
+    int (*bpe_hear)(const mill_gpu_bpe *bpe, const mill_gpu_bpe_sum *sums, uint32_t count, void *stream);
 } mill_gpu_api;
 
 #endif

@@ -141,6 +141,15 @@ static const mill_gpu_api table = {
     event_close,  event_record,  event_finish,        stream_wait,         copy_in,
     copy_out,     fill,          mill_gpu_text_stats, mill_gpu_find_words, mill_gpu_sign,
     mill_gpu_pretok, mill_gpu_count_words, mill_gpu_list_words,
+    // learning merges
+    mill_gpu_bpe_place,
+    mill_gpu_bpe_seed,
+    mill_gpu_bpe_find,
+    mill_gpu_bpe_merge,
+    mill_gpu_bpe_select,
+    mill_gpu_bpe_move,
+    mill_gpu_bpe_tell,
+    mill_gpu_bpe_hear,
 };
 
 extern "C" __attribute__((visibility("default"))) const mill_gpu_api *mill_gpu_table(void)

@@ -64,6 +64,7 @@ typedef struct mill_train_job {
     uint64_t count_min;         // of a pair, at least 1
     uint32_t length_max;        // 0: none; else pairs of new tokens are shorter
     uint32_t batch_max;         // merges of a round: 1 .. 16; 0: as many as there may be
+    uint32_t share_min;         // positions from which several devices share the words; 0: as many as pay
     int (*progress)(void *context, uint32_t done); // may be NULL; a nonzero result stops (MILL_STOPPED)
     void *context;
 } mill_train_job;
@@ -77,6 +78,7 @@ typedef struct mill_train_result { // zero-initialised is empty
     size_t count, capacity;
     uint64_t rounds;
     uint64_t overlaps; // rounds that ended early since the next pair does not commute with the round's
+    uint64_t slots;    // of the table of pairs, at the end
     bool complete;     // false: could not be done here (the log tells why), merges mean nothing
 } mill_train_result;
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "backend/gpu_backend.h"
+#include "backend/gpu_train.h"
 #include "core/unicode.h"
 
 static void gpu_close(mill_backend *base)
@@ -153,6 +154,15 @@ static mill_status gpu_minhash(mill_backend *base, const mill_text_view *in,
     return MILL_OK;
 }
 
+// ---- learning merges
+// ----------------------------------------------------------------------------------------------------------------
+
+static mill_status gpu_train(mill_backend *base, const mill_train_job *job, mill_train_result *out,
+                             mill_error *err)
+{
+    return mill_gpu_train(((mill_gpu_backend *)base)->gpus, job, out, err);
+}
+
 extern const mill_backend_ops mill_backend_gpu;
 const mill_backend_ops mill_backend_gpu = {
     // the name comes from the library of kernels
@@ -161,5 +171,6 @@ const mill_backend_ops mill_backend_gpu = {
     .minhash = gpu_minhash,
     .pretok = mill_gpu_backend_pretok,
     .count_words = mill_gpu_backend_count_words,
+    .train = gpu_train,
     .close = gpu_close,
 };

@@ -6,8 +6,7 @@
 #include "backend/gpu_device.h"
 #include "core/unicode_tables.h"
 
-// Notes the first failure; true if there is one.
-static bool note(mill_gpu_device *device, int code, const char *what)
+bool mill_gpu_device_note(mill_gpu_device *device, int code, const char *what)
 {
     if (code == 0)
         return false;
@@ -18,7 +17,7 @@ static bool note(mill_gpu_device *device, int code, const char *what)
 }
 #define STEP(call, what) \
     do { \
-        if (note(device, (call), (what))) \
+        if (mill_gpu_device_note(device, (call), (what))) \
             return false; \
     } while (0)
 
@@ -162,7 +161,7 @@ static void step(mill_gpu_device *device)
     } else {
         mill_gpu_slot *slot = device->running[0];
         pthread_mutex_unlock(&gpus->lock);
-        good = !note(device, gpus->api->event_finish(slot->done), "computing a batch");
+        good = !mill_gpu_device_note(device, gpus->api->event_finish(slot->done), "computing a batch");
         pthread_mutex_lock(&gpus->lock);
         if (good) {
             (void)shift(device->running, &device->in_flight);
@@ -174,6 +173,20 @@ static void step(mill_gpu_device *device)
     }
     if (!good)
         retire(device);
+}
+
+// With the lock held and no batch on the device.
+static void run_job(mill_gpu_device *device)
+{
+    mill_gpus *gpus = device->gpus;
+    pthread_mutex_unlock(&gpus->lock);
+    bool good = device->job(device, device->job_context);
+    pthread_mutex_lock(&gpus->lock);
+    device->job_good = good && !device->failed;
+    if (!good && !device->failed)
+        retire(device);
+    device->job = NULL;
+    pthread_cond_broadcast(&gpus->changed);
 }
 
 static void *device_thread(void *context)
@@ -188,12 +201,18 @@ static void *device_thread(void *context)
     while (!device->failed && !device->closing) {
         if (device->queued != 0 || device->in_flight != 0)
             step(device);
+        else if (device->job != NULL)
+            run_job(device);
         else
             pthread_cond_wait(&gpus->changed, &gpus->lock);
     }
-    // Memory of a failed device stays until nobody can be reading from a slot.
-    while (!device->closing)
-        pthread_cond_wait(&gpus->changed, &gpus->lock);
+    // Memory of a failed device stays until nobody can be reading from a slot; jobs give theirs back.
+    while (!device->closing) {
+        if (device->job != NULL)
+            run_job(device);
+        else
+            pthread_cond_wait(&gpus->changed, &gpus->lock);
+    }
     pthread_mutex_unlock(&gpus->lock);
     close_device(device);
     return NULL;
@@ -225,6 +244,36 @@ void mill_gpu_device_stop(mill_gpu_device *device)
     pthread_cond_broadcast(&device->gpus->changed);
     pthread_mutex_unlock(&device->gpus->lock);
     pthread_join(device->thread, NULL);
+}
+
+// ---- jobs
+// ------------------------------------------------------------------------------------------------------------------------
+
+void mill_gpu_device_post(mill_gpu_device *device, mill_gpu_job job, void *context)
+{
+    mill_gpus *gpus = device->gpus;
+    pthread_mutex_lock(&gpus->lock);
+    while (device->job_posted)
+        pthread_cond_wait(&gpus->changed, &gpus->lock);
+    device->job_posted = true;
+    device->job_good = false;
+    device->job = job;
+    device->job_context = context;
+    pthread_cond_broadcast(&gpus->changed);
+    pthread_mutex_unlock(&gpus->lock);
+}
+
+bool mill_gpu_device_wait(mill_gpu_device *device)
+{
+    mill_gpus *gpus = device->gpus;
+    pthread_mutex_lock(&gpus->lock);
+    while (device->job != NULL)
+        pthread_cond_wait(&gpus->changed, &gpus->lock);
+    bool good = device->job_good;
+    device->job_posted = false;
+    pthread_cond_broadcast(&gpus->changed);
+    pthread_mutex_unlock(&gpus->lock);
+    return good;
 }
 
 // ---- slots, as workers use them

@@ -22,6 +22,10 @@ typedef struct mill_gpu_slot mill_gpu_slot;
 // gave it.
 typedef int (*mill_gpu_launch)(const mill_gpu_api *api, mill_gpu_slot *slot, void *stream, const char **what);
 
+// Work of another kind than a batch, done on the device's thread while no batch is on the device. False: the
+// device failed, as mill_gpu_device_note was told.
+typedef bool (*mill_gpu_job)(mill_gpu_device *device, void *context);
+
 struct mill_gpu_slot {
     mill_gpu_device *device;
     enum {
@@ -73,6 +77,9 @@ struct mill_gpu_device {
     uint32_t queued, in_flight;
     void *copies_in, *kernels, *copies_out; // streams
     uint8_t *unicode;                       // device: core/unicode_tables.h, index then blocks
+    mill_gpu_job job; // waiting or running, NULL if there is none
+    void *job_context;
+    bool job_posted, job_good;
     uint64_t batches, bytes;
     char reason[256]; // why it failed
 };
@@ -84,6 +91,13 @@ const mill_gpu_api *mill_gpu_find(const char *kind, char *why, size_t capacity);
 // set.
 bool mill_gpu_device_start(mill_gpu_device *device);
 void mill_gpu_device_stop(mill_gpu_device *device);
+
+// Gives a device that was started a job, behind the jobs of others, and waits for its end: true, it was done and
+// the device works. Jobs run on a failed device, too. Every post is followed by one wait, of the same thread.
+void mill_gpu_device_post(mill_gpu_device *device, mill_gpu_job job, void *context);
+bool mill_gpu_device_wait(mill_gpu_device *device);
+// Notes the first failure; true if the code is one.
+bool mill_gpu_device_note(mill_gpu_device *device, int code, const char *what);
 
 // A slot for a batch of this worker, waiting for one if need be; NULL when no device is left.
 mill_gpu_slot *mill_gpu_slot_take(mill_gpus *gpus);

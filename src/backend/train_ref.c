@@ -294,6 +294,7 @@ mill_status mill_train_ref(const mill_train_job *job, mill_train_result *out, mi
     if (status == MILL_OK)
         status = mill_train_rounds(job, &steps, out, err);
     out->complete = status == MILL_OK;
+    out->slots = r.slot_count;
     mill_free(r.symbols);
     mill_free(r.found);
     mill_free(r.lengths);

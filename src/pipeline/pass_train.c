@@ -281,9 +281,13 @@ static mill_status train(mill_run_state *run, const mill_word_counts *counts, mi
     special_list *list = mill_alloc_zero(1, sizeof *list);
     if (list == NULL)
         return mill_fail_nomem(err, "special tokens");
+    mill_backend *backend = NULL;
     mill_status status = list_specials(run, list, err);
+    if (status == MILL_OK)
+        status = run->backend->open(run->backend, &backend, err);
     if (status == MILL_OK) {
         mill_train_options options = run->recipe.train;
+        options.backend = backend;
         options.specials = (const char *const *)list->items;
         options.special_count = list->count;
         mill_run_part(run, "train tokenizer", "merges", options.vocab_size);
@@ -293,6 +297,8 @@ static mill_status train(mill_run_state *run, const mill_word_counts *counts, mi
                       atomic_load(&run->timing[MILL_TIME_WORDS].records));
         run->timing[MILL_TIME_TRAIN].threads = 1;
     }
+    if (backend != NULL)
+        backend->ops->close(backend);
     for (uint32_t i = 0; i < list->count; i++)
         mill_free(list->items[i]);
     mill_free(list);

@@ -154,7 +154,7 @@ static size_t learn_naively(naive *n, const words *w, const mill_train_job *job,
 // ---- comparing ------------------------------------------------------------------------------------------------------------------
 
 typedef struct totals {
-    uint64_t sets, merges, rounds, overlaps, reused, bad;
+    uint64_t sets, merges, rounds, overlaps, reused, slots, bad;
 } totals;
 
 static totals sum;
@@ -189,7 +189,8 @@ static void compare(const char *what, shape s)
                                 .ids_max = s.ids_max,
                                 .count_min = s.count_min,
                                 .length_max = s.length_max,
-                                .batch_max = s.batch_max};
+                                .batch_max = s.batch_max,
+                                .share_min = 1};
     size_t count = learn_naively(&definition, &w, &job, expected);
     mill_status status = backend->ops->train(backend, &job, &result, &err);
     bool same = status == MILL_OK && result.complete && result.count == count;
@@ -207,6 +208,7 @@ static void compare(const char *what, shape s)
     sum.merges += result.count;
     sum.rounds += result.rounds;
     sum.overlaps += result.overlaps;
+    sum.slots = result.slots > sum.slots ? result.slots : sum.slots;
     mill_free(result.merges);
 }
 
@@ -238,6 +240,10 @@ static void hostile(void)
             add(&w, (const char[]){a, b, a == b ? 'a' : b, a}, 4, 7);
     compare("ties", (shape){1, 200, 0, 0, 0});
     compare("ties one by one", (shape){1, 60, 0, 1, 0});
+    clear(&w);
+    for (int i = 0; i < 500; i++) // more pairs in the end than those of two letters: the table grows
+        add_random(&w, 2, 100, 3);
+    compare("many pairs of two letters", (shape){1, IDS_MAX, 200, 0, 0});
     clear(&w);
     for (char a = 'a'; a + 3 <= 'z'; a++) // beyond 32 bits; the smallest bits decide
         add(&w, (const char[]){a, (char)(a + 1), (char)(a + 3)}, 3, ((uint64_t)1 << 55) + (uint64_t)(a * 7 % 5));
@@ -330,8 +336,9 @@ int main(int argc, char **argv)
     backend->ops->close(backend);
     mill_gpus_close(gpus);
     printf("training by rounds on %s: %llu sets, %llu merges in %llu rounds, %llu ended by an overlap, %llu ids used again, "
-           "%llu bad\n",
+           "%llu slots for pairs at most, %llu bad\n",
            device, (unsigned long long)sum.sets, (unsigned long long)sum.merges, (unsigned long long)sum.rounds,
-           (unsigned long long)sum.overlaps, (unsigned long long)sum.reused, (unsigned long long)sum.bad);
-    return sum.bad != 0 || sum.overlaps == 0 || sum.reused == 0;
+           (unsigned long long)sum.overlaps, (unsigned long long)sum.reused, (unsigned long long)sum.slots,
+           (unsigned long long)sum.bad);
+    return sum.bad != 0 || sum.overlaps == 0 || sum.reused == 0 || sum.slots <= 4096; // two letters begin with 2048 slots at most
 }
