@@ -46,7 +46,7 @@ def failures(work, source):
     assert code == 0, err
     wanted, refused, survived, n = product(out), 0, 0, 0
     while True:
-        n += 1
+        n += 1 + n // 100 * (n // 40) # a run has a few thousand calls, most of them alike
         out, code, err = start(work, source, "fail%d" % n, arguments, SIMT_FAIL_NTH=str(n), SIMT_FAIL_LASTS=str(n % 2))
         if code == 5: # while opening
             assert "--device simt:0" in err and err.count("error[") == 1, err
@@ -55,12 +55,13 @@ def failures(work, source):
             continue
         assert code == 0, (n, code, err)
         assert product(out) == wanted, "call %d failed, and the bytes are others" % n
-        if not devices(out)[0]["failed"]:
+        failed, troubled = devices(out)[0]["failed"], "learning merges:" in err # no memory for that is no fault of the device
+        if not failed and not troubled:
             break
-        assert "failed:" in err, err
+        assert troubled or "failed:" in err, err
         survived += 1
     assert refused > 0 and survived > 10, (refused, survived)
-    print("%d failing calls: %d refused at the start, %d done by the processor" % (n - 1, refused, survived))
+    print("%d failing calls of %d: %d refused at the start, %d done by the processor" % (refused + survived, n, refused, survived))
 
 
 def choices(work, source):
