@@ -11,7 +11,7 @@ import re
 import sys
 from pathlib import Path
 
-STAGES = ["source", "filter", "dedup", "sequence", "tokenizer", "fim", "encode", "pack", "shard"]
+STAGES = ["source", "filter", "dedup", "repo", "tokenizer", "fim", "encode", "pack", "shard"]
 BELOW = {"core": [], "record": ["core"], "backend": ["core", "record"], "comm": ["core", "record"]}
 for room in STAGES:
     BELOW[room] = ["core", "record", "backend", "comm"]

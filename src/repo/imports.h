@@ -2,8 +2,8 @@
 // TypeScript, Java, C, C++, C# and Go. They know comments and strings of their language and the shape of its
 // import statements, and nothing else: any bytes may come, what does not look like an import is none, and the
 // cost is linear in the text.
-#ifndef MILL_SEQUENCE_IMPORTS_H
-#define MILL_SEQUENCE_IMPORTS_H
+#ifndef MILL_REPO_IMPORTS_H
+#define MILL_REPO_IMPORTS_H
 
 #include "core/alloc.h"
 

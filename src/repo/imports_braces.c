@@ -1,7 +1,7 @@
 // imports_braces.c: the imports of languages with C's comments: JavaScript and TypeScript, Java, C and C++,
 // C#, Go. One loop knows comments and literals; what a word begins is each language's business. A literal
 // that is not closed ends with its line, so that a quote in a regular expression costs a line at most.
-#include "sequence/imports_internal.h"
+#include "repo/imports_internal.h"
 
 static bool skip_comment(mill_scan *s)
 {

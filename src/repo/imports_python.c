@@ -1,6 +1,6 @@
 // imports_python.c: "import a.b as c, d" and "from ..a import (b, c)", at the beginning of a statement,
 // outside of strings.
-#include "sequence/imports_internal.h"
+#include "repo/imports_internal.h"
 
 // Behind a string that begins at the scanner's place; its prefix letters stand before it and do not matter.
 static void skip_string(mill_scan *s)

@@ -1,8 +1,8 @@
 // order_internal.h: the graph of a repository: which file, directory or namespace needs which.
-#ifndef MILL_SEQUENCE_ORDER_INTERNAL_H
-#define MILL_SEQUENCE_ORDER_INTERNAL_H
+#ifndef MILL_REPO_ORDER_INTERNAL_H
+#define MILL_REPO_ORDER_INTERNAL_H
 
-#include "sequence/order.h"
+#include "repo/order.h"
 
 typedef struct mill_edge { // before has to stand before after
     uint32_t before, after;

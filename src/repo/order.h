@@ -2,10 +2,10 @@
 // files that import each other in a circle, stand in bytewise order of their paths, so the order is a
 // function of paths and imports alone. Imports that lead to no file of the repository say nothing. Not
 // thread-safe, but a pure function.
-#ifndef MILL_SEQUENCE_ORDER_H
-#define MILL_SEQUENCE_ORDER_H
+#ifndef MILL_REPO_ORDER_H
+#define MILL_REPO_ORDER_H
 
-#include "sequence/imports.h"
+#include "repo/imports.h"
 
 typedef struct mill_repo_file {
     const char *path; // with '/' between its parts

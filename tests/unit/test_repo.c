@@ -1,4 +1,4 @@
-// test_sequence.c: what the import scanners see in good and hostile text, and the order of a repository's
+// test_repo.c: what the import scanners see in good and hostile text, and the order of a repository's
 // files.
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -14,7 +14,7 @@ static void tear_down(void)
     mill_imports_free(&imports);
 }
 
-TestSuite(sequence, .fini = tear_down);
+TestSuite(repo, .fini = tear_down);
 
 // "kind:level:name" for each import, one blank between.
 static void expect_imports(const char *language, const char *text, const char *wanted)
@@ -36,7 +36,7 @@ static void expect_imports(const char *language, const char *text, const char *w
     mill_buf_free(&out);
 }
 
-Test(sequence, python_imports)
+Test(repo, python_imports)
 {
     expect_imports("python",
                    "import a\nimport b.c as d, e . f\nfrom g import h\nfrom .i import j as k, l\nfrom .. "
@@ -59,7 +59,7 @@ Test(sequence, python_imports)
     expect_imports("python", "x = \"no end\nimport a\ny = '''no end\nimport b", "m:a");
 }
 
-Test(sequence, script_imports)
+Test(repo, script_imports)
 {
     expect_imports(
         "javascript",
@@ -81,7 +81,7 @@ Test(sequence, script_imports)
     expect_imports("javascript", "import { a, /* './x' */ b } // './y'\n from './z'", "p:./z");
 }
 
-Test(sequence, java_csharp_and_go_imports)
+Test(repo, java_csharp_and_go_imports)
 {
     expect_imports("java",
                    "package a.b;\nimport a.b.C;\nimport static a.b.D.e;\nimport a . c . *;\n// import "
@@ -102,7 +102,7 @@ Test(sequence, java_csharp_and_go_imports)
     expect_imports("go", "import (\n\"a\"\n}\nimport \"b\"", "g:a g:b");
 }
 
-Test(sequence, c_includes)
+Test(repo, c_includes)
 {
     expect_imports("c",
                    "#include \"a.h\"\n  #  include <b/c.h>\n#include_next <d.h>\n//#include "
@@ -116,7 +116,7 @@ Test(sequence, c_includes)
     expect_imports("rust", "use a::b;\n#include \"no.h\"\n", "");
 }
 
-Test(sequence, scanners_have_limits)
+Test(repo, scanners_have_limits)
 {
     mill_buf text = {0};
     mill_error err;
@@ -180,7 +180,7 @@ static void expect_order(const source *sources, uint32_t count, const char *want
 
 #define EXPECT_ORDER(sources, wanted) expect_order(sources, sizeof(sources) / sizeof(sources)[0], wanted)
 
-Test(sequence, python_order)
+Test(repo, python_order)
 {
     static const source files[] = {
         {"app/main.py", "python",
@@ -200,7 +200,7 @@ Test(sequence, python_order)
     EXPECT_ORDER(below, "src/pkg/c.py src/pkg/b.py tests/a.py");
 }
 
-Test(sequence, script_order)
+Test(repo, script_order)
 {
     static const source files[] = {
         {"src/a.ts", "typescript", "import { b } from './b.js'\nimport x from '@/z/x'\n"},
@@ -212,7 +212,7 @@ Test(sequence, script_order)
     EXPECT_ORDER(files, "config.json src/../up.js src/lib/index.tsx src/b.ts src/z/x.js src/a.ts");
 }
 
-Test(sequence, java_c_csharp_and_go_order)
+Test(repo, java_c_csharp_and_go_order)
 {
     static const source java[] = {
         {"src/main/java/a/A.java", "java", "import a.b.B;\nimport static a.c.C.d;\nimport a.e.*;\n"},
@@ -243,7 +243,7 @@ Test(sequence, java_c_csharp_and_go_order)
     EXPECT_ORDER(go, "pkg/x/a.go pkg/x/b_test.go y/z.go pkg/x/b.go main.go");
 }
 
-Test(sequence, circles_and_ties_stand_by_path)
+Test(repo, circles_and_ties_stand_by_path)
 {
     static const source circle[] = {
         {"c.py", "python", "import a\nimport d"}, {"a.py", "python", "import b"},
@@ -258,7 +258,7 @@ Test(sequence, circles_and_ties_stand_by_path)
     EXPECT_ORDER(ties, " B a-b a/b b");
 }
 
-Test(sequence, files_with_equal_paths_stand_as_given)
+Test(repo, files_with_equal_paths_stand_as_given)
 {
     static const source same[] = {
         {"a.py", "python", "import b"}, {"a.py", "python", ""}, {"b.py", "python", "import a"}};
@@ -270,7 +270,7 @@ Test(sequence, files_with_equal_paths_stand_as_given)
 }
 
 // A chain of 200,000 files, and the same closed to a circle: no recursion, no quadratic steps.
-Test(sequence, long_chains, .timeout = 60)
+Test(repo, long_chains, .timeout = 60)
 {
     enum { COUNT = 200000 };
     static mill_repo_file files[COUNT];

@@ -1,12 +1,12 @@
 // order.c: a topological order of a graph with circles: strongly connected components (Tarjan, with a stack
 // of its own instead of recursion), then the components whose needs are met, the one with the smallest path
 // first, by a heap.
-#include "sequence/order.h"
+#include "repo/order.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "sequence/order_internal.h"
+#include "repo/order_internal.h"
 
 #define NONE UINT32_MAX
 

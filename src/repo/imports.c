@@ -1,7 +1,7 @@
 // imports.c: which scanner reads which language, and what they share.
-#include "sequence/imports.h"
+#include "repo/imports.h"
 
-#include "sequence/imports_internal.h"
+#include "repo/imports_internal.h"
 
 void mill_imports_clear(mill_imports *imports)
 {

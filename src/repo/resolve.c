@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "core/hash.h"
-#include "sequence/order_internal.h"
+#include "repo/order_internal.h"
 
 #define NONE UINT32_MAX
 enum { PATH_MAX_BYTES = 4096, PARTS_MAX = 64, ANCESTORS_MAX = 16, CANDIDATES_MAX = 256 };

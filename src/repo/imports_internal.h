@@ -1,10 +1,10 @@
 // imports_internal.h: what the import scanners share: a place in the text, and how they tell what they found.
-#ifndef MILL_SEQUENCE_IMPORTS_INTERNAL_H
-#define MILL_SEQUENCE_IMPORTS_INTERNAL_H
+#ifndef MILL_REPO_IMPORTS_INTERNAL_H
+#define MILL_REPO_IMPORTS_INTERNAL_H
 
 #include <string.h>
 
-#include "sequence/imports.h"
+#include "repo/imports.h"
 
 typedef struct mill_scan {
     const uint8_t *text;
