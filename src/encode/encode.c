@@ -5,13 +5,13 @@
 
 #include "encode/encode_internal.h"
 
-const char *const mill_row_mode_names[MILL_ROW_MODES] = {"none", "psm", "spm", "spans", "chat"};
+const char *const mill_row_mode_names[MILL_ROW_MODES] = {"none", "psm", "spm", "spans", "chat", "repo"};
 
 void mill_rows_clear(mill_rows *rows)
 {
     mill_rows kept = *rows;
     *rows = (mill_rows){.ids = kept.ids, .rows = kept.rows, .capacity = kept.capacity, .runs = kept.runs,
-                        .run_capacity = kept.run_capacity};
+                        .run_capacity = kept.run_capacity, .files = kept.files, .file_capacity = kept.file_capacity};
     rows->ids.count = 0;
 }
 
@@ -20,6 +20,7 @@ void mill_rows_free(mill_rows *rows)
     mill_ids_free(&rows->ids);
     mill_free(rows->rows);
     mill_free(rows->runs);
+    mill_free(rows->files);
     *rows = (mill_rows){0};
 }
 
@@ -102,6 +103,7 @@ static mill_status open_parts(mill_encode *e, const mill_encode_options *options
     e->language_format = mill_strdup(options->language_format != NULL ? options->language_format : "");
     if (e->language_format == NULL)
         return mill_fail_nomem(err, "encoder");
+    MILL_TRY(mill_encode_repo_open(e, options, fim, err));
     return mill_encoder_open(e->tokenizer, &e->encoder, err);
 }
 
@@ -137,6 +139,7 @@ void mill_encode_close(mill_encode *encode)
     mill_buf_free(&encode->normal);
     mill_ids_free(&encode->learned);
     mill_free(encode->stretches);
+    mill_encode_repo_close(encode->repo);
     mill_free(encode->token_bytes);
     mill_free(encode->ends);
     mill_free(encode->piece_ends);
@@ -299,8 +302,8 @@ static mill_status normalize(mill_encode *e, mill_encode_document *document, mil
     return MILL_OK;
 }
 
-static mill_status encode_record(mill_encode *e, const mill_batch *batch, uint32_t i, const mill_line_cut *cut, mill_rows *out,
-                                 mill_error *err)
+mill_status mill_encode_record(mill_encode *e, const mill_batch *batch, uint32_t i, const mill_line_cut *cut, mill_rows *out,
+                               mill_error *err)
 {
     mill_encode_document document = {.key = mill_batch_key(batch, i), .language = batch->language[i], .record = i,
                                      .cut = e->fim != NULL ? cut : NULL};
@@ -324,7 +327,7 @@ mill_status mill_encode_batch(mill_encode *encode, const mill_batch *batch, cons
 {
     for (uint32_t i = 0; i < batch->count; i++) {
         if (keep == NULL || keep[i])
-            MILL_TRY(encode_record(encode, batch, i, cuts != NULL ? &cuts[i] : NULL, out, err));
+            MILL_TRY(mill_encode_record(encode, batch, i, cuts != NULL ? &cuts[i] : NULL, out, err));
     }
     return MILL_OK;
 }

@@ -31,6 +31,17 @@ const mill_token_preset *mill_token_preset_find(const char *name); // NULL: no s
 
 typedef enum mill_chat_long { MILL_CHAT_LONG_DROP, MILL_CHAT_LONG_TURN, MILL_CHAT_LONG_CUT } mill_chat_long;
 
+typedef struct mill_repo_options { // sequences of the files of a repository (encode_repo.c)
+    bool sequence;             // they are wanted
+    const char *preset;        // "starcoder", "qwen", "deepseek"; NULL: starcoder
+    const char *begin, *file, *finish; // frames; NULL or "": the preset's
+    const char *const *tokens; // names of control tokens in them, NULL-terminated; NULL or empty: the preset's
+} mill_repo_options;
+// The control tokens that frames put in, end-of-text aside; NULL-terminated, valid as long as the options and their preset.
+const char *const *mill_repo_tokens(const mill_repo_options *options);
+// MILL_RECIPE names the key whose frame lacks a hole or has one in the wrong place.
+mill_status mill_repo_check(const mill_repo_options *options, const char *end_text, mill_error *err) MILL_MUST_CHECK;
+
 typedef struct mill_encode_options {
     bool parse_specials;       // guide: one string, specials in content become control tokens
     bool language_tag;         // <|lang_NAME|> first, when the tokenizer has it
@@ -40,15 +51,16 @@ typedef struct mill_encode_options {
     bool guide_chunks;         // cut the finished ids every `context` tokens (guide) instead of piece by piece
     mill_chat_long chat_long;  // conversations that do not fit the context
     bool chat_joined;          // false: learned text is encoded by itself (encode_chat.c)
+    mill_repo_options repo;
     const char *end_text;      // "<|endoftext|>"
     const char *fim_prefix, *fim_middle, *fim_suffix; // sentinel names by preset
     const char *fim_pad;       // may be NULL
     const char *language_format;                      // "<|lang_%s|>"
 } mill_encode_options;
 
-// Modes of rows: those of FIM, and a conversation, which is never transformed.
-enum { MILL_ROW_CHAT = MILL_FIM_SPANS + 1, MILL_ROW_MODES };
-extern const char *const mill_row_mode_names[MILL_ROW_MODES]; // "none", "psm", "spm", "spans", "chat"
+// Modes of rows: those of FIM; a conversation, which is never transformed; several files of a repository, each with its own mode.
+enum { MILL_ROW_CHAT = MILL_FIM_SPANS + 1, MILL_ROW_REPO, MILL_ROW_MODES };
+extern const char *const mill_row_mode_names[MILL_ROW_MODES]; // "none", "psm", "spm", "spans", "chat", "repo"
 
 // One row: a whole document, or a piece of one.
 typedef struct mill_row {
@@ -56,7 +68,7 @@ typedef struct mill_row {
     uint32_t tokens;
     uint32_t record;           // row in the segment
     uint32_t piece;            // 0, 1, ... within the document
-    uint8_t mode;              // mill_fim_mode, or MILL_ROW_CHAT
+    uint8_t mode;              // mill_fim_mode, MILL_ROW_CHAT or MILL_ROW_REPO
     bool last;                 // the document's last piece
     uint64_t text_begin, text_end; // bytes of the document that this row stands for
     uint64_t cut_begin, cut_end;   // first middle, as bytes of the document (0, 0 when mode is NONE or CHAT)
@@ -64,6 +76,10 @@ typedef struct mill_row {
     // together they are `tokens`. No runs: all are.
     uint64_t first_run;
     uint32_t runs;
+    // MILL_ROW_REPO: its files in the file column of the unit; they cover its tokens. Record is that of the first one, piece the
+    // number of the row in its sequence; the texts and cuts are those of the files.
+    uint32_t files;
+    uint64_t first_file;
 } mill_row;
 
 typedef struct mill_rows { // the result for one unit
@@ -72,6 +88,8 @@ typedef struct mill_rows { // the result for one unit
     size_t count, capacity;
     uint32_t *runs;
     size_t run_count, run_capacity;
+    mill_row *files; // parts of rows; no row of the unit
+    size_t file_count, file_capacity;
     uint64_t dropped_rows, dropped_tokens; // below min_chunk; conversations that are too long, or their ends
     uint64_t documents, transformed;       // documents encoded; those with at least one FIM row
     uint64_t normalized;                   // documents that the tokenizer's normalizer changed: their offsets are of the result
@@ -95,6 +113,14 @@ typedef struct mill_line_cut {
 // Appends the rows of every record i with keep[i] (NULL: all).
 mill_status mill_encode_batch(mill_encode *encode, const mill_batch *batch, const bool *keep, const mill_line_cut *cuts,
                               mill_rows *out, mill_error *err) MILL_MUST_CHECK;
+
+// Appends the rows of record i; cut: its decision, or NULL.
+mill_status mill_encode_record(mill_encode *encode, const mill_batch *batch, uint32_t i, const mill_line_cut *cut, mill_rows *out,
+                               mill_error *err) MILL_MUST_CHECK;
+// Appends the rows of one sequence: records [first, first + count) of the batch, files of one repository in order. The options have
+// repo.sequence.
+mill_status mill_encode_sequence(mill_encode *encode, const mill_batch *batch, uint32_t first, uint32_t count, mill_rows *out,
+                                 mill_error *err) MILL_MUST_CHECK;
 
 // Rows of these options may not restore their text exactly: chunks cut anywhere, specials in content, lost newlines.
 static inline bool mill_encode_is_lossy(const mill_encode_options *options)

@@ -2,6 +2,9 @@
 #ifndef MILL_ENCODE_ENCODE_INTERNAL_H
 #define MILL_ENCODE_ENCODE_INTERNAL_H
 
+#include <stdio.h>
+
+#include "core/template.h"
 #include "encode/encode.h"
 
 enum {
@@ -48,6 +51,7 @@ struct mill_encode {
         bool learned;
     } * stretches;
     size_t stretch_count, stretch_capacity;
+    struct mill_encode_repo *repo; // NULL: no sequences
     mill_buf normal;             // the document's text as the tokenizer's normalizer leaves it
     uint32_t *token_bytes;       // by id: bytes of text that it stands for
     uint64_t *ends;              // end offset of each of them in the document
@@ -57,6 +61,7 @@ struct mill_encode {
 };
 
 typedef struct mill_encode_stretch mill_encode_stretch;
+typedef struct mill_encode_repo mill_encode_repo;
 
 // One record on its way.
 typedef struct mill_encode_document {
@@ -103,6 +108,11 @@ mill_status mill_encode_chunks(mill_encode *encode, mill_encode_document *docume
 mill_status mill_encode_chat(mill_encode *encode, const mill_batch *batch, uint32_t i,
                              mill_encode_document *document, mill_rows *rows,
                              mill_error *err) MILL_MUST_CHECK;
+
+// encode_repo.c: what sequences need; encode->fim is open already.
+mill_status mill_encode_repo_open(mill_encode *encode, const mill_encode_options *options, const mill_fim_options *fim, mill_error *err)
+    MILL_MUST_CHECK;
+void mill_encode_repo_close(mill_encode_repo *repo); // NULL is fine
 
 // Control ids by the names in options; missing ones are -1.
 void mill_controls_resolve(const mill_encode_options *options, const mill_tokenizer *tokenizer, mill_controls *out);

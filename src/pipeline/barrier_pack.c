@@ -2,33 +2,43 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pipeline/run.h"
+#include "pipeline/repos.h"
 
-typedef struct turn { // one document (or one more epoch of it) in the output order
+// An item is what is chosen and ordered as a whole: a document, or a sequence of files of a repository, named by its first document
+// in both cases. Tables of items have a place for every document; only those of first documents are used.
+typedef struct turn { // one item (or one more epoch of it) in the output order
     uint64_t rank;
     uint64_t doc;
 } turn;
 
-// Tokens and rows of each document, from the token units; rows of a document stand together.
+// Tokens and rows of each item, from the token units; rows of an item stand together.
 typedef struct doc_rows {
     uint64_t tokens;
-    uint32_t first, count; // in its unit
+    uint32_t unit, first, count; // rows of that token unit
 } doc_rows;
+
+// The document that names the item of this one.
+static uint64_t item_of(const mill_run_state *run, uint64_t doc)
+{
+    const mill_repos *repos = run->repos;
+    return repos == NULL || repos->of[doc] == UINT32_MAX ? doc : repos->docs[repos->first[repos->of[doc]]];
+}
 
 static mill_status collect_rows(mill_run_state *run, doc_rows **out, mill_error *err)
 {
     doc_rows *rows = mill_alloc_zero(run->doc_count, sizeof *rows);
     if (rows == NULL)
         return mill_fail_nomem(err, "the rows of documents");
-    for (uint64_t unit = 0; unit < run->unit_count; unit++) {
+    for (uint64_t unit = 0; unit < run->token_units; unit++) {
         const mill_token_unit *tokens = &run->tokens[unit];
-        uint64_t first = run->unit_first[unit];
         for (uint32_t i = 0; i < tokens->row_count; i++) {
             const mill_row *row = &tokens->rows[i];
             MILL_ASSERT(row->record < tokens->records);
-            doc_rows *d = &rows[first + row->record];
-            if (d->count == 0)
+            doc_rows *d = &rows[item_of(run, mill_token_doc(run, unit, row->record))];
+            if (d->count == 0) {
+                d->unit = (uint32_t)unit;
                 d->first = i;
+            }
             MILL_ASSERT(d->first + d->count == i);
             d->count++;
             d->tokens += row->tokens;
@@ -64,6 +74,47 @@ static void warn_of_short_shares(const mill_run_state *run)
             filled, wanted, (unsigned long long)tokens, (unsigned long long)run->recipe.mixture.target_tokens);
 }
 
+// The language of an item: of a sequence the one that most of its text is in, the first of equals.
+static mill_language_id language_of(const mill_run_state *run, uint64_t doc)
+{
+    const mill_repos *repos = run->repos;
+    mill_language_id best = run->docs[doc].language;
+    if (repos == NULL || repos->of[doc] == UINT32_MAX)
+        return best;
+    const uint64_t first = repos->first[repos->of[doc]], end = repos->first[repos->of[doc] + 1];
+    uint64_t most = 0;
+    mill_language_id seen[16];
+    size_t seen_count = 0;
+    for (uint64_t i = first; i < end && seen_count < 16; i++) { // more languages than that have no part in the majority
+        const mill_language_id language = run->docs[repos->docs[i]].language;
+        size_t k = 0;
+        while (k < seen_count && seen[k] != language)
+            k++;
+        if (k < seen_count)
+            continue;
+        seen[seen_count++] = language;
+        uint64_t bytes = 0;
+        for (uint64_t j = i; j < end; j++)
+            bytes += run->docs[repos->docs[j]].language == language ? run->docs[repos->docs[j]].bytes : 0;
+        if (bytes > most) {
+            most = bytes;
+            best = language;
+        }
+    }
+    return best;
+}
+
+// What was decided for an item holds for all its documents.
+static void follow_items(mill_run_state *run)
+{
+    for (uint64_t i = 0; run->repos != NULL && i < run->repos->doc_count; i++) {
+        mill_doc *doc = &run->docs[run->repos->docs[i]];
+        const mill_doc *leader = &run->docs[item_of(run, run->repos->docs[i])];
+        doc->epochs = leader->epochs;
+        doc->verdict = leader->verdict;
+    }
+}
+
 static mill_status select_documents(mill_run_state *run, const doc_rows *rows, mill_error *err)
 {
     if (!run->recipe.mixture.enabled) {
@@ -82,12 +133,12 @@ static mill_status select_documents(mill_run_state *run, const doc_rows *rows, m
     }
     for (uint64_t i = 0; i < run->doc_count; i++) {
         const mill_doc *doc = &run->docs[i];
-        if (doc->verdict != MILL_KEPT)
+        if (doc->verdict != MILL_KEPT || item_of(run, i) != i)
             continue;
         places[count] = i;
         candidates[count++] = (mill_mixture_doc){.key = doc->key,
                                                  .tokens = rows[i].tokens,
-                                                 .language = mill_language_get(run->languages, doc->language)->name,
+                                                 .language = mill_language_get(run->languages, language_of(run, i))->name,
                                                  .type = doc->type,
                                                  .tier = tier_of(run, doc->stars)};
     }
@@ -98,6 +149,7 @@ static mill_status select_documents(mill_run_state *run, const doc_rows *rows, m
         if (epochs[i] == 0)
             doc->verdict = MILL_REASON_UNSELECTED;
     }
+    follow_items(run);
     warn_of_short_shares(run);
 cleanup:
     mill_free(candidates);
@@ -118,7 +170,7 @@ static mill_status list_turns(mill_run_state *run, turn **out, uint64_t *out_cou
 {
     uint64_t count = 0, at = 0;
     for (uint64_t i = 0; i < run->doc_count; i++)
-        count += run->docs[i].epochs;
+        count += item_of(run, i) == i ? run->docs[i].epochs : 0;
     turn *turns = mill_alloc_zero(count, sizeof *turns);
     if (turns == NULL)
         return mill_fail_nomem(err, "ordering documents");
@@ -130,14 +182,14 @@ static mill_status list_turns(mill_run_state *run, turn **out, uint64_t *out_cou
             return status;
         }
         for (uint64_t i = 0; i < kept; i++) {
-            for (uint8_t epoch = 0; epoch < run->docs[order[i]].epochs; epoch++)
+            for (uint8_t epoch = 0; item_of(run, order[i]) == order[i] && epoch < run->docs[order[i]].epochs; epoch++)
                 turns[at++] = (turn){.doc = order[i]};
         }
         mill_free(order);
     } else {
         bool shuffle = run->recipe.order == MILL_ORDER_SHUFFLE;
         for (uint64_t i = 0; i < run->doc_count; i++) {
-            for (uint8_t epoch = 0; epoch < run->docs[i].epochs; epoch++)
+            for (uint8_t epoch = 0; item_of(run, i) == i && epoch < run->docs[i].epochs; epoch++)
                 turns[at++] = (turn){shuffle ? mill_draw(run->recipe.seed, MILL_DRAW_ORDER, run->docs[i].key, epoch) : i, i};
         }
         if (count != 0)
@@ -163,7 +215,7 @@ static mill_status pack_turns(mill_run_state *run, const doc_rows *rows, const t
     }
     for (uint64_t i = 0; i < count; i++) {
         const doc_rows *d = &rows[turns[i].doc];
-        uint32_t unit = run->docs[turns[i].doc].unit;
+        uint32_t unit = d->unit;
         for (uint32_t k = 0; k < d->count; k++) {
             run->packed[at] = (mill_packed_row){unit, d->first + k, turns[i].doc};
             lengths[at++] = run->tokens[unit].rows[d->first + k].tokens;

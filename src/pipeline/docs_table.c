@@ -68,6 +68,12 @@ mill_status mill_docs_decode(const mill_buf *raw, const char *name, mill_languag
     return MILL_OK;
 }
 
+uint64_t mill_token_doc(const mill_run_state *run, uint64_t unit, uint32_t record)
+{
+    const uint64_t *docs = run->tokens[unit].docs;
+    return docs != NULL ? docs[record] : run->unit_first[unit] + record;
+}
+
 bool mill_run_has_chats(const mill_run_state *run)
 {
     for (uint64_t i = 0; i < run->doc_count; i++)

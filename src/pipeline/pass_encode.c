@@ -1,5 +1,5 @@
 // pass_encode.c: FIM and encode -> token units.
-#include "pipeline/run.h"
+#include "pipeline/repos.h"
 #include "pipeline/token_unit.h"
 
 typedef struct encode_worker {
@@ -39,25 +39,8 @@ static mill_status open_worker(void *context, uint32_t number, void **state, mil
 static mill_status serialise(mill_run_state *run, encode_worker *w, mill_error *err)
 {
     const mill_batch *b = &w->batch;
-    const mill_token_meta meta = {b->count, b->repo, b->path, b->licence, b->meta.data, b->meta.bytes};
+    const mill_token_meta meta = {b->count, b->repo, b->path, b->licence, b->meta.data, b->meta.bytes, NULL};
     return mill_token_unit_write(&w->rows, &meta, run->vocab_size, &w->out, err);
-}
-
-static mill_status commit_unit(mill_run_state *run, encode_worker *w, uint64_t number, mill_error *err)
-{
-    mill_unit unit;
-    char path[64];
-    mill_unit_init(&unit, run->token_stage, number);
-    unit.payload = mill_token_counts_json(&w->rows);
-    mill_token_unit_path(run->token_stage, number, path);
-    mill_status status = unit.payload == NULL ? mill_fail_nomem(err, "the counts of a unit") : MILL_OK;
-    if (status == MILL_OK)
-        status = mill_unit_add(run->dir, &unit, path, w->out.data, w->out.bytes, err);
-    if (status != MILL_OK) {
-        mill_unit_abort(run->dir, &unit);
-        return status;
-    }
-    return mill_unit_commit(run->dir, &unit, err);
 }
 
 static mill_status encode_unit(void *context, void *state, uint64_t number, mill_error *err)
@@ -81,7 +64,7 @@ static mill_status encode_unit(void *context, void *state, uint64_t number, mill
     MILL_TRY(mill_encode_batch(w->encode, &w->batch, w->keep, cuts, &w->rows, err));
     mill_time_end(run, MILL_TIME_ENCODE, begin, kept_bytes, w->rows.documents);
     MILL_TRY(serialise(run, w, err));
-    return commit_unit(run, w, number, err);
+    return mill_token_unit_commit(run, number, &w->rows, &w->out, err);
 }
 
 // `rng: python`: the guide encodes language by language, files sorted by "LANGUAGE_dedup.jsonl", with the stream of its fourth
@@ -118,6 +101,8 @@ mill_status mill_pass_encode(mill_run_state *run, mill_error *err)
     if (run->recipe.pack.mode == MILL_PACK_CONCAT && mill_run_has_chats(run))
         mill_log_line(&run->log, MILL_LOG_WARNING,
                       "pack: mode concat cuts wherever a sample ends, conversations too; pack.mode=best-fit keeps them whole");
+    if (run->repos != NULL)
+        return mill_repos_encode(run, err);
     mill_run_part(run, "encode", "records", run->doc_count);
     const mill_map map = {.threads = run->threads,
                           .units = run->unit_count,

@@ -49,7 +49,7 @@ static void sum_up(mill_run_state *run, mill_run_totals *t)
     *t = (mill_run_totals){0};
     for (size_t i = 0; i < run->input_count; i++)
         mill_account_add(&t->account, &run->inputs[i].account);
-    for (uint64_t unit = 0; run->tokens != NULL && unit < run->unit_count; unit++) {
+    for (uint64_t unit = 0; run->tokens != NULL && unit < run->token_units; unit++) {
         const cJSON *record = mill_workdir_done(run->dir, run->token_stage, unit);
         t->documents += payload_number(record, "documents");
         t->transformed += payload_number(record, "transformed");
@@ -59,7 +59,7 @@ static void sum_up(mill_run_state *run, mill_run_totals *t)
         t->dropped_tokens += payload_number(record, "dropped_tokens");
         const mill_token_unit *tokens = &run->tokens[unit];
         for (uint64_t i = 0; i < tokens->row_count; i++) {
-            const mill_doc *doc = &run->docs[run->unit_first[unit] + tokens->rows[i].record];
+            const mill_doc *doc = &run->docs[mill_token_doc(run, unit, tokens->rows[i].record)];
             if (doc->epochs == 0)
                 t->unselected_tokens += tokens->rows[i].tokens;
             else
@@ -119,6 +119,16 @@ cleanup:
     return status;
 }
 
+// Tokens of a row by the language of its document, or of each of its files.
+static void count_row(const mill_run_state *run, uint64_t unit, const mill_row *row, language_count *counts)
+{
+    for (uint32_t k = 0; k < row->files; k++)
+        count_row(run, unit, &run->tokens[unit].files[row->first_file + k], counts);
+    const mill_doc *doc = &run->docs[mill_token_doc(run, unit, row->record)];
+    if (row->files == 0)
+        counts[doc->language].tokens += (uint64_t)row->tokens * doc->epochs;
+}
+
 static mill_status append_languages(mill_run_state *run, mill_buf *out, mill_error *err)
 {
     language_count *counts = mill_alloc_zero(mill_language_count(run->languages), sizeof *counts);
@@ -127,12 +137,9 @@ static mill_status append_languages(mill_run_state *run, mill_buf *out, mill_err
         return mill_fail_nomem(err, "the metrics");
     for (uint64_t i = 0; i < run->doc_count; i++)
         counts[run->docs[i].language].documents += run->docs[i].verdict == MILL_KEPT;
-    for (uint64_t unit = 0; run->tokens != NULL && unit < run->unit_count; unit++) {
-        const mill_token_unit *u = &run->tokens[unit];
-        for (uint64_t i = 0; i < u->row_count; i++) {
-            const mill_doc *doc = &run->docs[run->unit_first[unit] + u->rows[i].record];
-            counts[doc->language].tokens += (uint64_t)u->rows[i].tokens * doc->epochs;
-        }
+    for (uint64_t unit = 0; run->tokens != NULL && unit < run->token_units; unit++) {
+        for (uint64_t i = 0; i < run->tokens[unit].row_count; i++)
+            count_row(run, unit, &run->tokens[unit].rows[i], counts);
     }
     MILL_TRY_GOTO(mill_buf_append_text(out, "\"language_distribution\":{", err));
     MILL_TRY_GOTO(append_language_list(run, counts, true, out, err));

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "pipeline/run.h"
+#include "pipeline/repos.h"
 #include "shard/shard.h"
 #include "shard/shard_out.h"
 
@@ -148,18 +148,19 @@ static mill_status append_rows(out_pass *pass, void *worker, uint64_t index, mil
     mill_run_state *run = pass->run;
     out_worker *w = worker;
     const mill_doc *doc = &run->docs[index];
-    const mill_token_unit *unit = &run->tokens[doc->unit];
+    const mill_rows_place place = mill_rows_of(run, index);
+    const mill_token_unit *unit = &run->tokens[place.unit];
     const char *language = mill_language_get(run->languages, doc->language)->name;
     // Rows stand in the order of their records: find the first by bisection.
     uint64_t low = 0, high = unit->row_count;
     while (low < high) {
         uint64_t middle = (low + high) / 2;
-        if (unit->rows[middle].record < doc->row)
+        if (unit->rows[middle].record < place.first)
             low = middle + 1;
         else
             high = middle;
     }
-    for (; low < unit->row_count && unit->rows[low].record == doc->row; low++) {
+    for (; low < unit->row_count && unit->rows[low].record < place.end; low++) {
         const mill_row *row = &unit->rows[low];
         MILL_TRY(mill_buf_append_text(&w->text, "{\"input_ids\":[", err));
         MILL_TRY(MILL_GROW(w->ids, w->id_capacity, row->tokens, err));
@@ -238,7 +239,7 @@ static mill_status write_all(out_pass *pass, mill_error *err)
     if (pass->kept == NULL)
         return mill_fail_nomem(err, "listing kept records");
     for (uint64_t i = 0; i < run->doc_count; i++) {
-        if (run->docs[i].verdict == MILL_KEPT)
+        if (run->docs[i].verdict == MILL_KEPT && (pass->needs_segments || mill_repo_leads(run, i)))
             pass->kept[pass->kept_count++] = i;
     }
     mill_run_part(run, "write", "records", pass->kept_count);

@@ -62,13 +62,13 @@ static mill_status open_worker(void *context, uint32_t number, void **state, mil
 
 // ---- the sidecar ----
 
-static mill_status append_doc(mill_run_state *run, uint64_t sequence, uint32_t begin, const mill_part *part, mill_buf *out,
-                              mill_error *err)
+// The line of tokens [part->begin, part->begin + part->count) of a packed row, which are of this row, or of this file in it.
+static mill_status append_line(mill_run_state *run, uint64_t sequence, uint32_t begin, const mill_part *part, const mill_row *row,
+                               mill_buf *out, mill_error *err)
 {
     const mill_packed_row *packed = &run->packed[part->row];
     const mill_token_unit *unit = &run->tokens[packed->unit];
-    const mill_row *row = &unit->rows[packed->row];
-    const mill_doc *doc = &run->docs[packed->doc];
+    const mill_doc *doc = &run->docs[mill_token_doc(run, packed->unit, row->record)];
     const mill_span *repo = &unit->repo[row->record], *path = &unit->path[row->record], *licence = &unit->licence[row->record];
     const char *file = run->inputs[doc->input].name, *language = mill_language_get(run->languages, doc->language)->name;
     const mill_doc_line line = {.sample = sequence,
@@ -94,6 +94,30 @@ static mill_status append_doc(mill_run_state *run, uint64_t sequence, uint32_t b
                                 .row_begin = part->begin,
                                 .last = row->last};
     return mill_docs_append(&line, out, err);
+}
+
+// One line, or one for each file that the part has tokens of.
+static mill_status append_doc(mill_run_state *run, uint64_t sequence, uint32_t begin, const mill_part *part, mill_buf *out,
+                              mill_error *err)
+{
+    const mill_packed_row *packed = &run->packed[part->row];
+    const mill_token_unit *unit = &run->tokens[packed->unit];
+    const mill_row *row = &unit->rows[packed->row];
+    if (row->files == 0)
+        return append_line(run, sequence, begin, part, row, out, err);
+    const uint32_t end = part->begin + part->count;
+    for (uint32_t k = 0; k < row->files; k++) {
+        const mill_row *file = &unit->files[row->first_file + k];
+        const uint32_t at = (uint32_t)(file->first_token - row->first_token);
+        // The end-of-text token that a document without one is given belongs to its last file.
+        const uint32_t file_end = k + 1 == row->files && end > at + file->tokens ? end : at + file->tokens;
+        const uint32_t from = at > part->begin ? at : part->begin, to = file_end < end ? file_end : end;
+        if (from >= to)
+            continue;
+        const mill_part own = {.row = part->row, .begin = from, .count = to - from};
+        MILL_TRY(append_line(run, sequence, begin + (from - part->begin), &own, file, out, err));
+    }
+    return MILL_OK;
 }
 
 static mill_status append_docs(const mill_sequences *s, uint64_t number, mill_buf *out, mill_error *err)

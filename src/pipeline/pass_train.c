@@ -251,6 +251,9 @@ static mill_status list_specials(mill_run_state *run, special_list *list, mill_e
     const char *const *chat_tokens = mill_chat_tokens(&recipe->chat);
     for (size_t i = 0; mill_run_has_chats(run) && chat_tokens[i] != NULL; i++)
         MILL_TRY(add_special(list, chat_tokens[i], err));
+    const char *const *repo_tokens = mill_repo_tokens(&recipe->encode.repo);
+    for (size_t i = 0; recipe->encode.repo.sequence && repo_tokens[i] != NULL; i++)
+        MILL_TRY(add_special(list, repo_tokens[i], err));
     for (unsigned i = 0; recipe->fim.cut == MILL_FIM_MULTI && i < MILL_FIM_SPANS_MAX; i++) {
         char name[64];
         snprintf(name, sizeof name, MILL_FIM_SPAN_FORMAT, i);

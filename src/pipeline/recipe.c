@@ -562,12 +562,25 @@ static mill_status resolve_chat(mill_recipe *recipe, mill_error *err)
     return MILL_OK;
 }
 
+static mill_status resolve_repo(mill_recipe *recipe, mill_error *err)
+{
+    mill_encode_options *encode = &recipe->encode;
+    encode->repo.tokens = recipe->repo_tokens.items;
+    MILL_TRY(mill_repo_check(&encode->repo, encode->end_text, err));
+    if (encode->repo.sequence && (encode->guide_chunks || encode->parse_specials || recipe->rng == MILL_RNG_PYTHON))
+        return mill_fail(err, MILL_RECIPE,
+                         "repo.sequence needs rng counter, encode.guide_chunks false and encode.specials_in_text false, as in recipe "
+                         "default: the guide knows single files only");
+    return MILL_OK;
+}
+
 mill_status mill_recipe_resolve(mill_recipe *recipe, mill_error *err)
 {
     MILL_TRY(resolve_rng(recipe, err));
     MILL_TRY(resolve_filter(recipe, err));
     MILL_TRY(resolve_tokens(recipe, err));
     MILL_TRY(resolve_chat(recipe, err));
+    MILL_TRY(resolve_repo(recipe, err));
     mill_dedup_options *dedup = &recipe->dedup;
     dedup->by_language = recipe->dedup_scope == 0;
     if ((dedup->bands == 0) != (dedup->rows == 0))

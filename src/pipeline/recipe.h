@@ -58,6 +58,9 @@ typedef struct mill_recipe {
     mill_encode_options encode;
     mill_pack_options pack;
     mill_order order;
+    mill_string_list repo_tokens;   // empty: those of the preset
+    uint32_t repo_files;
+    uint64_t repo_bytes;
     mill_shard_options shard;
     mill_loss_mask loss_mask;
     mill_string_list documents;     // containers that hold documents

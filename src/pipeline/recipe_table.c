@@ -150,6 +150,15 @@ const mill_recipe_key mill_recipe_keys[] = {
     U32("encode.min_chunk", encode.min_chunk, 1, INT32_MAX, "100", "1", "rows with fewer tokens are dropped, and counted"),
     FLAG("encode.guide_chunks", encode.guide_chunks, "true", "false", "cut finished ids every `context` tokens; false: cut the text first and transform each piece by itself"),
 
+    FLAG("repo.sequence", encode.repo.sequence, "false", NULL, "join the files of a repository to one document, what a file imports before it"),
+    TEXT("repo.preset", encode.repo.preset, "\"starcoder\"", NULL, "frames of repositories and files: starcoder, qwen, deepseek; each key below that is not empty overrules it"),
+    TEXT("repo.begin", encode.repo.begin, "\"\"", NULL, "what a row begins with; {repo} is the repository's name, {end} the end-of-text token"),
+    TEXT("repo.file", encode.repo.file, "\"\"", NULL, "a file; {content} is its text, {path} its path"),
+    TEXT("repo.finish", encode.repo.finish, "\"\"", NULL, "what the last row of a repository ends with"),
+    LIST("repo.tokens", repo_tokens, "[]", NULL, "names that are control tokens where frames have them (files never make one); empty: those of the preset"),
+    U32("repo.files", repo_files, 1, 1 << 20, "20000", NULL, "a repository with more files is taken in parts of so many"),
+    U64("repo.bytes", repo_bytes, 1, UINT64_C(1) << 30, "67108864", NULL, "a sequence with more text than this ends at a file"),
+
     ENUM("pack.mode", pack.mode, pack_names, "\"guide\"", "\"best-fit\"", "guide: append until full; concat: one stream cut into samples; best-fit: rows whole, fullest sample first"),
     U32("pack.seq_len", pack.seq_len, 2, 1 << 24, "4096", NULL, "tokens of a sample"),
     U32("pack.extra", pack.extra, 0, 1, "0", NULL, "1: samples of seq_len + 1 tokens, for trainers that shift labels inside a sample"),

@@ -10,6 +10,7 @@
 #include "core/clock.h"
 #include "core/json.h"
 #include "pipeline/plan.h"
+#include "pipeline/repos.h"
 #include "pipeline/shard_plan.h"
 #include "dedup/minhash.h"
 #include "record/segment.h"
@@ -340,6 +341,7 @@ void mill_run_release(mill_run_state *run)
 {
     mill_shard_plan_free(run->shard_plan);
     mill_run_unmap_tokens(run);
+    mill_repos_free(run->repos);
     mill_source_close(run->source);
     mill_removal_destroy(run->removal);
     mill_tokenizer_close(run->tokenizer);

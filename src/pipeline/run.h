@@ -75,6 +75,8 @@ typedef struct mill_token_unit { // a unit's tokens, mapped
     const mill_span *repo, *path, *licence; // by segment row
     const char *meta;
     const uint32_t *runs;        // of targets (mill_row)
+    const uint64_t *docs;        // by record; NULL: they follow from the unit
+    const mill_row *files;       // of rows of repositories
     const uint8_t *ids;          // of id_bytes each
     uint32_t id_bytes;
 } mill_token_unit;
@@ -83,8 +85,10 @@ typedef struct mill_shard_plan mill_shard_plan; // shard_plan.h
 
 typedef struct mill_packed_row { // a row in packing order
     uint32_t unit, row;          // in the token files
-    uint64_t doc;
+    uint64_t doc;                // the document, or the first one of its sequence
 } mill_packed_row;
+
+typedef struct mill_repos mill_repos;
 
 typedef struct mill_run_state {
     const mill_run_options *options;
@@ -122,7 +126,9 @@ typedef struct mill_run_state {
     mill_line_cut *cuts;         // rng python: by doc index
     const char *token_stage;     // stage whose units are the token files: "encode", "read-rows"
     uint32_t vocab_size;         // every id of the token files is below it
-    mill_token_unit *tokens;     // by unit
+    mill_repos *repos;           // NULL: documents are encoded one by one (repos.h)
+    mill_token_unit *tokens;     // by token unit
+    uint64_t token_units;        // while they are mapped
     mill_packed_row *packed;     // in packing order
     uint64_t packed_count;
     mill_packing packing;
@@ -146,6 +152,8 @@ mill_status mill_pass_check(mill_run_state *run, mill_error *err) MILL_MUST_CHEC
 mill_status mill_barrier_dedup(mill_run_state *run, mill_error *err) MILL_MUST_CHECK; // draws, exact, near -> verdicts, clusters
 mill_status mill_pass_records(mill_run_state *run, mill_error *err) MILL_MUST_CHECK;  // stages filter and dedup: records out
 mill_status mill_pass_train(mill_run_state *run, mill_error *err) MILL_MUST_CHECK;    // words, merges -> tokenizer
+mill_status mill_pass_imports(mill_run_state *run, mill_error *err) MILL_MUST_CHECK;  // what files of repositories import
+mill_status mill_barrier_repos(mill_run_state *run, mill_error *err) MILL_MUST_CHECK; // sequences of files, in order
 mill_status mill_pass_encode(mill_run_state *run, mill_error *err) MILL_MUST_CHECK;   // FIM, ids -> token units
 mill_status mill_barrier_pack(mill_run_state *run, mill_error *err) MILL_MUST_CHECK;  // mixture, order, samples
 mill_status mill_pass_rows(mill_run_state *run, mill_error *err) MILL_MUST_CHECK;     // stage encode: rows out
@@ -176,6 +184,8 @@ mill_status mill_run_load_segment(mill_run_state *run, uint64_t unit, mill_buf *
 mill_status mill_run_map_tokens(mill_run_state *run, mill_error *err) MILL_MUST_CHECK;
 void mill_run_unmap_tokens(mill_run_state *run);
 uint32_t mill_token_id(const mill_token_unit *unit, uint64_t index);
+// Place in the table of documents of record `record` of token unit number `unit`.
+uint64_t mill_token_doc(const mill_run_state *run, uint64_t unit, uint32_t record);
 // Which of the tokens [begin, begin + count) of a row are targets: 1 or 0 for each.
 void mill_token_mask(const mill_token_unit *unit, const mill_row *row, uint32_t begin, uint32_t count, uint8_t *out);
 // Whether shards and rows of this run have a loss_mask; known when the documents are.

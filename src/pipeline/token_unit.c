@@ -1,9 +1,12 @@
 // token_unit.c: a unit's rows of token ids on disk, mapped again by the packing barrier and the shard
 // writers:
 //
-//   token_header | rows (mill_row) | repo, path, licence spans by record | meta bytes, padded to 8 | runs (4
+//   token_header | rows (mill_row) | repo, path, licence spans by record | meta bytes, padded to 8 | docs by record
+//   (8 bytes each), if they do not follow from the unit | files (mill_row) | runs (4
 //   bytes each), padded to 8 | ids (2 or 4 bytes each)
 #include "pipeline/token_unit.h"
+
+#include "pipeline/repos.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -12,18 +15,18 @@ typedef struct token_header {
     char magic[8];
     uint32_t version, records;
     uint64_t row_count, id_count, meta_bytes;
-    uint64_t run_count;
+    uint64_t run_count, doc_count, file_count;
     uint32_t id_bytes, reserved;
 } token_header;
-_Static_assert(sizeof(token_header) == 56, "the header is written as it lies in memory");
+_Static_assert(sizeof(token_header) == 72, "the header is written as it lies in memory");
 static const char magic[8] = {'M', 'I', 'L', 'L', 'T', 'O', 'K', '1'};
 
-static mill_status append_rows(const mill_rows *rows, mill_buf *out, mill_error *err)
+static mill_status append_rows(const mill_row *rows, size_t count, mill_buf *out, mill_error *err)
 {
-    for (size_t i = 0; i < rows->count; i++) {
+    for (size_t i = 0; i < count; i++) {
         mill_row row;
         memset(&row, 0, sizeof row); // padding reaches the disk
-        const mill_row *from = &rows->rows[i];
+        const mill_row *from = &rows[i];
         row.first_token = from->first_token;
         row.tokens = from->tokens;
         row.record = from->record;
@@ -36,6 +39,8 @@ static mill_status append_rows(const mill_rows *rows, mill_buf *out, mill_error 
         row.cut_end = from->cut_end;
         row.first_run = from->first_run;
         row.runs = from->runs;
+        row.first_file = from->first_file;
+        row.files = from->files;
         MILL_TRY(mill_buf_append(out, &row, sizeof row, err));
     }
     return MILL_OK;
@@ -76,18 +81,22 @@ mill_status mill_token_unit_write(const mill_rows *rows, const mill_token_meta *
                                   mill_error *err)
 {
     static const uint32_t zero = 0;
-    token_header header = {.version = 2,
+    token_header header = {.version = 3,
                            .records = meta->records,
                            .row_count = rows->count,
                            .id_count = rows->ids.count,
                            .run_count = rows->run_count,
+                           .doc_count = meta->docs != NULL ? meta->records : 0,
+                           .file_count = rows->file_count,
                            .meta_bytes = (meta->byte_count + 7) & ~(uint64_t)7,
                            .id_bytes = vocab_size <= 65536 ? 2 : 4};
     memcpy(header.magic, magic, sizeof magic);
     mill_buf_clear(out);
     MILL_TRY(mill_buf_append(out, &header, sizeof header, err));
-    MILL_TRY(append_rows(rows, out, err));
+    MILL_TRY(append_rows(rows->rows, rows->count, out, err));
     MILL_TRY(append_meta(meta, out, err));
+    MILL_TRY(mill_buf_append(out, meta->docs, header.doc_count * sizeof *meta->docs, err));
+    MILL_TRY(append_rows(rows->files, rows->file_count, out, err));
     MILL_TRY(mill_buf_append(out, rows->runs, rows->run_count * sizeof *rows->runs, err));
     MILL_TRY(mill_buf_append(out, &zero, rows->run_count % 2 * sizeof zero, err));
     return append_ids(&rows->ids, header.id_bytes, out, err);
@@ -124,11 +133,12 @@ static mill_status parse_unit(mill_token_unit *unit, const char *path, mill_erro
     memcpy(&header, unit->map, sizeof header);
     uint64_t rows = header.row_count * sizeof(mill_row), spans = (uint64_t)header.records * sizeof(mill_span);
     uint64_t runs = (header.run_count + header.run_count % 2) * sizeof *unit->runs;
-    uint64_t wanted =
-        sizeof header + rows + 3 * spans + header.meta_bytes + runs + header.id_count * header.id_bytes;
-    if (memcmp(header.magic, magic, sizeof magic) != 0 || header.version != 2 || wanted != unit->map_bytes)
+    const uint64_t docs = header.doc_count * sizeof(uint64_t), files = header.file_count * sizeof(mill_row);
+    uint64_t wanted = sizeof header + rows + 3 * spans + header.meta_bytes + docs + files + runs + header.id_count * header.id_bytes;
+    if (memcmp(header.magic, magic, sizeof magic) != 0 || header.version != 3 || wanted != unit->map_bytes)
         return mill_fail(err, MILL_VERIFY, "%s is damaged; remove it and run again", path);
     const uint8_t *at = unit->map + sizeof header;
+    const uint64_t docs_at = rows + 3 * spans + header.meta_bytes, files_at = docs_at + docs;
     unit->rows = (const mill_row *)(const void *)at;
     unit->row_count = header.row_count;
     unit->records = header.records;
@@ -136,8 +146,10 @@ static mill_status parse_unit(mill_token_unit *unit, const char *path, mill_erro
     unit->path = unit->repo + header.records;
     unit->licence = unit->path + header.records;
     unit->meta = (const char *)at + rows + 3 * spans;
-    unit->runs = (const uint32_t *)(const void *)(at + rows + 3 * spans + header.meta_bytes);
-    unit->ids = at + rows + 3 * spans + header.meta_bytes + runs;
+    unit->runs = (const uint32_t *)(const void *)(at + files_at + files);
+    unit->ids = at + files_at + files + runs;
+    unit->docs = header.doc_count != 0 ? (const uint64_t *)(const void *)(at + docs_at) : NULL;
+    unit->files = (const mill_row *)(const void *)(at + files_at);
     unit->id_bytes = header.id_bytes;
     return MILL_OK;
 }
@@ -163,21 +175,40 @@ static mill_status map_unit(mill_run_state *run, uint64_t number, mill_error *er
     return parse_unit(unit, path, err);
 }
 
+mill_status mill_token_unit_commit(mill_run_state *run, uint64_t number, const mill_rows *rows, const mill_buf *content,
+                                   mill_error *err)
+{
+    mill_unit unit;
+    char path[64];
+    mill_unit_init(&unit, run->token_stage, number);
+    unit.payload = mill_token_counts_json(rows);
+    mill_token_unit_path(run->token_stage, number, path);
+    mill_status status = unit.payload == NULL ? mill_fail_nomem(err, "the counts of a unit") : MILL_OK;
+    if (status == MILL_OK)
+        status = mill_unit_add(run->dir, &unit, path, content->data, content->bytes, err);
+    if (status != MILL_OK) {
+        mill_unit_abort(run->dir, &unit);
+        return status;
+    }
+    return mill_unit_commit(run->dir, &unit, err);
+}
+
 mill_status mill_run_map_tokens(mill_run_state *run, mill_error *err)
 {
     if (run->tokens != NULL)
         return MILL_OK;
-    run->tokens = mill_alloc_zero(run->unit_count, sizeof *run->tokens);
+    run->token_units = run->repos != NULL ? run->repos->units : run->unit_count;
+    run->tokens = mill_alloc_zero(run->token_units, sizeof *run->tokens);
     if (run->tokens == NULL)
         return mill_fail_nomem(err, "the table of token units");
-    for (uint64_t i = 0; i < run->unit_count; i++)
+    for (uint64_t i = 0; i < run->token_units; i++)
         MILL_TRY(map_unit(run, i, err));
     return MILL_OK;
 }
 
 void mill_run_unmap_tokens(mill_run_state *run)
 {
-    for (uint64_t i = 0; run->tokens != NULL && i < run->unit_count; i++) {
+    for (uint64_t i = 0; run->tokens != NULL && i < run->token_units; i++) {
         if (run->tokens[i].map != NULL)
             run->fs->ops->unmap(run->fs->self, run->tokens[i].map, run->tokens[i].map_bytes);
     }

@@ -9,6 +9,7 @@ typedef struct mill_token_meta { // of the records that the rows belong to
     const mill_span *repo, *path, *licence; // one a record, into bytes; NULL: all empty
     const void *bytes;
     uint64_t byte_count;
+    const uint64_t *docs; // place of each record in the table of documents; NULL: they follow from the unit
 } mill_token_meta;
 
 // The content of a token file; out is cleared first. Every id is below vocab_size, which decides how wide ids are.
@@ -18,5 +19,9 @@ mill_status mill_token_unit_write(const mill_rows *rows, const mill_token_meta *
 void mill_token_unit_path(const char *stage, uint64_t number, char path[64]);
 // {"documents", "transformed", "normalized", "tokens", "dropped_rows", "dropped_tokens"} for the journal; NULL without memory.
 cJSON *mill_token_counts_json(const mill_rows *rows);
+
+// Commits the content as unit `number` of the run's token stage.
+mill_status mill_token_unit_commit(mill_run_state *run, uint64_t number, const mill_rows *rows, const mill_buf *content,
+                                   mill_error *err) MILL_MUST_CHECK;
 
 #endif

@@ -131,15 +131,16 @@ static mill_status check_mask(const mill_doc_reader *docs, const mill_read_sampl
     return MILL_OK;
 }
 
-// The parts of a sample in the sidecar lie end to end, and their borders are those of cu_seqlens.
+// The parts of a sample in the sidecar lie end to end, and the borders of rows are those of cu_seqlens.
 static mill_status check_parts(mill_docs_cursor *cursor, uint64_t number, const mill_read_sample *sample,
                                mill_error *err)
 {
     const mill_doc_reader *docs = &cursor->docs;
     uint64_t covered = 0;
-    size_t part = 0;
-    for (; covered < sample->count; part++) {
+    size_t part = 0; // that the line is in: files of a repository share one
+    while (covered < sample->count) {
         const mill_doc_line *line = &docs->line;
+        const bool begins = covered == 0 || line->row_begin == 0;
         if (!docs->has_line || line->sample != number)
             return mill_fail(
                 err, MILL_VERIFY, "%s/%s: sample %llu has %zu tokens but only %llu come from documents",
@@ -149,11 +150,12 @@ static mill_status check_parts(mill_docs_cursor *cursor, uint64_t number, const 
             return mill_line_reader_fail(&docs->lines, err,
                                          "sample %llu: this part does not join the one before it",
                                          (unsigned long long)number);
-        if (sample->has_bounds && (part >= sample->bound_count || sample->bounds[part] != covered))
+        if (sample->has_bounds && begins && (part >= sample->bound_count || sample->bounds[part] != covered))
             return mill_line_reader_fail(&docs->lines, err,
                                          "sample %llu: this part does not begin where cu_seqlens says",
                                          (unsigned long long)number);
         MILL_TRY(check_mask(docs, sample, err));
+        part += begins;
         covered += line->tokens;
         MILL_TRY(mill_docs_cursor_next(cursor, err));
     }

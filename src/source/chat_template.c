@@ -1,6 +1,7 @@
 // chat_template.c: the templates of conversations: known ones, compiled ones, and turns rendered by them.
 #include <string.h>
 
+#include "core/template.h"
 #include "source/chat_template.h"
 
 typedef enum template_name {
@@ -63,90 +64,21 @@ const char *const *mill_chat_tokens(const mill_chat_options *options)
 
 // ---- compiled templates
 
-typedef enum part_kind { PART_TEXT, PART_CONTROL, PART_CONTENT, PART_INSTRUCTION, PART_INPUT } part_kind;
-
-typedef struct part {
-    part_kind kind;
-    const char *text; // of PART_TEXT and PART_CONTROL
-    size_t bytes;
-} part;
-
-typedef struct compiled {
-    char *text;
-    part *parts;
-    size_t count, capacity;
-} compiled;
-
 struct mill_chat_template {
-    compiled templates[TEMPLATES];
+    mill_template templates[TEMPLATES];
     char *end;
     mill_chat_loss loss;
 };
 
-static const struct {
-    const char *text;
-    part_kind kind;
-} holes[] = {{"{content}", PART_CONTENT}, {"{instruction}", PART_INSTRUCTION}, {"{input}", PART_INPUT}};
-
-static bool begins_with(const char *text, const char *with)
-{
-    return strncmp(text, with, strlen(with)) == 0;
-}
-
-// What begins at `text`: a hole of this template, {end}, a control token (the longest, where one is the
-// beginning of another), or one byte of plain text.
-static part part_at(const mill_chat_template *chat, template_name name, const char *text,
-                    const char *const *tokens)
-{
-    for (size_t i = 0; i < sizeof holes / sizeof holes[0]; i++) {
-        const bool of_input = holes[i].kind != PART_CONTENT;
-        if (begins_with(text, holes[i].text) && name != BEGIN && name != FINISH &&
-            of_input == (name == INPUT))
-            return (part){holes[i].kind, text, strlen(holes[i].text)};
-    }
-    if (begins_with(text, "{end}"))
-        return (part){PART_CONTROL, chat->end, strlen("{end}")};
-    part found = {PART_TEXT, text, 1};
-    for (size_t i = 0; tokens[i] != NULL; i++)
-        if (begins_with(text, tokens[i]) && (found.kind == PART_TEXT || strlen(tokens[i]) > found.bytes))
-            found = (part){PART_CONTROL, text, strlen(tokens[i])};
-    return found;
-}
-
-static mill_status compile(mill_chat_template *chat, template_name name, const char *text,
-                           const char *const *tokens, mill_error *err)
-{
-    compiled *c = &chat->templates[name];
-    c->text = mill_strdup(text);
-    if (c->text == NULL)
-        return mill_fail_nomem(err, "a template");
-    const char *at = c->text;
-    while (*at != '\0') {
-        part next = part_at(chat, name, at, tokens);
-        at += next.bytes;
-        part *last = c->count != 0 ? &c->parts[c->count - 1] : NULL;
-        if (next.kind == PART_TEXT && last != NULL && last->kind == PART_TEXT) {
-            last->bytes++;
-            continue;
-        }
-        if (next.text == chat->end)
-            next.bytes = strlen(chat->end);
-        MILL_TRY(MILL_GROW(c->parts, c->capacity, c->count + 1, err));
-        c->parts[c->count++] = next;
-    }
-    return MILL_OK;
-}
+enum { HOLE_CONTENT = 0, HOLE_INSTRUCTION = 0, HOLE_INPUT = 1 };
 
 static const char *const key_names[TEMPLATES] = {"begin", "system", "user",       "assistant", "tool",
                                                  "input", "prompt", "completion", "finish"};
 
-static mill_status check_hole(const mill_chat_template *chat, template_name name, part_kind kind,
-                              const char *hole, mill_error *err)
+static mill_status check_hole(const mill_chat_template *chat, template_name name, int kind, const char *hole,
+                              mill_error *err)
 {
-    const compiled *c = &chat->templates[name];
-    size_t found = 0;
-    for (size_t i = 0; i < c->count; i++)
-        found += c->parts[i].kind == kind;
+    const size_t found = mill_template_uses(&chat->templates[name], kind);
     if (found == 1)
         return MILL_OK;
     return mill_fail(err, MILL_RECIPE,
@@ -158,9 +90,9 @@ static mill_status check_holes(const mill_chat_template *chat, mill_error *err)
 {
     for (int name = SYSTEM; name < FINISH; name++)
         if (name != INPUT)
-            MILL_TRY(check_hole(chat, (template_name)name, PART_CONTENT, "{content}", err));
-    MILL_TRY(check_hole(chat, INPUT, PART_INSTRUCTION, "{instruction}", err));
-    return check_hole(chat, INPUT, PART_INPUT, "{input}", err);
+            MILL_TRY(check_hole(chat, (template_name)name, HOLE_CONTENT, "{content}", err));
+    MILL_TRY(check_hole(chat, INPUT, HOLE_INSTRUCTION, "{instruction}", err));
+    return check_hole(chat, INPUT, HOLE_INPUT, "{input}", err);
 }
 
 static mill_status fill(mill_chat_template *chat, const mill_chat_options *options, const chat_preset *preset,
@@ -173,10 +105,18 @@ static mill_status fill(mill_chat_template *chat, const mill_chat_options *optio
     chat->end = mill_strdup(options->end_text != NULL ? options->end_text : "<|endoftext|>");
     if (chat->end == NULL)
         return mill_fail_nomem(err, "templates");
-    const char *const *tokens = mill_chat_tokens(options);
+    const mill_template_names frame = {.tokens = mill_chat_tokens(options), .end = chat->end};
+    mill_template_names turn = frame, input = frame;
+    turn.holes[HOLE_CONTENT] = "{content}";
+    input.holes[HOLE_INSTRUCTION] = "{instruction}";
+    input.holes[HOLE_INPUT] = "{input}";
     for (int name = BEGIN; name < TEMPLATES; name++) {
         const bool own = given[name] != NULL && given[name][0] != '\0';
-        MILL_TRY(compile(chat, (template_name)name, own ? given[name] : preset->text[name], tokens, err));
+        const mill_template_names *names = name == BEGIN || name == FINISH ? &frame
+                                           : name == INPUT                 ? &input
+                                                                           : &turn;
+        MILL_TRY(mill_template_compile(own ? given[name] : preset->text[name], names, &chat->templates[name],
+                                       err));
     }
     return check_holes(chat, err);
 }
@@ -206,10 +146,8 @@ void mill_chat_template_close(mill_chat_template *chat)
 {
     if (chat == NULL)
         return;
-    for (size_t i = 0; i < TEMPLATES; i++) {
-        mill_free(chat->templates[i].text);
-        mill_free(chat->templates[i].parts);
-    }
+    for (size_t i = 0; i < TEMPLATES; i++)
+        mill_template_free(&chat->templates[i]);
     mill_free(chat->end);
     mill_free(chat);
 }
@@ -243,21 +181,21 @@ static mill_status put(renderer *r, const void *text, uint64_t bytes, mill_chat_
     return MILL_OK;
 }
 
-static mill_status put_part(renderer *r, const part *p, bool learned)
+static mill_status put_part(renderer *r, const mill_template_part *p, bool learned)
 {
     return put(r, p->text, p->bytes,
-               (mill_chat_piece){.control = p->kind == PART_CONTROL, .learned = learned});
+               (mill_chat_piece){.control = p->kind == MILL_PART_CONTROL, .learned = learned});
 }
 
 // An instruction with its input, in the place of the user's content.
 static mill_status put_instruction(renderer *r, const mill_turn *turn)
 {
-    const compiled *c = &r->chat->templates[INPUT];
+    const mill_template *c = &r->chat->templates[INPUT];
     for (size_t i = 0; i < c->count; i++) {
-        const part *p = &c->parts[i];
-        if (p->kind == PART_INSTRUCTION)
+        const mill_template_part *p = &c->parts[i];
+        if (p->kind == HOLE_INSTRUCTION)
             MILL_TRY(put(r, turn->text, turn->bytes, (mill_chat_piece){.role = MILL_CHAT_INSTRUCTION}));
-        else if (p->kind == PART_INPUT)
+        else if (p->kind == HOLE_INPUT)
             MILL_TRY(put(r, turn->input, turn->input_bytes, (mill_chat_piece){.role = MILL_CHAT_INPUT}));
         else
             MILL_TRY(put_part(r, p, false));
@@ -273,13 +211,14 @@ static mill_status put_turn(renderer *r, const mill_turn *turn)
         [MILL_CHAT_INSTRUCTION] = USER,    [MILL_CHAT_OUTPUT] = ASSISTANT,
         [MILL_CHAT_PROMPT] = PROMPT,       [MILL_CHAT_COMPLETION] = COMPLETION};
     MILL_ASSERT(turn->role < MILL_CHAT_ROLE_COUNT && names[turn->role] != BEGIN);
-    const compiled *c = &r->chat->templates[names[turn->role]];
+    const mill_template *c = &r->chat->templates[names[turn->role]];
     const bool learn = r->learn && mill_chat_is_answer(turn->role);
     for (size_t i = 0; i < c->count; i++) {
-        const part *p = &c->parts[i];
-        if (p->kind != PART_CONTENT) // the control token right behind an answer ends it
-            MILL_TRY(put_part(
-                r, p, learn && p->kind == PART_CONTROL && i > 0 && c->parts[i - 1].kind == PART_CONTENT));
+        const mill_template_part *p = &c->parts[i];
+        if (p->kind != HOLE_CONTENT) // the control token right behind an answer ends it
+            MILL_TRY(put_part(r, p,
+                              learn && p->kind == MILL_PART_CONTROL && i > 0 &&
+                                  c->parts[i - 1].kind == HOLE_CONTENT));
         else if (turn->input_bytes != 0)
             MILL_TRY(put_instruction(r, turn));
         else
@@ -291,7 +230,7 @@ static mill_status put_turn(renderer *r, const mill_turn *turn)
 
 static mill_status put_frame(renderer *r, template_name name)
 {
-    const compiled *c = &r->chat->templates[name];
+    const mill_template *c = &r->chat->templates[name];
     for (size_t i = 0; i < c->count; i++)
         MILL_TRY(put_part(r, &c->parts[i], false));
     return MILL_OK;

@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 from corpus import product
+from tokens import Vocabulary, lines
 
 PROGRAM = os.path.abspath(sys.argv[1])
 failures = []
@@ -30,52 +31,22 @@ def call(*arguments, code=0):
     return done.stdout, done.stderr
 
 
-def lines(path):
-    data = subprocess.run(["zstd", "-dc", str(path)], capture_output=True, check=True).stdout
-    return [json.loads(line) for line in data.splitlines()]
-
-
 def write(path, records):
     path.write_text("".join(json.dumps(r) + "\n" for r in records))
     return path
 
 
-def vocabulary(directory):
-    data = json.loads((directory / "tokenizer/tokenizer.json").read_text())
-    ids = {v: k for k, v in data["model"]["vocab"].items()}
-    specials = {t["id"]: t["content"] for t in data["added_tokens"]}
-    return ids, specials
-
-
-def spell(directory, ids):
-    """The text of ids, control tokens in '[' and ']'."""
-    table = {}
-    shown = list(range(33, 127)) + list(range(161, 173)) + list(range(174, 256))
-    extra = 256
-    for byte in range(256):
-        if byte in shown:
-            table[chr(byte)] = byte
-        else:
-            table[chr(extra)] = byte
-            extra += 1
-    vocab, specials = vocabulary(directory)
-    out = b""
-    for i in ids:
-        out += f"[{specials[i]}]".encode() if i in specials else bytes(table[c] for c in vocab[i])
-    return out.decode(errors="replace")
-
-
 def learned(directory):
     """{record: (whole text, text of the targets)}"""
-    found = {}
+    found, vocabulary = {}, Vocabulary(directory)
     samples = [s for path in sorted((directory / "shards").glob("*.zst")) for s in lines(path)]
     for path in sorted((directory / "docs").glob("*.zst")):
         for doc in lines(path):
             sample, begin, end = samples[doc["sample"]], doc["begin"], doc["begin"] + doc["tokens"]
             ids, mask = sample["input_ids"][begin:end], sample["loss_mask"][begin:end]
-            text = spell(directory, [i for i, m in zip(ids, mask) if m])
+            text = vocabulary.spell([i for i, m in zip(ids, mask) if m])
             before = found.get(doc["record"], ("", "", ""))
-            found[doc["record"]] = (before[0] + spell(directory, ids), before[1] + text, doc["mode"])
+            found[doc["record"]] = (before[0] + vocabulary.spell(ids), before[1] + text, doc["mode"])
     return found
 
 

@@ -2,7 +2,7 @@
 // and the order is one of all files that does not depend on how they are given. The input is cut into files
 // at bytes 0; each begins with its path's number.
 #include "fuzz.h"
-#include "sequence/order.h"
+#include "repo/order.h"
 
 enum { FILES_MAX = 24 };
 

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "core/rng.h"
-#include "sequence/order.h"
+#include "repo/order.h"
 
 static mill_imports imports;
 
