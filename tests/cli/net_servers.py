@@ -35,6 +35,8 @@ class Server:
                 self.outer = outer
                 bytes_in = int(self.headers.get("Content-Length") or 0)
                 self.body = self.rfile.read(bytes_in) if bytes_in else b""
+                with outer.lock:
+                    outer.moved += bytes_in
                 self.answered = None
                 try:
                     outer.handle(self)
@@ -71,6 +73,7 @@ class Server:
         self.lock, self.log = threading.RLock(), []
         self.faults = []     # (matches(request) -> bool, action(request) -> bool: handled), used once each
         self.slow = 0.0      # seconds between pieces of 64 KiB
+        self.moved = 0       # bytes of such bodies, and of what was sent to us
         self.server = Quiet(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
         self.port = self.server.server_address[1]
@@ -104,6 +107,13 @@ class Server:
                 return False
         return action(request) is not False
 
+    def wait_moved(self, process, count):
+        """Until so many more bytes have moved, or the process has ended; true if it still runs."""
+        begin = self.moved
+        while self.moved - begin < count and process.poll() is None:
+            time.sleep(0.002)
+        return process.poll() is None
+
     def give_file(self, request, content, etag, extra=(), whole=(), ranges=True):
         """A file, or the range that was asked for if If-Range allows it. whole: headers of a full answer only."""
         headers = [("ETag", etag), *extra] if etag else list(extra)
@@ -130,6 +140,8 @@ class Server:
         for at in range(0, len(body), 65536):
             request.wfile.write(body[at:at + 65536])
             request.wfile.flush()
+            with self.lock:
+                self.moved += 65536
             time.sleep(self.slow)
 
 
