@@ -22,6 +22,7 @@ enum {
     WAIT_MS_MAX = 60000,
     RETRY_AFTER_MS_MAX = 10 * 60 * 1000,
     SLEEP_SLICE_MS = 50,
+    TOLD_MS = 4000, // a wait that somebody may wonder about
 };
 
 struct mill_http {
@@ -47,16 +48,6 @@ static CURLcode curl_ready;
 static void start_curl(void)
 {
     curl_ready = curl_global_init(CURL_GLOBAL_DEFAULT);
-}
-
-const char *mill_http_version(void)
-{
-    return curl_version();
-}
-
-const mill_http_options *mill_http_options_of(const mill_http *http)
-{
-    return &http->options;
 }
 
 mill_status mill_http_open(const mill_http_options *options, mill_http **out, mill_error *err)
@@ -476,7 +467,7 @@ mill_status mill_http_wait(mill_http *http, const mill_http_answer *answer, uint
     ms = ms / 2 + mill_draw_below(mill_draw((uint64_t)mill_clock_ns(), MILL_DRAW_ORDER, key, http->waits++),
                                   ms / 2 + 1);
     ms = ms > answer->wait_ms ? ms : answer->wait_ms;
-    mill_log_line(http->options.log, MILL_LOG_DEBUG, "%s: try %u in %.1f s", shown, tries_done + 1,
+    mill_log_line(http->options.log, ms >= TOLD_MS ? MILL_LOG_INFO : MILL_LOG_DEBUG, "%s: try %u in %.1f s", shown, tries_done + 1,
                   (double)ms * 1e-3);
     const int64_t end = mill_clock_ns() + (int64_t)ms * 1000000;
     for (;;) {

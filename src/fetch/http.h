@@ -23,7 +23,6 @@ typedef struct mill_http mill_http;
 mill_status mill_http_open(const mill_http_options *options, mill_http **out,
                            mill_error *err) MILL_MUST_CHECK;
 void mill_http_close(mill_http *http); // NULL is fine
-const mill_http_options *mill_http_options_of(const mill_http *http);
 
 typedef struct mill_http_answer {
     long status;      // 0: no answer came
@@ -78,7 +77,5 @@ typedef mill_status (*mill_http_maker)(void *context, mill_http_request *request
 // Tries until an answer comes that is no passing failure.
 mill_status mill_http_send(mill_http *http, mill_http_maker make, void *context, mill_http_answer *answer,
                            mill_error *err) MILL_MUST_CHECK;
-
-const char *mill_http_version(void); // libcurl's
 
 #endif

@@ -1,5 +1,8 @@
 // devices.c: what can compute here, and with which libraries: `shardmill devices`.
 #include <cjson/cJSON.h>
+#if MILL_HAVE_CURL
+#include <curl/curl.h>
+#endif
 #include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +22,7 @@
 #include "pipeline/finished.h"
 #include "source/source.h"
 
-enum { TEXT_MAX = 160, FEATURE_COUNT = 4, LIBRARY_COUNT = 7 };
+enum { TEXT_MAX = 160, FEATURE_COUNT = 4, LIBRARY_COUNT = 8 };
 
 typedef struct feature {
     const char *name, *used_by;
@@ -90,6 +93,12 @@ static void find_libraries(library libraries[LIBRARY_COUNT])
     snprintf(libraries[5].version, TEXT_MAX, "%s", crypto);
     libraries[6].name = "xxhash";
     snprintf(libraries[6].version, TEXT_MAX, "%u.%u.%u", xxhash / 10000, xxhash / 100 % 100, xxhash % 100);
+    libraries[7].name = "libcurl";
+#if MILL_HAVE_CURL
+    snprintf(libraries[7].version, TEXT_MAX, "%s", curl_version_info(CURLVERSION_NOW)->version);
+#else
+    snprintf(libraries[7].version, TEXT_MAX, "none (collect and upload are off)");
+#endif
 }
 
 // The first python3 of PATH, as the syntax check by real interpreters would start it.

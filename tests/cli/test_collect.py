@@ -461,6 +461,38 @@ def test_kills(folder):
     store.stop()
 
 
+def test_io_faults(folder):
+    """Each of the first calls of each kind fails, once or from there on (as in a crash): a message and exit 4, and the next call mends it."""
+    library = os.environ.get("MILL_FAULTS")
+    if not library:
+        print("test_io_faults: skipped, no MILL_FAULTS")
+        return
+    hub, store, env = make_hub()
+    files = {"a/x.bin": noise("x", 3000), "a/b/y.json": b"{}", "z": b""}
+    hub.add("own/set", COMMIT, files)
+    wanted, failed = {f"own/set/{path}": content for path, content in files.items()}, 0
+    for number, (kind, error) in enumerate([("write", "5"), ("write", "28"), ("write", "short"), ("fsync", "5"), ("renameat", "5"), ("openat", "13"),
+                                            ("mkdirat", "28"), ("unlinkat", "5"), ("read", "5"), ("read", "short")]):
+        for at in range(1, 12):
+            out = folder / f"{number}-{at}"
+            out.mkdir()
+            fault = {"LD_PRELOAD": library, "FAULT_CALL": kind, "FAULT_AT": str(at), "FAULT_ERRNO": error, "FAULT_BELOW": str(out),
+                     "FAULT_COUNT": "1" if at % 2 else "1000000"}
+            process = start("collect", "hf://datasets/own/set", "-o", out, "--wait", "5", "--tries", "2", "-j", "1", env={**env, **fault})
+            _, err = process.communicate(timeout=60)
+            if process.returncode == 0:
+                check_record(out, wanted)
+            else:
+                failed += 1
+                check(f"{kind} {at} fails with a message", process.returncode == 4 and err.count(b"error[") == 1, (process.returncode, err))
+                check("there is no record", not (out / "collect.json").exists() or kind in ("unlinkat", "fsync", "openat"), (kind, at))
+                collect(out, "hf://datasets/own/set", env=env)
+                check_record(out, wanted)
+    check("faults were met", failed >= 40, failed)
+    hub.stop()
+    store.stop()
+
+
 def test_disks(folder):
     server = Files({"/big": noise("b", 1 << 20), "/x": b"x", "/a/b/c": b"c"})
     _, err = collect(folder / "limit", server.url + "/big", code=4,
@@ -505,7 +537,7 @@ def test_disks(folder):
 
 
 def main():
-    tests = [test_usage, test_web, test_web_faults, test_hub, test_hub_faults, test_s3, test_kills, test_disks]
+    tests = [test_usage, test_web, test_web_faults, test_hub, test_hub_faults, test_s3, test_kills, test_io_faults, test_disks]
     for test in tests:
         if len(sys.argv) > 2 and test.__name__ not in sys.argv[2:]:
             continue
