@@ -7,7 +7,7 @@
 
 #include "fetch/names.h"
 
-#if MILL_HAVE_EXPAT
+#ifdef MILL_HAVE_EXPAT
 
 #include <expat.h>
 

@@ -1,6 +1,6 @@
 // devices.c: what can compute here, and with which libraries: `shardmill devices`.
 #include <cjson/cJSON.h>
-#if MILL_HAVE_CURL
+#ifdef MILL_HAVE_CURL
 #include <curl/curl.h>
 #endif
 #include <openssl/crypto.h>
@@ -94,7 +94,7 @@ static void find_libraries(library libraries[LIBRARY_COUNT])
     libraries[6].name = "xxhash";
     snprintf(libraries[6].version, TEXT_MAX, "%u.%u.%u", xxhash / 10000, xxhash / 100 % 100, xxhash % 100);
     libraries[7].name = "libcurl";
-#if MILL_HAVE_CURL
+#ifdef MILL_HAVE_CURL
     snprintf(libraries[7].version, TEXT_MAX, "%s", curl_version_info(CURLVERSION_NOW)->version);
 #else
     snprintf(libraries[7].version, TEXT_MAX, "none (collect and upload are off)");
