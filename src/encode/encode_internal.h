@@ -110,8 +110,8 @@ mill_status mill_encode_chat(mill_encode *encode, const mill_batch *batch, uint3
                              mill_error *err) MILL_MUST_CHECK;
 
 // encode_repo.c: what sequences need; encode->fim is open already.
-mill_status mill_encode_repo_open(mill_encode *encode, const mill_encode_options *options, const mill_fim_options *fim, mill_error *err)
-    MILL_MUST_CHECK;
+mill_status mill_encode_repo_open(mill_encode *encode, const mill_encode_options *options, const mill_fim_options *fim,
+                                  mill_error *err) MILL_MUST_CHECK;
 void mill_encode_repo_close(mill_encode_repo *repo); // NULL is fine
 
 // Control ids by the names in options; missing ones are -1.

@@ -26,7 +26,7 @@ static const stage stages[] = {
     {"records", PASS,    mill_pass_records,  FILTER | DEDUP,        5, "kept records -> records/"},
     {"train",   PASS,    mill_pass_train,    ALL | TRAIN | ENCODE,  10, "count words, merge -> tokenizer/"},
     {"imports", PASS,    mill_pass_imports,  ALL | ENCODE,          1,  "imports of the files of repositories (repo.sequence)"},
-    {"repos",   BARRIER, mill_barrier_repos, ALL | ENCODE,          0,  "files of repositories in dependency order (repo.sequence)"},
+    {"repos",   BARRIER, mill_barrier_repos, ALL | ENCODE,          0,  "files of repositories in order (repo.sequence)"},
     {"encode",  PASS,    mill_pass_encode,   ALL | ENCODE,          6, "FIM, token ids -> token units"},
     {"pack",    BARRIER, mill_barrier_pack,  ALL | ENCODE | PACK,   1,  "mixture, order, samples"},
     {"rows",    PASS,    mill_pass_rows,     ENCODE,                5,  "rows of token ids -> rows/"},

@@ -569,8 +569,8 @@ static mill_status resolve_repo(mill_recipe *recipe, mill_error *err)
     MILL_TRY(mill_repo_check(&encode->repo, encode->end_text, err));
     if (encode->repo.sequence && (encode->guide_chunks || encode->parse_specials || recipe->rng == MILL_RNG_PYTHON))
         return mill_fail(err, MILL_RECIPE,
-                         "repo.sequence needs rng counter, encode.guide_chunks false and encode.specials_in_text false, as in recipe "
-                         "default: the guide knows single files only");
+                         "repo.sequence needs rng counter, encode.guide_chunks false and encode.specials_in_text false, as in "
+                         "recipe default: the guide knows single files only");
     return MILL_OK;
 }
 

@@ -134,7 +134,8 @@ static mill_status parse_unit(mill_token_unit *unit, const char *path, mill_erro
     uint64_t rows = header.row_count * sizeof(mill_row), spans = (uint64_t)header.records * sizeof(mill_span);
     uint64_t runs = (header.run_count + header.run_count % 2) * sizeof *unit->runs;
     const uint64_t docs = header.doc_count * sizeof(uint64_t), files = header.file_count * sizeof(mill_row);
-    uint64_t wanted = sizeof header + rows + 3 * spans + header.meta_bytes + docs + files + runs + header.id_count * header.id_bytes;
+    uint64_t wanted = sizeof header + rows + 3 * spans + header.meta_bytes + docs + files + runs;
+    wanted += header.id_count * header.id_bytes;
     if (memcmp(header.magic, magic, sizeof magic) != 0 || header.version != 3 || wanted != unit->map_bytes)
         return mill_fail(err, MILL_VERIFY, "%s is damaged; remove it and run again", path);
     const uint8_t *at = unit->map + sizeof header;

@@ -1,4 +1,5 @@
-// fuzz_source.c: JSON lines of any bytes become the same records, wherever they are cut into blocks; every record is accounted for.
+// fuzz_source.c: JSON lines of any bytes become the same records, wherever they are cut into blocks; every
+// record is accounted for.
 #include "core/utf8.h"
 #include "fuzz.h"
 #include "simfs.h"
@@ -9,6 +10,21 @@ typedef struct outcome {
     mill_quarantine quarantine;
     mill_parse_counts counts;
 } outcome;
+
+// The pieces of a conversation cover its text, and one of its answers is learned, to its end.
+static void check_pieces(const mill_batch *batch, uint32_t i, uint64_t bytes)
+{
+    uint64_t covered = 0, learned = 0;
+    const uint32_t pieces = mill_batch_piece_count(batch, i);
+    for (uint32_t k = 0; k < pieces; k++) {
+        const mill_chat_piece piece = mill_batch_piece(batch, i, k);
+        covered += piece.bytes;
+        learned += piece.learned && mill_chat_is_answer(piece.role) && piece.bytes != 0;
+        FUZZ_CHECK(piece.role < MILL_CHAT_ROLE_COUNT && piece.control <= 1 &&
+                   !(piece.control && piece.role != MILL_CHAT_TEMPLATE));
+    }
+    FUZZ_CHECK(pieces == 0 || (covered == bytes && learned != 0));
+}
 
 static void read_source(simfs *sim, const mill_source_options *options, outcome *o)
 {
@@ -36,8 +52,12 @@ static void read_source(simfs *sim, const mill_source_options *options, outcome 
         size_t bad;
         const uint8_t *text = mill_batch_text(&o->batch, i, &bytes);
         FUZZ_CHECK(mill_utf8_valid(text, bytes, &bad));
+        const mill_span spans[] = {o->batch.repo[i], o->batch.path[i], o->batch.licence[i]};
+        for (size_t k = 0; k < 3; k++)
+            FUZZ_CHECK(spans[k].bytes == 0 ||
+                       mill_utf8_valid(o->batch.meta.data + spans[k].offset, spans[k].bytes, &bad));
+        check_pieces(&o->batch, i, bytes);
     }
-    FUZZ_CHECK(o->batch.meta.bytes == 0 || mill_utf8_valid(o->batch.meta.data, o->batch.meta.bytes, &(size_t){0}));
     mill_block_free(&block);
     mill_parser_close(parser);
     mill_source_close(source);
@@ -54,7 +74,8 @@ static void compare(const outcome *a, const outcome *b)
     }
     for (size_t i = 0; i < a->quarantine.count; i++) {
         const mill_quarantined *x = &a->quarantine.rows[i], *y = &b->quarantine.rows[i];
-        FUZZ_CHECK(x->record == y->record && x->offset == y->offset && x->length == y->length && x->reason == y->reason);
+        FUZZ_CHECK(x->record == y->record && x->offset == y->offset && x->length == y->length &&
+                   x->reason == y->reason);
         FUZZ_CHECK(strcmp(x->detail, y->detail) == 0);
     }
 }
@@ -65,6 +86,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     mill_source_options options = {
         .format = "jsonl", .strip_metadata_head = true, .record_bytes_max = 4096, .block_bytes = 1 << 20};
     options.bad_unicode = bytes != 0 && data[bytes - 1] % 2 != 0 ? MILL_UNICODE_DROP : MILL_UNICODE_REPLACE;
+    static const char *const presets[] = {"alpaca", "chatml", "llama3"};
+    const uint8_t last = bytes != 0 ? data[bytes - 1] : 0;
+    options.chat.preset = presets[last % 3];
+    options.chat.loss = (mill_chat_loss)(last / 3 % 3);
+    options.shape.newlines = last % 4 == 0;
+    options.shape.nul = (mill_nul)(last / 4 % 3);
+    options.shape.strip_bom = last % 5 == 0;
     simfs *sim = simfs_create();
     FUZZ_CHECK(sim != NULL);
     simfs_put(sim, "input.jsonl", data, bytes);
@@ -87,11 +115,23 @@ bool fuzz_seed(uint32_t number, mill_buf *out)
         "{\"content\":\"int "
         "main(void)\\n{\\n}\\n\",\"language\":\"C\",\"repo\":\"a/"
         "b\",\"path\":\"m.c\",\"stars\":12,\"license\":[\"mit\",\"bsd\"]}\n\n"
-        "{\"text\":\"<reponame>x<filename>y.py<gh_stars>3\\nprint(1)\\n\",\"lang\":\"Python\",\"max_stars_count\":3.0}\r\n",
-        "\xef\xbb\xbf{\"code\":\"\\ud83d\\ude42\\ud800\\u0041\",\"language\":\"c++\",\"meta\":{\"a\":[1,2,{\"b\":null}]}}\n[1,2]\n{"
+        "{\"text\":\"<reponame>x<filename>y.py<gh_stars>3\\nprint(1)\\n\",\"lang\":\"Python\",\"max_stars_"
+        "count\":3.0}\r\n",
+        "\xef\xbb\xbf{\"code\":\"\\ud83d\\ude42\\ud800\\u0041\",\"language\":\"c++\",\"meta\":{\"a\":[1,2,{"
+        "\"b\":null}]}}\n[1,2]\n{"
         "\"content\":7}\n{}\n",
-        "{\"content\":\"x\",\"content\":\"y\",\"stars\":-1e3,\"size\":18446744073709551615,\"ok\":true}\n{\"content\":\"cut",
-        "[[[[[[[[{\"content\":\"deep\"}]]]]]]]]\n{\"content\":\"\xff\xfe\"}\n{\"content\":\"\\u0000\\u001f\\/\\b\\f\"}\n\"text\"\n",
+        "{\"content\":\"x\",\"content\":\"y\",\"stars\":-1e3,\"size\":18446744073709551615,\"ok\":true}\n{"
+        "\"content\":\"cut",
+        "[[[[[[[[{\"content\":\"deep\"}]]]]]]]]\n{\"content\":\"\xff\xfe\"}\n{\"content\":\"\\u0000\\u001f\\/"
+        "\\b\\f\"}\n\"text\"\n",
+        "{\"instruction\":\"Do\\r\\nit\",\"input\":\"{output}\",\"output\":\"\\u0000<|im_end|>\"}\n{"
+        "\"instruction\":\"a\",\"output\":7}\n",
+        "{\"messages\":[{\"role\":\"system\",\"content\":\"s\"},{\"role\":\"user\",\"content\":\"{end}\"},{"
+        "\"role\":\"assistant\","
+        "\"content\":\"\ufeffa\"}]}\n{\"messages\":[{\"role\":\"x\"}]}\n",
+        "{\"conversations\":[{\"from\":\"human\",\"value\":\"h\"},{\"from\":\"gpt\",\"value\":\"g\"},{"
+        "\"from\":\"tool\",\"value\":\"\"}]}\n",
+        "{\"prompt\":\"p\",\"completion\":\" c\"}\n{\"prompt\":[],\"completion\":\"c\"}\n{\"messages\":[]}\n",
     };
     return fuzz_seed_text(number, texts, sizeof texts / sizeof texts[0], out);
 }
