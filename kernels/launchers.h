@@ -8,6 +8,10 @@ extern "C" {
 // text_stats.cu
 int mill_gpu_text_stats(const mill_gpu_texts *in, const uint8_t *unicode, uint32_t index_bytes,
                         uint32_t shift, uint32_t rank, mill_gpu_text_stat *out, void *stream);
+// text_scan.cu
+int mill_gpu_text_scan(const mill_gpu_texts *in, const uint8_t *unicode, uint32_t index_bytes, uint32_t shift,
+                       const mill_gpu_patterns *patterns, const uint32_t *traits, uint32_t *comments, uint32_t *found,
+                       void *stream);
 // words.cu
 int mill_gpu_mark_breaks(const mill_gpu_texts *in, uint32_t *breaks, void *stream); // a bitmap of (total + 31) / 32 words
 int mill_gpu_find_words(const mill_gpu_texts *in, const mill_gpu_words *words, void *stream);

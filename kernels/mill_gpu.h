@@ -13,6 +13,8 @@
 #include "shared/bpe_math.h"
 
 #define MILL_GPU_ABI 4u
+
+#define MILL_GPU_ABI 3u
 #define MILL_GPU_SYMBOL "mill_gpu_table" // const mill_gpu_api *mill_gpu_table(void)
 
 // Texts of a batch: text i is bytes[offsets[i] .. offsets[i + 1]), valid UTF-8; bytes is aligned to 16 and 16
@@ -155,6 +157,26 @@ enum { // counters
     MILL_GPU_BPE_STATES = 8
 };
 
+// ---- what the filters look for ----
+#define MILL_GPU_TRAIT_COMMENTS 0x7fffffffu // of a text: mill_comment_style bits
+#define MILL_GPU_TRAIT_WORDS 0x80000000u    // patterns that are words count
+#define MILL_GPU_PATTERN_FOLD 1u            // ASCII letters of any case; the pattern is lower-case
+#define MILL_GPU_PATTERN_WORD 2u            // not behind an identifier
+#define MILL_GPU_FOUND_FOLDED 1u            // of a text: some pattern that folds, in its window
+#define MILL_GPU_FOUND_EXACT 2u             // some other pattern
+#define MILL_GPU_FOUND_WIDE_FOLD 4u         // U+212A or U+0130, whose lower case is ASCII
+
+typedef struct mill_gpu_pattern {
+    uint32_t offset, bytes, flags;
+} mill_gpu_pattern;
+
+typedef struct mill_gpu_patterns {
+    const uint8_t *bytes;
+    const mill_gpu_pattern *list; // by first byte (ASCII upper case as lower case)
+    const uint32_t *heads;        // 257: where the patterns of a first byte begin in the list
+    uint32_t window;              // of those that fold: bytes at both ends of a text; 0: everywhere
+} mill_gpu_patterns;
+
 typedef struct mill_gpu_info {
     char name[128];
     uint64_t memory_bytes, free_bytes;
@@ -192,6 +214,11 @@ typedef struct mill_gpu_api {
     // mill_alnum_rank. out: count rows.
     int (*text_stats)(const mill_gpu_texts *in, const uint8_t *unicode, uint32_t index_bytes, uint32_t shift,
                       uint32_t rank, mill_gpu_text_stat *out, void *stream);
+    // comments: lines that begin as a comment of the text's styles; found: MILL_GPU_FOUND bits; count rows each. traits: a
+    // word for each text.
+    int (*text_scan)(const mill_gpu_texts *in, const uint8_t *unicode, uint32_t index_bytes, uint32_t shift,
+                     const mill_gpu_patterns *patterns, const uint32_t *traits, uint32_t *comments, uint32_t *found,
+                     void *stream);
     // Fills everything in words: the tokens of str.split() of each text, in order.
     int (*words)(const mill_gpu_texts *in, const mill_gpu_words *words, void *stream);
     // out: count rows of permutations values; words as the call before left them.

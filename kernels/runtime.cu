@@ -139,7 +139,7 @@ static const mill_gpu_api table = {
     device_use,   device_finish, memory_take,         memory_give,         pinned_take,
     pinned_give,  stream_open,   stream_close,        stream_finish,       event_open,
     event_close,  event_record,  event_finish,        stream_wait,         copy_in,
-    copy_out,     fill,          mill_gpu_text_stats, mill_gpu_find_words, mill_gpu_sign,
+    copy_out,     fill,          mill_gpu_text_stats, mill_gpu_text_scan, mill_gpu_find_words, mill_gpu_sign,
     mill_gpu_pretok, mill_gpu_count_words, mill_gpu_list_words,
     // learning merges
     mill_gpu_bpe_place,

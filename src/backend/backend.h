@@ -13,6 +13,26 @@ typedef struct mill_text_stat {
     uint64_t alnum_or_space; // code points
 } mill_text_stat;
 
+// What the filters look for in texts; filter/lines.h and filter/markers.h define it.
+typedef struct mill_pattern {
+    const char *text; // folding ones: lower-case ASCII
+    uint32_t bytes;
+    bool fold, word;  // ASCII letters of any case; not behind an identifier, and only in texts where words count
+} mill_pattern;
+
+typedef struct mill_scan_request {
+    const mill_pattern *patterns;
+    uint32_t count;
+    uint32_t window;          // bytes at both ends of a text where folding patterns count; 0: everywhere
+    const uint32_t *comments; // by text: mill_comment_style bits
+    const bool *words;        // by text
+} mill_scan_request;
+
+enum { MILL_FOUND_FOLDED = 1, MILL_FOUND_EXACT = 2, MILL_FOUND_WIDE_FOLD = 4 }; // the last: U+212A or U+0130, which fold to ASCII
+typedef struct mill_text_scan {
+    uint32_t comment_lines, found;
+} mill_text_scan;
+
 typedef enum mill_minhash_scheme { MILL_MINHASH_AFFINE32, MILL_MINHASH_LEGACY } mill_minhash_scheme;
 
 typedef struct mill_minhash_params { // parameters of the permutations, see dedup/minhash.h
@@ -94,6 +114,9 @@ typedef struct mill_backend_ops {
     mill_status (*minhash)(mill_backend *self, const mill_text_view *in, const mill_minhash_params *params, uint32_t *out,
                            mill_error *err);
     // Optional operations: NULL where the caller's own code is as good. in->count >= 1; results are appended to out.
+    // Comment lines and patterns of each text; out[0 .. portion->texts).
+    mill_status (*text_scan)(mill_backend *self, const mill_text_view *in, const mill_scan_request *request,
+                             mill_portion *portion, mill_text_scan *out, mill_error *err);
     // Pieces as GPT-2's pattern cuts each text (tokenizer/pretok.h), in order, count 1 each.
     mill_status (*pretok)(mill_backend *self, const mill_text_view *in, mill_portion *portion, mill_stretches *out,
                           mill_error *err);

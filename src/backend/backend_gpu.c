@@ -169,6 +169,7 @@ const mill_backend_ops mill_backend_gpu = {
     .open = gpu_open,
     .text_stats = gpu_text_stats,
     .minhash = gpu_minhash,
+    .text_scan = mill_gpu_backend_text_scan,
     .pretok = mill_gpu_backend_pretok,
     .count_words = mill_gpu_backend_count_words,
     .train = gpu_train,

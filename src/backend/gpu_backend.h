@@ -32,6 +32,11 @@ typedef struct mill_gpu_room {
 } mill_gpu_room;
 void *mill_gpu_room_take(mill_gpu_room *room, size_t bytes);
 
+// ---- gpu_scan.c: what the filters look for (backend.h)
+
+mill_status mill_gpu_backend_text_scan(mill_backend *base, const mill_text_view *in, const mill_scan_request *request,
+                                       mill_portion *portion, mill_text_scan *out, mill_error *err);
+
 // ---- gpu_words.c: operations of the tokenizer (backend.h)
 
 mill_status mill_gpu_backend_pretok(mill_backend *base, const mill_text_view *in, mill_portion *portion,

@@ -45,6 +45,8 @@ struct mill_gpu_slot {
     mill_gpu_texts texts; // pointers into `in`
     uint32_t unicode_rank;
     mill_gpu_minhash minhash;
+    mill_gpu_patterns patterns;
+    const uint32_t *traits;
     mill_gpu_pieces pieces;
     mill_gpu_dictionary table;
 };

@@ -71,8 +71,8 @@ static mill_gpu_shape shape_of(uint64_t batch_bytes)
     size_t least = (size_t)1 << 20, most = (size_t)64 << 20;
     size_t text = batch_bytes < least ? least : batch_bytes > most ? most : (size_t)batch_bytes;
     mill_gpu_shape shape = {.text_bytes = text, .count = (uint32_t)(text / 64)};
-    // Behind the texts: 16 zero bytes, offsets, and 8 KiB of parameters, each aligned to 256.
-    shape.in_capacity = text + 4 * ((size_t)shape.count + 1) + 4096 + 8192;
+    // Behind the texts: 16 zero bytes, offsets, traits, and 32 KiB of parameters, each aligned to 256.
+    shape.in_capacity = text + 8 * ((size_t)shape.count + 1) + 4096 + 32768;
     shape.out_capacity = text;
     // MinHash: two bitmaps and ranks (an eighth of the text each), places and hashes of words (twice the text
     // each), the scan.

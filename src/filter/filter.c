@@ -38,6 +38,8 @@ mill_status mill_filter_open(const mill_filter_options *options, const mill_lang
                           options->autogen_window, &filter->markers, err);
     if (status == MILL_OK)
         status = backend->open(backend, &filter->backend, err);
+    if (status == MILL_OK)
+        status = mill_filter_scan_open(filter, err);
     if (status != MILL_OK) {
         mill_filter_close(filter);
         return status;
@@ -52,6 +54,7 @@ void mill_filter_close(mill_filter *filter)
         return;
     if (filter->backend != NULL)
         filter->backend->ops->close(filter->backend);
+    mill_filter_scan_close(filter);
     mill_markers_free(&filter->markers);
     mill_buf_free(&filter->scratch);
     mill_free(filter->stats);
@@ -97,6 +100,7 @@ mill_status mill_filter_batch(mill_filter *filter, mill_batch *batch, mill_error
     mill_text_view view = mill_batch_view(batch);
     MILL_TRY(filter->backend->ops->text_stats(filter->backend, &view, filter->options.unicode, filter->stats,
                                               err));
+    MILL_TRY(mill_filter_scan_batch(filter, batch, err));
     for (uint32_t i = 0; i < batch->count; i++)
         if (batch->verdict[i] == MILL_KEPT)
             MILL_TRY(judge(filter, batch, i, err));

@@ -8,27 +8,6 @@
 #include "core/unicode.h"
 #include "core/utf8.h"
 
-// Does a line whose first characters stand at text[at] begin with a prefix of `styles`?
-static bool is_comment(const uint8_t *text, uint64_t bytes, uint64_t at, uint32_t styles)
-{
-    uint8_t c = text[at], next = at + 1 < bytes ? text[at + 1] : '\n';
-    switch (c) {
-    case '#': return (styles & MILL_COMMENT_HASH) != 0;
-    case '/':
-        return (next == '/' && (styles & MILL_COMMENT_SLASHES)) ||
-               (next == '*' && (styles & MILL_COMMENT_STAR));
-    case '*': return (styles & MILL_COMMENT_STAR) != 0 && (next <= 0x20 || next == '/');
-    case '-': return next == '-' && (styles & MILL_COMMENT_DASHES) != 0;
-    case ';': return (styles & MILL_COMMENT_SEMICOLON) != 0;
-    case '%': return (styles & MILL_COMMENT_PERCENT) != 0;
-    case '<':
-        return (styles & MILL_COMMENT_ANGLE) != 0 && bytes - at >= 4 && memcmp(text + at, "<!--", 4) == 0;
-    case '"': return (styles & MILL_COMMENT_QUOTE) != 0;
-    case '!': return (styles & MILL_COMMENT_BANG) != 0;
-    default: return false;
-    }
-}
-
 // Place of the first character from `at` on that is not a blank, or is U+000A; bytes if there is none.
 static uint64_t skip_blanks(const uint8_t *text, uint64_t bytes, uint64_t at)
 {
@@ -48,7 +27,7 @@ uint64_t mill_comment_lines(const uint8_t *text, uint64_t bytes, uint32_t styles
         at = skip_blanks(text, bytes, at);
         if (at == bytes)
             break;
-        count += is_comment(text, bytes, at, styles);
+        count += mill_comment_starts(text, bytes, at, styles);
         const uint8_t *end = memchr(text + at, '\n', bytes - at);
         at = end != NULL ? (uint64_t)(end - text) + 1 : bytes;
     }
@@ -139,7 +118,7 @@ AVX2 static inline void scan_step(line_scan *s, const uint8_t *block, uint64_t b
         uint64_t at = base + (uint64_t)__builtin_ctzll(found);
         if (s->text[at] >= 0x80)
             at = skip_blanks(s->text, s->bytes, at);
-        s->count += at < s->bytes && is_comment(s->text, s->bytes, at, s->styles);
+        s->count += at < s->bytes && mill_comment_starts(s->text, s->bytes, at, s->styles) != 0;
     }
 }
 

@@ -215,15 +215,19 @@ static mill_status describe_alnum_ratio(mill_filter *f, mill_subject *s, mill_ru
 
 // --- content
 
+uint32_t mill_filter_comment_styles(const mill_filter *f, const mill_batch *batch, uint32_t i)
+{
+    uint32_t styles = MILL_COMMENT_HASH | MILL_COMMENT_SLASHES;
+    if (f->options.comment_by_language)
+        styles = mill_language_get(f->languages, batch->language[i])->comments;
+    // Block comments are mostly documentation: a quarter of the Java files of our corpus is more than half Javadoc.
+    return f->options.comment_blocks ? styles : styles & ~(uint32_t)MILL_COMMENT_STAR;
+}
+
 static uint64_t comment_lines(mill_filter *f, mill_subject *s)
 {
     if (!s->counted) {
-        uint32_t styles = MILL_COMMENT_HASH | MILL_COMMENT_SLASHES;
-        if (f->options.comment_by_language)
-            styles = mill_language_get(f->languages, s->batch->language[s->i])->comments;
-        // Block comments are mostly documentation: a quarter of the Java files of our corpus is more than half Javadoc.
-        if (!f->options.comment_blocks)
-            styles &= ~(uint32_t)MILL_COMMENT_STAR;
+        uint32_t styles = mill_filter_comment_styles(f, s->batch, s->i);
         if (styles != 0)
             s->comment_lines =
                 (f->vector ? mill_comment_lines_avx2 : mill_comment_lines)(s->text, s->bytes, styles);
@@ -249,9 +253,9 @@ static mill_status describe_comment_ratio(mill_filter *f, mill_subject *s, mill_
     return MILL_OK;
 }
 
-static bool in_word_language(const mill_filter *f, const mill_subject *s)
+bool mill_filter_words_count(const mill_filter *f, const mill_batch *batch, uint32_t i)
 {
-    int id = s->batch->language[s->i];
+    int id = batch->language[i];
     return id == f->word_languages[0] || id == f->word_languages[1] || id == f->word_languages[2];
 }
 
@@ -260,7 +264,7 @@ static mill_status search(mill_filter *f, mill_subject *s, mill_error *err)
     if (s->searched)
         return MILL_OK;
     s->searched = true;
-    return mill_markers_find(&f->markers, s->text, s->bytes, in_word_language(f, s), f->vector, &f->scratch,
+    return mill_markers_find(&f->markers, s->text, s->bytes, mill_filter_words_count(f, s->batch, s->i), f->vector, &f->scratch,
                              &s->hits, err);
 }
 
@@ -276,7 +280,7 @@ static mill_status describe_markers(mill_filter *f, mill_subject *s, mill_marker
                                     mill_error *err)
 {
     const mill_marker *first;
-    MILL_TRY(mill_markers_first(&f->markers, kind, s->text, s->bytes, in_word_language(f, s), &f->scratch,
+    MILL_TRY(mill_markers_first(&f->markers, kind, s->text, s->bytes, mill_filter_words_count(f, s->batch, s->i), &f->scratch,
                                 &first, err));
     if (kind == MILL_MARKER_TEST)
         s->hits.test = first != NULL;

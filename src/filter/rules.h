@@ -14,6 +14,9 @@ struct mill_filter {
     int word_languages[3]; // ids of javascript, typescript, ruby; -1 where unknown
     mill_text_stat *stats; // one a record of the batch at hand
     size_t stats_capacity;
+    // Where a device looks for comments and markers, for the batch at hand (filter_scan.c); NULL elsewhere.
+    mill_pattern *patterns;
+    struct mill_filter_scans *scans;
     mill_buf scratch;
 };
 
@@ -44,6 +47,18 @@ typedef struct mill_rule {
 
 #define MILL_RULE_COUNT 11
 extern const mill_rule mill_rules[MILL_RULE_COUNT]; // in the order of MILL_REASON_MAP
+
+// Comment styles that count for a record, and whether markers that are words count in it.
+uint32_t mill_filter_comment_styles(const mill_filter *filter, const mill_batch *batch, uint32_t i);
+bool mill_filter_words_count(const mill_filter *filter, const mill_batch *batch, uint32_t i);
+
+// ---- filter_scan.c: the same looks by a device, for all records of a batch at once, where the backend offers them
+
+mill_status mill_filter_scan_open(mill_filter *filter, mill_error *err) MILL_MUST_CHECK;
+void mill_filter_scan_close(mill_filter *filter);
+mill_status mill_filter_scan_batch(mill_filter *filter, const mill_batch *batch, mill_error *err) MILL_MUST_CHECK;
+// Notes in the subject what the device saw, if it did.
+void mill_filter_scan_apply(const mill_filter *filter, mill_subject *subject);
 
 mill_subject mill_subject_of(const mill_batch *batch, uint32_t i, mill_text_stat stat);
 

@@ -5,21 +5,10 @@
 #define MILL_RECORD_LANGUAGE_H
 
 #include "core/status.h"
+#include "shared/comment_start.h"
 
 typedef uint16_t mill_language_id;
 #define MILL_LANGUAGE_OTHER 0 // "other" is always entry 0
-
-typedef enum mill_comment_style { // bits
-    MILL_COMMENT_HASH = 1,        // # at the start of a line
-    MILL_COMMENT_SLASHES = 2,     // //
-    MILL_COMMENT_DASHES = 4,      // --
-    MILL_COMMENT_SEMICOLON = 8,   // ;
-    MILL_COMMENT_PERCENT = 16,    // %
-    MILL_COMMENT_STAR = 32,       // a line that begins with /* or *, inside block comments
-    MILL_COMMENT_ANGLE = 64,      // <!--
-    MILL_COMMENT_QUOTE = 128,     // "  (Vim script)
-    MILL_COMMENT_BANG = 256,      // !  (Fortran)
-} mill_comment_style;
 
 typedef enum mill_block_style { MILL_BLOCKS_NONE, MILL_BLOCKS_INDENT, MILL_BLOCKS_BRACES } mill_block_style;
 
