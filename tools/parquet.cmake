@@ -1,4 +1,4 @@
-# parquet.cmake: the object that reads Parquet, libmill_parquet.so: Arrow C++ behind src/source/parquet_shim.h. Arrow is the system's
+# parquet.cmake: the object that reads and writes Parquet, libmill_parquet.so: Arrow C++ behind src/core/parquet_shim.h. Arrow is the system's
 # (find_package(Parquet), 15 or newer), else the libraries and headers of the pinned pyarrow wheel, in a folder of their own. Without
 # either, or without a C++20 compiler, the program is built all the same and refuses Parquet files. Gives MILL_HAVE_PARQUET.
 
@@ -50,7 +50,7 @@ elseif(mill_parquet_problem)
 endif()
 
 set(MILL_HAVE_PARQUET ON)
-add_library(mill_parquet MODULE src/source/parquet_shim.cpp)
+add_library(mill_parquet MODULE src/core/parquet_shim.cpp src/core/parquet_write.cpp)
 target_compile_features(mill_parquet PRIVATE cxx_std_20)
 target_compile_options(mill_parquet PRIVATE -O2 -Wall -Wextra -fvisibility=hidden -fvisibility-inlines-hidden
   $<$<BOOL:${MILL_WERROR}>:-Werror>)

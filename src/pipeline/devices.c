@@ -14,6 +14,7 @@
 #include <zlib.h>
 #include <zstd.h>
 
+#include "core/parquet_load.h"
 #include "backend/gpu.h"
 #include "backend/ops.h"
 #include "backend/sha1.h"

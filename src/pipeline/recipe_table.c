@@ -173,6 +173,7 @@ const mill_recipe_key mill_recipe_keys[] = {
     {"shard.mds_zstd_level", MILL_KEY_U32, AT(shard.mds_zstd_level), 0, 19, NULL, "0", NULL, "mds: level of zstd for whole shards; 0: not compressed"},
     U64("shard.mds_size_limit", shard.mds_size_limit, 1, UINT32_MAX, "67108864", NULL, "mds: most bytes of a shard before compression"),
     ENUM("shard.mds_form", shard.mds_form, mds_names, "\"arrays\"", NULL, "mds: arrays (column input_ids of the narrowest type), llm-foundry (column tokens, 8 bytes an id)"),
+    U32("shard.parquet_group_rows", shard.parquet_group_rows, 1, 1 << 24, "1024", NULL, "parquet: rows of a row group"),
     FLAG("shard.boundaries", shard.boundaries, "false", "true", "write cu_seqlens: where the rows of a sample begin"),
 
     SHARES("mixture.languages", mixture.languages, 64,

@@ -174,6 +174,7 @@ static mill_status add_container(mill_run_state *run, const mill_container *c, c
                 cJSON_AddStringToObject(o, "ids_sha256", digests[g->documents].ids) != NULL &&
                 cJSON_AddBoolToObject(o, "loss_mask", c->loss_mask && s->has_mask) != NULL &&
                 cJSON_AddStringToObject(o, "lengths_sha256", lengths) != NULL;
+    good = good && (c->codec == NULL || cJSON_AddStringToObject(o, "codec", c->codec()) != NULL);
     return good ? MILL_OK : mill_fail_nomem(err, "the manifest");
 }
 

@@ -20,6 +20,8 @@ mill_status mill_formats_choose(const char *list, uint32_t *wanted, mill_error *
         if (found < 0)
             return mill_fail(err, MILL_USAGE, "--format %.*s: expected %s, or several of them with commas",
                              (int)(bytes < 31 ? bytes : 31), list, names);
+        if (mill_containers[found]->check != NULL)
+            MILL_TRY(mill_containers[found]->check(err));
         *wanted |= 1u << found;
         list += bytes + (list[bytes] == ',');
     }

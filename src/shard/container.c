@@ -8,9 +8,10 @@
 
 #include "shard/shard_containers.h"
 
-const mill_container *const mill_containers[] = {&mill_container_jsonl_zst, &mill_container_jsonl, &mill_container_megatron,
-                                                 &mill_container_mds, &mill_container_npy, &mill_container_llmc,
-                                                 &mill_container_datatrove, &mill_container_olmo};
+const mill_container *const mill_containers[] = {
+    &mill_container_jsonl_zst, &mill_container_jsonl, &mill_container_megatron,  &mill_container_mds, &mill_container_npy,
+    &mill_container_parquet,   &mill_container_llmc,  &mill_container_datatrove, &mill_container_olmo,
+};
 const size_t mill_container_count = sizeof mill_containers / sizeof mill_containers[0];
 
 int mill_container_find(const char *name, size_t bytes)

@@ -51,8 +51,7 @@ typedef struct mill_container {
     int digits;
     const char *suffixes[MILL_CONTAINER_FILES_MAX]; // NULL behind the last; facts are those of the first
     const char *index;           // one file about all shards, in the directory; NULL: none
-    const char *pattern;         // of files that `datasets` loads, with the builder it takes; NULL: none does
-    const char *builder;
+    const char *pattern;         // of files that `datasets` loads; NULL: it does not
     mill_rule rule;
     bool documents;              // holds whole documents unless the recipe wants samples
     bool by_bytes;               // cut by `cut`, not by the number of sequences
@@ -60,6 +59,10 @@ typedef struct mill_container {
     bool uniform_borders;        // they do where all have the same length
     bool cu_seqlens;             // keeps where the rows of a sequence begin, when shard.boundaries wants it
     bool loss_mask;              // keeps which tokens are targets, in a run that knows it
+    // The library that decides about its bytes beside zstd, with its version; NULL: none does.
+    const char *(*codec)(void);
+    // Whether this build and machine can write it; NULL: always.
+    mill_status (*check)(mill_error *err);
     // The suffix of the first file under these options, where they decide; NULL: suffixes[0].
     const char *(*suffix)(const mill_container_options *options);
     // How many of the sequences go into one shard, at least one of count (lengths and rows from the first on).

@@ -13,6 +13,7 @@ typedef struct mill_shard_options {
     int mds_zstd_level;         // 0: MDS shards are not compressed
     uint64_t mds_size_limit;    // most bytes of one, uncompressed
     int mds_form;               // mill_mds_form
+    uint32_t parquet_group_rows;
     bool python_spacing;        // {"input_ids": [1, 2], "length": 2} as json.dumps writes it (guide)
     bool boundaries;            // write "cu_seqlens"
     bool loss_mask;             // write "loss_mask"

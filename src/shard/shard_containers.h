@@ -10,5 +10,6 @@ extern const mill_container mill_container_mds;                             // s
 extern const mill_container mill_container_npy;                             // shard_npy.c
 extern const mill_container mill_container_llmc, mill_container_datatrove;   // shard_stream.c
 extern const mill_container mill_container_olmo;                            // shard_olmo.c
+extern const mill_container mill_container_parquet;                         // shard_parquet.c
 
 #endif

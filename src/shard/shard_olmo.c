@@ -257,6 +257,13 @@ static mill_status next(void *self, uint32_t most, mill_read_sample *out, bool *
     return mill_infile_ids(&r->ids, stop - begin, r->width, out, err);
 }
 
+static const char *codec(void)
+{
+    static char name[64];
+    snprintf(name, sizeof name, "zlib %.40s", zlibVersion());
+    return name;
+}
+
 const mill_container mill_container_olmo = {.name = "olmo",
                                             .label = "shards (olmo)",
                                             .directory = "shards-olmo",
@@ -265,6 +272,7 @@ const mill_container mill_container_olmo = {.name = "olmo",
                                             .suffixes = {".npy", ".csv.gz"},
                                             .rule = MILL_RULE_BLOCKS,
                                             .borders = true,
+                                            .codec = codec,
                                             .open = open_writer,
                                             .add = add,
                                             .finish = finish,

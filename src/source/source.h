@@ -190,8 +190,6 @@ void mill_source_tree_file(const mill_source *source, size_t input, uint64_t ind
 // bytes of the pieces and of the whole input.
 mill_status mill_source_sample_parquet(const mill_source *source, size_t input, uint64_t budget, mill_block *block, uint64_t *taken,
                                        uint64_t *total, mill_error *err) MILL_MUST_CHECK;
-// What reads Parquet here, or why nothing does.
-const char *mill_parquet_description(void);
 // The language of a file in a tree: by its path, else, if that has no extension, by its first line ("#!").
 mill_language_id mill_source_file_language(mill_language_table *languages, const char *path, const uint8_t *text, size_t bytes);
 

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "core/utf8.h"
-#include "source/parquet_load.h"
+#include "core/parquet_load.h"
 
 #define GROUP_BYTES_MAX ((uint64_t)256 << 20) // of values, for a group that one thread decodes at once
 #define PAGE_BYTES_MAX ((uint64_t)1 << 30)    // a page that needs more is damage
@@ -251,6 +251,7 @@ static int64_t stars_of(const mill_parquet_value *value)
     case MILL_PARQUET_REAL: return mill_stars_real(value->real);
     case MILL_PARQUET_INTEGER: return value->integer >= 0 ? value->integer : MILL_STARS_MISSING;
     case MILL_PARQUET_UNSIGNED: return value->integer >= 0 ? value->integer : INT64_MAX;
+    case MILL_PARQUET_NUMBERS:
     case MILL_PARQUET_NULL: break;
     }
     return MILL_STARS_MISSING;

@@ -3,7 +3,7 @@
 MDS files are byte for byte what the clients' own writers make from the same rows.
 
 usage: agree_containers.py SHARDMILL"""
-import csv, glob, gzip, hashlib, importlib.util, json, os, struct, subprocess, sys, tempfile, types
+import contextlib, csv, glob, gzip, hashlib, importlib.util, json, os, struct, subprocess, sys, tempfile, types
 
 PROGRAM = os.path.abspath(sys.argv[1])
 SHARED = os.environ.get("SHARDMILL_SHARED", os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "..", "shared"))
@@ -207,6 +207,24 @@ def check_streams(out, held, files, documents):
         assert open(path).read().split("\n")[:2] == ["tokenizer/tokenizer.json|2", str(os.path.getsize(path[:-9]) // 2)], path
 
 
+@contextlib.contextmanager
+def no_torch():
+    """datasets asks a torch that is there for more than the stand-in of the other clients has."""
+    hidden = {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] == "torch"}
+    try:
+        yield
+    finally:
+        sys.modules.update(hidden)
+
+
+def check_parquet(work, out, container, files, samples):
+    paths = check_shards(out, container, files, ".parquet", lambda p: check.check_parquet([p]), [s["input_ids"] for s in samples])
+    rows = datasets.load_dataset("parquet", data_files=[os.path.join(out, p) for p in paths], split="train", cache_dir=tempfile.mkdtemp(dir=work))
+    assert rows.column_names == list(samples[0]), rows.column_names
+    for row, sample in zip(rows, samples):
+        assert row == sample, (row, sample)
+
+
 def zstd_is_the_same():
     import zstd
     return ("zstd " + zstd.ZSTD_version()) in subprocess.run([PROGRAM, "devices"], stdout=subprocess.PIPE).stdout.decode()
@@ -216,7 +234,8 @@ def main():
     with tempfile.TemporaryDirectory() as work:
         with open(os.path.join(work, "corpus.jsonl"), "w") as f:
             f.writelines(json.dumps(r) + "\n" for r in zst_lines(CORPUS)[::25])
-        everything = ["--format", "jsonl.zst,megatron,mds,npy,llmc,datatrove,olmo", "--set", "shard.samples=60"]
+        has_parquet = "Parquet      Arrow" in subprocess.run([PROGRAM, "devices"], stdout=subprocess.PIPE).stdout.decode()
+        everything = ["--format", "jsonl.zst,megatron,mds,npy,llmc,datatrove,olmo" + (",parquet" if has_parquet else ""), "--set", "shard.samples=60"]
         cases = {
             "best-fit": ["--set", "pack.seq_len=512", "--set", "shard.mds_size_limit=100000"],
             "concat": ["--set", "pack.mode=concat", "--set", "pack.seq_len=256", "--set", "pack.extra=1", "--set", "shard.mds_zstd_level=3",
@@ -241,6 +260,9 @@ def main():
             mds = check_mds(work, out, held["mds"], samples, limit, level, uniform, "llm-foundry" if name == "foundry" else "arrays")
             if documents is not None:
                 check_streams(out, held, files, documents)
+            if "parquet" in held:
+                with no_torch():
+                    check_parquet(work, out, held["parquet"], files, samples)
             check_shards(out, held["npy"], files, ".npy", check.check_npy, sequences)
             print("%s: %d samples, %s documents; %d Megatron shards and %s of MDS byte for byte" % (
                 name, len(samples), held["megatron"]["sequences"], count, mds), flush=True)

@@ -1,12 +1,11 @@
 // parquet_load.c: opens libmill_parquet.so, the first time that somebody wants Parquet.
-#include "source/parquet_load.h"
+#include "core/parquet_load.h"
 
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "core/library.h"
-#include "source/source.h"
 
 typedef struct loaded {
     const mill_parquet_api *api;

@@ -1,6 +1,8 @@
 // parquet_shim.cpp: Arrow C++ behind parquet_shim.h. Columns are read page by page through parquet's own column readers, which
 // take every encoding (the readers into Arrow arrays do not), with a buffer of fixed size between them and the file.
-#include "source/parquet_shim.h"
+#include "core/parquet_shim.h"
+
+#include "core/parquet_pool.hpp"
 
 #include <algorithm>
 #include <array>
@@ -29,78 +31,8 @@ namespace
 constexpr int64_t BUFFER_BYTES = 1 << 20;
 constexpr uint32_t BATCH = 128;               // levels at a time
 constexpr uint64_t LIST_BYTES_MAX = 16 << 20; // of one row
+constexpr size_t NUMBERS_MAX = size_t{1} << 25;
 constexpr int64_t ROWS_MAX = int64_t{1} << 40;
-
-// What a failure was, noted where it happened: Arrow turns all of them into exceptions with a text.
-struct Faults {
-    bool memory = false, io = false;
-};
-
-class HostPool : public arrow::MemoryPool
-{
-  public:
-    HostPool(const mill_parquet_host &host, Faults &faults) : host_(host), faults_(faults)
-    {
-    }
-    arrow::Status Allocate(int64_t size, int64_t alignment, uint8_t **out) override
-    {
-        if (size < 0 || static_cast<uint64_t>(size) > host_.allocation_max)
-            return arrow::Status::Invalid("a page of ", size, " bytes");
-        // The block that the host gave stands right before what is handed out.
-        size_t room = static_cast<size_t>(size) + static_cast<size_t>(alignment) + sizeof(void *);
-        void *block = host_.allocate(room);
-        if (block == nullptr) {
-            faults_.memory = true;
-            return arrow::Status::OutOfMemory("no memory");
-        }
-        uintptr_t at = reinterpret_cast<uintptr_t>(block) + sizeof(void *);
-        at = (at + static_cast<uintptr_t>(alignment) - 1) / static_cast<uintptr_t>(alignment) *
-             static_cast<uintptr_t>(alignment);
-        *out = reinterpret_cast<uint8_t *>(at);
-        std::memcpy(*out - sizeof block, &block, sizeof block);
-        bytes_ += size;
-        total_ += size;
-        calls_++;
-        return arrow::Status::OK();
-    }
-    arrow::Status Reallocate(int64_t old_size, int64_t new_size, int64_t alignment, uint8_t **pointer) override
-    {
-        uint8_t *fresh = nullptr;
-        ARROW_RETURN_NOT_OK(Allocate(new_size, alignment, &fresh));
-        std::memcpy(fresh, *pointer, static_cast<size_t>(std::min(old_size, new_size)));
-        Free(*pointer, old_size, alignment);
-        *pointer = fresh;
-        return arrow::Status::OK();
-    }
-    void Free(uint8_t *buffer, int64_t size, int64_t) override
-    {
-        void *block;
-        std::memcpy(&block, buffer - sizeof block, sizeof block);
-        host_.release(block);
-        bytes_ -= size;
-    }
-    int64_t bytes_allocated() const override
-    {
-        return bytes_;
-    }
-    int64_t total_bytes_allocated() const override
-    {
-        return total_;
-    }
-    int64_t num_allocations() const override
-    {
-        return calls_;
-    }
-    std::string backend_name() const override
-    {
-        return "host";
-    }
-
-  private:
-    const mill_parquet_host &host_;
-    Faults &faults_;
-    int64_t bytes_ = 0, total_ = 0, calls_ = 0;
-};
 
 class HostFile : public arrow::io::RandomAccessFile
 {
@@ -198,22 +130,6 @@ struct mill_parquet_file {
 namespace
 {
 
-template <class Call> mill_parquet_result guard(Faults &faults, char *why, Call call) noexcept
-{
-    faults = {};
-    try {
-        return call();
-    } catch (const std::bad_alloc &) {
-        faults.memory = true;
-    } catch (const std::exception &error) {
-        const char *text = error.what();
-        std::snprintf(why, MILL_PARQUET_WHY, "%.*s", static_cast<int>(std::strcspn(text, "\n")), text);
-    } catch (...) {
-        std::snprintf(why, MILL_PARQUET_WHY, "an unknown failure");
-    }
-    return faults.memory ? MILL_PARQUET_NO_MEMORY : faults.io ? MILL_PARQUET_IO : MILL_PARQUET_DAMAGED;
-}
-
 mill_parquet_kind kind_of(const parquet::ColumnDescriptor *column)
 {
     const auto &logical = column->logical_type();
@@ -264,7 +180,7 @@ mill_parquet_result open_file(const mill_parquet_host *host, mill_parquet_file *
         return MILL_PARQUET_NO_MEMORY;
     mill_parquet_result result = guard(file->faults, why, [&] {
         file->host = *host;
-        file->pool = std::make_unique<HostPool>(file->host, file->faults);
+        file->pool = std::make_unique<HostPool>(file->host.allocate, file->host.release, file->host.allocation_max, file->faults);
         auto input = std::make_shared<HostFile>(file->host, file->pool.get(), file->faults);
         file->reader = parquet::ParquetFileReader::Open(input, properties_of(*file));
         file->metadata = file->reader->metadata();
@@ -434,6 +350,7 @@ class Column
         if (repeats_[at_] != 0)
             throw parquet::ParquetException("column ", leaf_.path, ": a row begins inside a list");
         joined_.clear();
+        numbers_.clear();
         bool any = false;
         do {
             mill_parquet_value item = {};
@@ -445,12 +362,20 @@ class Column
                     throw parquet::ParquetException("column ", leaf_.path, ": a list of more than ", LIST_BYTES_MAX, " bytes");
                 joined_.append(item.text, item.bytes);
                 any = true;
+            } else if (item.type == mill_parquet_value::MILL_PARQUET_INTEGER) {
+                if (numbers_.size() == NUMBERS_MAX)
+                    throw parquet::ParquetException("column ", leaf_.path, ": a list of more than ", NUMBERS_MAX, " numbers");
+                numbers_.push_back(item.integer);
             }
         } while (more() && repeats_[at_] != 0);
         if (any) {
             out->type = mill_parquet_value::MILL_PARQUET_BYTES;
             out->text = joined_.data();
             out->bytes = joined_.size();
+        } else if (!numbers_.empty()) {
+            out->type = mill_parquet_value::MILL_PARQUET_NUMBERS;
+            out->numbers = numbers_.data();
+            out->count = numbers_.size();
         }
         return true;
     }
@@ -535,6 +460,7 @@ class Column
     std::array<float, BATCH> floats_{};
     std::array<double, BATCH> doubles_{};
     std::string joined_;
+    std::vector<int64_t> numbers_;
     uint64_t bytes_ = 0; // of the byte arrays taken
 };
 
@@ -622,6 +548,7 @@ const mill_parquet_api *mill_parquet_shim(void)
         .cursor = open_cursor,
         .row = next_row,
         .close_cursor = close_cursor,
+        .write = mill_parquet_write(),
     };
     return &api;
 }

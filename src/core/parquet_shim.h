@@ -1,8 +1,8 @@
 // parquet_shim.h: the C interface of libmill_parquet.so, the one object that knows Arrow C++. It is opened at run time, so that
 // the program needs no C++ runtime; no exception leaves it, and it reaches files and memory only through what its host lends
 // it.
-#ifndef MILL_SOURCE_PARQUET_SHIM_H
-#define MILL_SOURCE_PARQUET_SHIM_H
+#ifndef MILL_CORE_PARQUET_SHIM_H
+#define MILL_CORE_PARQUET_SHIM_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -11,7 +11,7 @@
 extern "C" {
 #endif
 
-#define MILL_PARQUET_ABI 1u
+#define MILL_PARQUET_ABI 2u
 #define MILL_PARQUET_WHY 256 // bytes of a reason, NUL included
 
 typedef enum mill_parquet_result {
@@ -39,15 +39,59 @@ typedef struct mill_parquet_host {
 } mill_parquet_host;
 
 typedef struct mill_parquet_value {
-    enum { MILL_PARQUET_NULL, MILL_PARQUET_BYTES, MILL_PARQUET_INTEGER, MILL_PARQUET_UNSIGNED, MILL_PARQUET_REAL } type;
+    enum {
+        MILL_PARQUET_NULL,
+        MILL_PARQUET_BYTES,
+        MILL_PARQUET_INTEGER,
+        MILL_PARQUET_UNSIGNED,
+        MILL_PARQUET_REAL,
+        MILL_PARQUET_NUMBERS, // a list of integers
+    } type;
     const char *text; // BYTES: valid until the next row
     uint64_t bytes;
     int64_t integer; // UNSIGNED: the bits of a uint64_t
     double real;
+    const int64_t *numbers; // NUMBERS: valid until the next row
+    uint64_t count;
 } mill_parquet_value;
 
 typedef struct mill_parquet_file mill_parquet_file;     // for one thread at a time
 typedef struct mill_parquet_cursor mill_parquet_cursor; // rows of one row group, in order; the file must outlive it
+
+// ---- writing: files of token rows ----
+
+typedef struct mill_parquet_sink {
+    void *self;
+    int (*write)(void *self, const void *data, uint64_t bytes); // 0: written
+    void *(*allocate)(size_t bytes);
+    void (*release)(void *pointer);
+} mill_parquet_sink;
+
+typedef struct mill_parquet_rows { // columns input_ids (list of unsigned integers), length, and as wanted cu_seqlens and loss_mask
+    uint32_t id_bits;              // 16 or 32
+    int boundaries, loss_mask;
+    int zstd_level;
+    uint32_t group_rows;           // rows of a row group; the last one may have fewer
+    const char *created_by;
+} mill_parquet_rows;
+
+typedef struct mill_parquet_row {
+    const uint32_t *ids;
+    uint32_t count;
+    const uint32_t *bounds;
+    uint32_t bound_count;
+    const uint8_t *mask; // one an id
+} mill_parquet_row;
+
+typedef struct mill_parquet_writer mill_parquet_writer; // for one thread at a time
+
+typedef struct mill_parquet_write_api {
+    mill_parquet_result (*open)(const mill_parquet_sink *sink, const mill_parquet_rows *rows, mill_parquet_writer **out,
+                                char why[MILL_PARQUET_WHY]);
+    mill_parquet_result (*row)(mill_parquet_writer *writer, const mill_parquet_row *row, char why[MILL_PARQUET_WHY]);
+    mill_parquet_result (*finish)(mill_parquet_writer *writer, char why[MILL_PARQUET_WHY]); // the rest, and the footer
+    void (*close)(mill_parquet_writer *writer);                                             // NULL is fine
+} mill_parquet_write_api;
 
 typedef struct mill_parquet_api {
     uint32_t abi;
@@ -67,9 +111,11 @@ typedef struct mill_parquet_api {
     uint64_t (*chunk_bytes)(const mill_parquet_file *file, uint32_t group, uint32_t leaf); // uncompressed, encoded
     mill_parquet_result (*cursor)(mill_parquet_file *file, uint32_t group, const uint32_t *leaves, uint32_t count,
                                   mill_parquet_cursor **out, char why[MILL_PARQUET_WHY]);
-    // The next row: one value a leaf, in the order of `leaves`. The items of a list are joined by ','; a null item is left out.
+    // The next row: one value a leaf, in the order of `leaves`. The text items of a list are joined by
+    // ','; a null item is left out.
     mill_parquet_result (*row)(mill_parquet_cursor *cursor, mill_parquet_value *values, char why[MILL_PARQUET_WHY]);
     void (*close_cursor)(mill_parquet_cursor *cursor); // NULL is fine
+    const mill_parquet_write_api *write;
 } mill_parquet_api;
 
 // The one symbol of the object.
