@@ -13,8 +13,6 @@
 #include "shared/bpe_math.h"
 
 #define MILL_GPU_ABI 4u
-
-#define MILL_GPU_ABI 3u
 #define MILL_GPU_SYMBOL "mill_gpu_table" // const mill_gpu_api *mill_gpu_table(void)
 
 // Texts of a batch: text i is bytes[offsets[i] .. offsets[i + 1]), valid UTF-8; bytes is aligned to 16 and 16
