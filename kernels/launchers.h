@@ -26,6 +26,9 @@ int mill_gpu_count_words(const mill_gpu_texts *in, const mill_gpu_pieces *pieces
                          void *stream);
 int mill_gpu_list_words(const mill_gpu_texts *in, const mill_gpu_pieces *pieces, const mill_gpu_dictionary *table,
                         mill_gpu_row *rows, void *stream);
+// encode.cu
+int mill_gpu_encode(const mill_gpu_texts *in, const mill_gpu_pieces *pieces, const mill_gpu_dictionary *table,
+                    const mill_gpu_encoder *encoder, void *stream);
 // bpe_pairs.cu
 int mill_gpu_bpe_seed(const mill_gpu_bpe *bpe, const uint32_t *byte_ids, const uint64_t *first, void *stream);
 int mill_gpu_bpe_select(const mill_gpu_bpe *bpe, void *stream);

@@ -12,7 +12,7 @@
 
 #include "shared/bpe_math.h"
 
-#define MILL_GPU_ABI 4u
+#define MILL_GPU_ABI 5u
 #define MILL_GPU_SYMBOL "mill_gpu_table" // const mill_gpu_api *mill_gpu_table(void)
 
 // Texts of a batch: text i is bytes[offsets[i] .. offsets[i + 1]), valid UTF-8; bytes is aligned to 16 and 16
@@ -92,6 +92,27 @@ typedef struct mill_gpu_dictionary {
     mill_gpu_row *collided; // pieces whose tag is another word's, in any order; count 1
     uint32_t collided_most; // above it only their number is told
 } mill_gpu_dictionary;
+
+// ---- ids of pieces ----
+#define MILL_GPU_WORD_BYTES 64u // longer words are the host's
+typedef struct mill_gpu_encoder {
+    // the tokenizer (kernels/shared/pair_table.h)
+    const uint32_t *byte_ids;   // 256; UINT32_MAX: dropped
+    const uint32_t *byte_pairs; // [left byte << 8 | right byte]: rank
+    const void *pairs;          // mill_pair_slot
+    uint32_t pair_mask;
+    const void *merges;         // mill_merge
+    // scratch
+    uint32_t *new_words; // the first piece of each word: words_most
+    uint32_t *symbols;   // ids of a word, from its first place on: total
+    // results
+    uint32_t narrow;     // 1: ids are uint16_t
+    void *ids;           // ids_most; found->ids is their number, above ids_most only the first ones are there
+    uint32_t ids_most;
+    uint32_t *id_begins; // first id of each text, and the end: count + 1
+} mill_gpu_encoder;
+// Where the host must look itself, an id is all ones and place and bytes of the piece follow: one value each, low and high
+// half where ids are narrow.
 
 // ---- learning merges (kernels/bpe_*.cu; src/backend/train.h tells the rounds) ----
 
@@ -233,6 +254,9 @@ typedef struct mill_gpu_api {
     // rows: words_most, filled with the table's words in the order of their first pieces.
     int (*list_words)(const mill_gpu_texts *in, const mill_gpu_pieces *pieces, const mill_gpu_dictionary *table,
                       mill_gpu_row *rows, void *stream);
+    // Ids of all pieces in order; uses slots and slot_of up. Ids of the tokenizer are below the mark of all ones.
+    int (*encode)(const mill_gpu_texts *in, const mill_gpu_pieces *pieces, const mill_gpu_dictionary *table,
+                  const mill_gpu_encoder *encoder, void *stream);
 
     // Learning merges: place, seed and select once; then for each round find, merge, select, and a copy of the
     // outcome. Devices that share the words exchange `first` before seed, and sums and crossings before merge.

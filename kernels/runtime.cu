@@ -141,6 +141,7 @@ static const mill_gpu_api table = {
     event_close,  event_record,  event_finish,        stream_wait,         copy_in,
     copy_out,     fill,          mill_gpu_text_stats, mill_gpu_text_scan, mill_gpu_find_words, mill_gpu_sign,
     mill_gpu_pretok, mill_gpu_count_words, mill_gpu_list_words,
+    mill_gpu_encode,
     // learning merges
     mill_gpu_bpe_place,
     mill_gpu_bpe_seed,

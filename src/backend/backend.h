@@ -4,6 +4,7 @@
 #define MILL_BACKEND_BACKEND_H
 
 #include "record/batch.h"
+#include "shared/pair_table.h"
 #include "shared/bpe_math.h"
 
 // Character statistics of one text. Lines = 1 + number of U+000A. Classes as CPython's str.isalnum and str.isspace.
@@ -52,6 +53,30 @@ typedef struct mill_stretches { // zero-initialised is empty
     mill_stretch *rows;
     size_t count, capacity;
 } mill_stretches;
+
+typedef struct mill_ids { // growable id array; zero-initialised is empty
+    uint32_t *data;
+    size_t count, capacity;
+} mill_ids;
+
+typedef struct mill_bpe_tables { // what encoding needs of a tokenizer (tokenizer/bpe_model.h)
+    uint64_t key;                // of the contents: a device that has them is not given them again
+    const uint32_t *byte_ids;    // 256; MILL_NO_ID: dropped
+    const uint32_t *byte_pairs;  // [left byte << 8 | right byte]: rank of the merge, or MILL_NO_ID
+    const mill_pair_slot *pairs; // pair_count, a power of two; from mill_pair_hash on
+    size_t pair_count;
+    const mill_merge *merges;    // by rank
+    size_t merge_count;
+    uint32_t id_end;             // ids are below
+} mill_bpe_tables;
+
+typedef struct mill_encode_job {
+    const mill_bpe_tables *tables;
+    uint64_t tag_mask; // as for count_words
+    // Appends the ids of a piece: those that the operation leaves to the caller (long ones).
+    mill_status (*encode_piece)(void *context, const uint8_t *piece, size_t bytes, mill_ids *out, mill_error *err);
+    void *context;
+} mill_encode_job;
 
 // What an optional operation made of the texts at the beginning of a view: how many of them it looked at (1 at least), and
 // whether it did them. If not (they do not fit, or no device is left) the caller does them itself, with the same result.
@@ -124,6 +149,10 @@ typedef struct mill_backend_ops {
     // pieces' hashes that are used, UINT64_MAX; with fewer, different pieces meet and must be told apart (tests).
     mill_status (*count_words)(mill_backend *self, const mill_text_view *in, uint64_t tag_mask, mill_portion *portion,
                                mill_stretches *out, mill_error *err);
+    // Ids of texts: each is cut into GPT-2's pieces, and each piece's bytes are merged. ends[i] (room for in->count): number
+    // of ids in out behind text i.
+    mill_status (*encode)(mill_backend *self, const mill_text_view *in, const mill_encode_job *job, mill_portion *portion,
+                          mill_ids *out, uint64_t *ends, mill_error *err);
     // Learns merges; NULL where the trainer's own way is faster.
     mill_status (*train)(mill_backend *self, const mill_train_job *job, mill_train_result *out, mill_error *err);
     void (*close)(mill_backend *self); // NULL is fine

@@ -172,6 +172,7 @@ const mill_backend_ops mill_backend_gpu = {
     .text_scan = mill_gpu_backend_text_scan,
     .pretok = mill_gpu_backend_pretok,
     .count_words = mill_gpu_backend_count_words,
+    .encode = mill_gpu_backend_encode,
     .train = gpu_train,
     .close = gpu_close,
 };

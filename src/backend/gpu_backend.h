@@ -43,6 +43,22 @@ mill_status mill_gpu_backend_pretok(mill_backend *base, const mill_text_view *in
                                     mill_stretches *out, mill_error *err);
 mill_status mill_gpu_backend_count_words(mill_backend *base, const mill_text_view *in, uint64_t tag_mask,
                                          mill_portion *portion, mill_stretches *out, mill_error *err);
+mill_status mill_gpu_backend_encode(mill_backend *base, const mill_text_view *in, const mill_encode_job *job,
+                                    mill_portion *portion, mill_ids *out, uint64_t *ends, mill_error *err);
 size_t mill_gpu_words_scratch(const mill_gpu_shape *shape); // that these operations need
+
+// What gpu_encode.c takes of gpu_words.c.
+enum { MILL_GPU_HEADER = 256 }; // bytes of counts before the results of an operation
+// Takes a slot and loads what fits of the view's texts: at most text_bytes and `most` texts. NULL: the portion is the caller's.
+mill_gpu_slot *mill_gpu_words_load(mill_gpu_backend *self, const mill_text_view *in, size_t text_bytes, uint32_t most,
+                                   mill_portion *portion);
+// Lays out the arrays of pieces and of the word table for what is loaded; collided: offset of that list in the results.
+mill_gpu_room mill_gpu_words_lay(mill_gpu_slot *slot, uint64_t tag_mask, size_t collided, uint32_t collided_most);
+int mill_gpu_words_launch(const mill_gpu_api *api, mill_gpu_slot *slot, void *stream, const char **what); // up to the table
+// Runs what is laid out and reads the counts; false: the device failed, or something did not fit.
+bool mill_gpu_words_run(mill_gpu_slot *slot, mill_gpu_launch launch, mill_gpu_found *found);
+// Most bytes of text that one call of encode takes, and the scratch that it then needs.
+size_t mill_gpu_encode_bytes(const mill_gpu_shape *shape);
+void mill_gpu_encode_lay(mill_gpu_room *room, size_t total, uint32_t words_most, mill_gpu_encoder *encoder);
 
 #endif

@@ -95,6 +95,8 @@ static void close_device(mill_gpu_device *device)
     }
     if (device->unicode != NULL)
         (void)api->memory_give(device->unicode);
+    if (device->tables != NULL)
+        (void)api->memory_give(device->tables);
     void *const streams[] = {device->copies_in, device->kernels, device->copies_out};
     for (size_t k = 0; k < 3; k++)
         if (streams[k] != NULL)

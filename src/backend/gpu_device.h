@@ -49,6 +49,8 @@ struct mill_gpu_slot {
     const uint32_t *traits;
     mill_gpu_pieces pieces;
     mill_gpu_dictionary table;
+    mill_gpu_encoder encoder;
+    const mill_bpe_tables *tables; // of the tokenizer; the device's thread brings them there
 };
 
 typedef struct mill_gpu_shape { // room of a slot
@@ -79,6 +81,8 @@ struct mill_gpu_device {
     uint32_t queued, in_flight;
     void *copies_in, *kernels, *copies_out; // streams
     uint8_t *unicode;                       // device: core/unicode_tables.h, index then blocks
+    uint8_t *tables;                        // device: of the tokenizer whose key this is, or NULL
+    uint64_t tables_key;
     mill_gpu_job job; // waiting or running, NULL if there is none
     void *job_context;
     bool job_posted, job_good;

@@ -7,7 +7,7 @@
 #include "core/unicode.h"
 
 enum {
-    HEADER = 256,        // bytes of counts before the results of an operation
+    HEADER = MILL_GPU_HEADER,
     COLLIDED_MOST = 4096 // pieces of collisions that are listed; with more the caller does the portion
 };
 
@@ -44,7 +44,7 @@ static mill_gpu_dictionary take_table(mill_gpu_room *room, const mill_gpu_shape 
 {
     uint32_t slots = slot_count(shape);
     pieces->places = mill_gpu_room_take(room, ((size_t)pieces->capacity + 1) * 4);
-    mill_gpu_dictionary table = {.mask = slots - 1, .words_most = slots / 2, .collided_most = COLLIDED_MOST};
+    mill_gpu_dictionary table = {.mask = slots - 1, .words_most = slots / 2};
     table.slots = mill_gpu_room_take(room, slots * sizeof *table.slots);
     table.slot_of = mill_gpu_room_take(room, (size_t)pieces->capacity * 4);
     return table;
@@ -52,15 +52,19 @@ static mill_gpu_dictionary take_table(mill_gpu_room *room, const mill_gpu_shape 
 
 size_t mill_gpu_words_scratch(const mill_gpu_shape *shape)
 {
-    mill_gpu_room room = {0};
+    mill_gpu_room room = {0}, other = {0};
+    mill_gpu_encoder encoder;
     mill_gpu_pieces pieces = take_pieces(&room, shape->text_bytes, pieces_most(shape, shape->text_bytes));
     (void)take_table(&room, shape, &pieces);
-    return room.bytes;
+    const size_t total = mill_gpu_encode_bytes(shape);
+    pieces = take_pieces(&other, total, pieces_most(shape, total));
+    const mill_gpu_dictionary table = take_table(&other, shape, &pieces);
+    mill_gpu_encode_lay(&other, total, table.words_most, &encoder);
+    return room.bytes > other.bytes ? room.bytes : other.bytes;
 }
 
-// Takes a slot and loads what fits of the view's texts: at most text_bytes and `most` texts. NULL: the portion is the caller's.
-static mill_gpu_slot *load(mill_gpu_backend *self, const mill_text_view *in, size_t text_bytes, uint32_t most,
-                           mill_portion *portion)
+mill_gpu_slot *mill_gpu_words_load(mill_gpu_backend *self, const mill_text_view *in, size_t text_bytes, uint32_t most,
+                                   mill_portion *portion)
 {
     uint32_t end = 0;
     while (end < in->count && end < most && in->offsets[end + 1] - in->offsets[0] <= text_bytes)
@@ -97,7 +101,7 @@ mill_status mill_gpu_backend_pretok(mill_backend *base, const mill_text_view *in
 {
     mill_gpu_backend *self = (mill_gpu_backend *)base;
     const mill_gpu_shape *shape = &self->gpus->shape;
-    mill_gpu_slot *slot = load(self, in, (shape->out_capacity - HEADER) / 4 - 1, shape->count, portion);
+    mill_gpu_slot *slot = mill_gpu_words_load(self, in, (shape->out_capacity - HEADER) / 4 - 1, shape->count, portion);
     mill_status status = MILL_OK;
     if (slot == NULL)
         return MILL_OK;
@@ -127,21 +131,25 @@ static size_t collided_at(const mill_gpu_shape *shape)
     return shape->out_capacity / 256 * 256 - COLLIDED_MOST * sizeof(mill_gpu_row);
 }
 
-static int launch_count_words(const mill_gpu_api *api, mill_gpu_slot *slot, void *stream, const char **what)
+int mill_gpu_words_launch(const mill_gpu_api *api, mill_gpu_slot *slot, void *stream, const char **what)
 {
     int code = launch_pretok(api, slot, stream, what);
     if (code != 0)
         return code;
     *what = "word table";
-    code = api->word_table(&slot->texts, &slot->pieces, &slot->table, stream);
+    return api->word_table(&slot->texts, &slot->pieces, &slot->table, stream);
+}
+
+static int launch_count_words(const mill_gpu_api *api, mill_gpu_slot *slot, void *stream, const char **what)
+{
+    int code = mill_gpu_words_launch(api, slot, stream, what);
     if (code != 0)
         return code;
     *what = "listing words";
     return api->list_words(&slot->texts, &slot->pieces, &slot->table, (mill_gpu_row *)(void *)(slot->out + HEADER), stream);
 }
 
-// Runs what is loaded up to the word table; false: the device failed, or something does not fit.
-static bool find_words(mill_gpu_slot *slot, mill_gpu_launch launch, uint64_t tag_mask, mill_gpu_found *found)
+mill_gpu_room mill_gpu_words_lay(mill_gpu_slot *slot, uint64_t tag_mask, size_t collided, uint32_t collided_most)
 {
     const mill_gpu_shape *shape = &slot->device->gpus->shape;
     mill_gpu_room room = {slot->scratch, 0};
@@ -149,14 +157,20 @@ static bool find_words(mill_gpu_slot *slot, mill_gpu_launch launch, uint64_t tag
     slot->table = take_table(&room, shape, &slot->pieces);
     slot->table.tag_mask = tag_mask;
     slot->table.found = (mill_gpu_found *)(void *)slot->out;
-    slot->table.collided = (mill_gpu_row *)(void *)(slot->out + collided_at(shape));
+    slot->table.collided = (mill_gpu_row *)(void *)(slot->out + collided);
+    slot->table.collided_most = collided_most;
     slot->pieces.count = &slot->table.found->pieces;
+    return room;
+}
+
+bool mill_gpu_words_run(mill_gpu_slot *slot, mill_gpu_launch launch, mill_gpu_found *found)
+{
     slot->launch = launch;
     slot->out_bytes = HEADER;
     if (!mill_gpu_slot_run(slot))
         return false;
     memcpy(found, slot->pinned_out, sizeof *found);
-    return found->pieces <= slot->pieces.capacity && found->full == 0 && found->collisions <= COLLIDED_MOST;
+    return found->pieces <= slot->pieces.capacity && found->full == 0;
 }
 
 static int compare_rows(const void *left, const void *right, void *context)
@@ -208,13 +222,14 @@ mill_status mill_gpu_backend_count_words(mill_backend *base, const mill_text_vie
 {
     mill_gpu_backend *self = (mill_gpu_backend *)base;
     const mill_gpu_shape *shape = &self->gpus->shape;
-    mill_gpu_slot *slot = load(self, in, shape->text_bytes, shape->count, portion);
+    mill_gpu_slot *slot = mill_gpu_words_load(self, in, shape->text_bytes, shape->count, portion);
     mill_gpu_found found;
     mill_status status = MILL_OK;
     if (slot == NULL)
         return MILL_OK;
     MILL_ASSERT(HEADER + slot_count(shape) / 2 * sizeof(mill_gpu_row) <= collided_at(shape));
-    if (find_words(slot, launch_count_words, tag_mask, &found)) {
+    (void)mill_gpu_words_lay(slot, tag_mask, collided_at(shape), COLLIDED_MOST);
+    if (mill_gpu_words_run(slot, launch_count_words, &found) && found.collisions <= COLLIDED_MOST) {
         const size_t rows = HEADER + found.words * sizeof(mill_gpu_row);
         const size_t collided = collided_at(shape) + found.collisions * sizeof(mill_gpu_row);
         portion->done = mill_gpu_slot_fetch(slot, found.collisions != 0 ? collided : rows);

@@ -143,6 +143,7 @@ void mill_encode_close(mill_encode *encode)
     mill_free(encode->token_bytes);
     mill_free(encode->ends);
     mill_free(encode->piece_ends);
+    mill_free(encode->marks);
     mill_free(encode);
 }
 
@@ -217,10 +218,16 @@ mill_status mill_encode_row(mill_encode *e, mill_encode_document *document, size
     return MILL_OK;
 }
 
+mill_status mill_encode_text(mill_encode *e, const uint8_t *text, uint64_t bytes, bool specials, mill_ids *out, mill_error *err)
+{
+    return e->listening ? mill_encoder_foresee(e->encoder, text, bytes, specials, err)
+                        : mill_encoder_encode(e->encoder, text, bytes, specials, out, err);
+}
+
 mill_status mill_encode_plain(mill_encode *e, const mill_encode_document *document, mill_error *err)
 {
     e->plain.count = 0;
-    return mill_encoder_encode(e->encoder, document->text, document->bytes, e->options.parse_specials, &e->plain, err);
+    return mill_encode_text(e, document->text, document->bytes, e->options.parse_specials, &e->plain, err);
 }
 
 mill_status mill_encode_measure(mill_encode *e, const mill_encode_document *document, mill_error *err)
@@ -282,7 +289,7 @@ mill_status mill_encode_parts(mill_encode *e, const mill_encode_document *docume
             size_t token = tokens_before(e, begin);
             MILL_TRY(mill_encode_put(out, e->plain.data + token, tokens_before(e, end) - token, err));
         } else if (begin < end) {
-            MILL_TRY(mill_encoder_encode(e->encoder, document->text + begin, end - begin, e->options.parse_specials, out, err));
+            MILL_TRY(mill_encode_text(e, document->text + begin, end - begin, e->options.parse_specials, out, err));
         }
     }
     return MILL_OK;
@@ -302,18 +309,27 @@ static mill_status normalize(mill_encode *e, mill_encode_document *document, mil
     return MILL_OK;
 }
 
+static mill_status begin_record(mill_encode *e, const mill_batch *batch, uint32_t i, const mill_line_cut *cut,
+                                mill_encode_document *document, mill_rows *out, mill_error *err)
+{
+    *document = (mill_encode_document){.key = mill_batch_key(batch, i), .language = batch->language[i], .record = i,
+                                       .cut = e->fim != NULL ? cut : NULL};
+    document->text = mill_batch_text(batch, i, &document->bytes);
+    if ((batch->flags[i] & MILL_FLAG_CHAT) != 0)
+        return MILL_OK;
+    if (e->normalizes)
+        MILL_TRY(normalize(e, document, out, err));
+    return tag_of(e, document->language, &document->tag, err);
+}
+
 mill_status mill_encode_record(mill_encode *e, const mill_batch *batch, uint32_t i, const mill_line_cut *cut, mill_rows *out,
                                mill_error *err)
 {
-    mill_encode_document document = {.key = mill_batch_key(batch, i), .language = batch->language[i], .record = i,
-                                     .cut = e->fim != NULL ? cut : NULL};
-    document.text = mill_batch_text(batch, i, &document.bytes);
+    mill_encode_document document;
+    MILL_TRY(begin_record(e, batch, i, cut, &document, out, err));
     out->documents++;
     if ((batch->flags[i] & MILL_FLAG_CHAT) != 0)
         return mill_encode_chat(e, batch, i, &document, out, err);
-    if (e->normalizes)
-        MILL_TRY(normalize(e, &document, out, err));
-    MILL_TRY(tag_of(e, document.language, &document.tag, err));
     if (e->options.guide_chunks)
         MILL_TRY(mill_encode_chunks(e, &document, out, err));
     else
@@ -322,12 +338,45 @@ mill_status mill_encode_record(mill_encode *e, const mill_batch *batch, uint32_t
     return MILL_OK;
 }
 
+// Foresees what a record's rows will be made of, and has it encoded; conversations are left to the processor.
+static mill_status encode_ahead(mill_encode *e, const mill_batch *batch, const bool *keep, const mill_line_cut *cuts,
+                                mill_error *err)
+{
+    mill_rows ignored = {0};
+    mill_status status = MILL_GROW(e->marks, e->mark_capacity, batch->count, err);
+    mill_encoder_forget(e->encoder);
+    e->listening = true;
+    for (uint32_t i = 0; status == MILL_OK && i < batch->count; i++) {
+        mill_encode_document document;
+        e->marks[i] = mill_encoder_foreseen(e->encoder);
+        if ((keep != NULL && !keep[i]) || (batch->flags[i] & MILL_FLAG_CHAT) != 0)
+            continue;
+        status = begin_record(e, batch, i, cuts != NULL ? &cuts[i] : NULL, &document, &ignored, err);
+        if (status == MILL_OK && e->options.guide_chunks)
+            status = mill_encode_foresee_chunks(e, &document, err);
+        else if (status == MILL_OK)
+            status = mill_encode_foresee_pieces(e, &document, err);
+    }
+    e->listening = false;
+    return status == MILL_OK ? mill_encoder_prepare(e->encoder, err) : status;
+}
+
+void mill_encode_use(mill_encode *encode, mill_backend *backend)
+{
+    encode->ahead = mill_encoder_use(encode->encoder, backend);
+}
+
 mill_status mill_encode_batch(mill_encode *encode, const mill_batch *batch, const bool *keep, const mill_line_cut *cuts,
                               mill_rows *out, mill_error *err)
 {
+    if (encode->ahead && batch->count != 0)
+        MILL_TRY(encode_ahead(encode, batch, keep, cuts, err));
     for (uint32_t i = 0; i < batch->count; i++) {
-        if (keep == NULL || keep[i])
-            MILL_TRY(mill_encode_record(encode, batch, i, cuts != NULL ? &cuts[i] : NULL, out, err));
+        if (keep != NULL && !keep[i])
+            continue;
+        if (encode->ahead)
+            mill_encoder_turn_to(encode->encoder, encode->marks[i]);
+        MILL_TRY(mill_encode_record(encode, batch, i, cuts != NULL ? &cuts[i] : NULL, out, err));
     }
     return MILL_OK;
 }

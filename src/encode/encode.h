@@ -104,6 +104,9 @@ typedef struct mill_encode mill_encode; // one worker's handle
 mill_status mill_encode_open(const mill_encode_options *options, const mill_fim_options *fim, const mill_tokenizer *tokenizer,
                              const mill_language_table *languages, mill_encode **out, mill_error *err) MILL_MUST_CHECK;
 void mill_encode_close(mill_encode *encode);
+// Lets a backend encode the texts of each batch before they become rows, where it can (tokenizer.h); the rows are the same. It
+// must outlive the handle.
+void mill_encode_use(mill_encode *encode, mill_backend *backend);
 
 // Python-mode FIM decisions of a unit's records (the barrier drew them): line numbers, 0 = untransformed. NULL otherwise.
 typedef struct mill_line_cut {

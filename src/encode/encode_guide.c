@@ -51,14 +51,14 @@ static mill_status encode_whole(mill_encode *e, const mill_encode_document *docu
 {
     if (e->options.parse_specials) {
         MILL_TRY(spell(e, document, span->plan, err));
-        return mill_encoder_encode(e->encoder, e->string.data, e->string.bytes, true, out, err);
+        return mill_encode_text(e, e->string.data, e->string.bytes, true, out, err);
     }
     if (document->tag >= 0)
         MILL_TRY(mill_ids_append(out, (uint32_t)document->tag, err));
     if (span->plan->mode != MILL_FIM_NONE)
         MILL_TRY(mill_encode_parts(e, document, span, out, err));
     else
-        MILL_TRY(mill_encoder_encode(e->encoder, document->text, document->bytes, false, out, err));
+        MILL_TRY(mill_encode_text(e, document->text, document->bytes, false, out, err));
     return e->options.end_token ? mill_ids_append(out, (uint32_t)e->controls.end, err) : MILL_OK;
 }
 
@@ -79,4 +79,15 @@ mill_status mill_encode_chunks(mill_encode *e, mill_encode_document *document, m
         MILL_TRY(mill_encode_row(e, document, first, &span, rows, err));
     }
     return MILL_OK;
+}
+
+mill_status mill_encode_foresee_chunks(mill_encode *e, mill_encode_document *document, mill_error *err)
+{
+    mill_fim_plan plan = {.mode = MILL_FIM_NONE};
+    mill_row_span span = {0, document->bytes, &plan, false};
+    if (e->fim != NULL && document->cut == NULL && e->cut == MILL_FIM_TOKEN && mill_fim_drawn(e->fim, document->key, 0))
+        return mill_encode_plain(e, document, err); // the plan needs the ids of this
+    MILL_TRY(plan_document(e, document, &span, &plan, err));
+    e->whole.count = 0;
+    return encode_whole(e, document, &span, &e->whole, err);
 }

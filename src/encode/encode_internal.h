@@ -35,6 +35,10 @@ struct mill_encode {
     const mill_tokenizer *tokenizer;
     const mill_language_table *languages;
     mill_encoder *encoder;
+    bool ahead;                  // a backend encodes ahead
+    bool listening;              // texts are foreseen, not encoded
+    size_t *marks;               // of each record: its place among the foreseen texts
+    size_t mark_capacity;
     mill_fim *fim;               // NULL: nothing is transformed
     mill_fim_cut cut;
     mill_controls controls;
@@ -97,6 +101,12 @@ mill_status mill_encode_plan(mill_encode *encode, const mill_encode_document *do
 // Appends the parts of a transformed piece: control ids, and text encoded part by part (cut token: slices of encode->plain).
 mill_status mill_encode_parts(mill_encode *encode, const mill_encode_document *document, const mill_row_span *span,
                               mill_ids *out, mill_error *err) MILL_MUST_CHECK;
+// Appends the ids of a text, or only foresees it.
+mill_status mill_encode_text(mill_encode *encode, const uint8_t *text, uint64_t bytes, bool specials, mill_ids *out,
+                             mill_error *err) MILL_MUST_CHECK;
+// Foresee what mill_encode_pieces and mill_encode_chunks will encode first.
+mill_status mill_encode_foresee_pieces(mill_encode *encode, mill_encode_document *document, mill_error *err) MILL_MUST_CHECK;
+mill_status mill_encode_foresee_chunks(mill_encode *encode, mill_encode_document *document, mill_error *err) MILL_MUST_CHECK;
 // encode_pieces.c: rows of one document within the context.
 mill_status mill_encode_pieces(mill_encode *encode, mill_encode_document *document, mill_rows *rows, mill_error *err)
     MILL_MUST_CHECK;

@@ -213,3 +213,17 @@ mill_status mill_encode_pieces(mill_encode *e, mill_encode_document *document, m
     }
     return MILL_OK;
 }
+
+mill_status mill_encode_foresee_pieces(mill_encode *e, mill_encode_document *document, mill_error *err)
+{
+    cursor c = {.e = e, .document = document};
+    mill_fim_plan plan = {.mode = MILL_FIM_NONE};
+    const mill_row_span span = {0, document->bytes, &plan, true};
+    if (is_drawn(&c) && document->cut != NULL)
+        mill_fim_plan_lines(document->text, document->bytes, document->cut->first, document->cut->second, &plan);
+    else if (is_drawn(&c) && e->cut != MILL_FIM_TOKEN)
+        MILL_TRY(mill_encode_plan(e, document, &span, 0, 0, &plan, err));
+    e->whole.count = 0;
+    return plan.mode != MILL_FIM_NONE ? mill_encode_parts(e, document, &span, &e->whole, err)
+                                      : mill_encode_plain(e, document, err);
+}

@@ -4,6 +4,7 @@
 
 typedef struct encode_worker {
     mill_encode *encode;
+    mill_backend *backend; // NULL: it cannot encode
     mill_batch batch;
     mill_buf raw, out;
     mill_rows rows;
@@ -16,6 +17,8 @@ static void close_worker(void *context, void *state)
     (void)context;
     encode_worker *w = state;
     mill_encode_close(w->encode);
+    if (w->backend != NULL)
+        w->backend->ops->close(w->backend);
     mill_batch_free(&w->batch);
     mill_buf_free(&w->raw);
     mill_buf_free(&w->out);
@@ -33,7 +36,12 @@ static mill_status open_worker(void *context, uint32_t number, void **state, mil
         return mill_fail_nomem(err, "starting an encoder");
     *state = w;
     mill_batch_init(&w->batch);
-    return mill_encode_open(&run->recipe.encode, &run->recipe.fim, run->tokenizer, run->languages, &w->encode, err);
+    MILL_TRY(mill_encode_open(&run->recipe.encode, &run->recipe.fim, run->tokenizer, run->languages, &w->encode, err));
+    if (run->backend->encode == NULL)
+        return MILL_OK;
+    MILL_TRY(run->backend->open(run->backend, &w->backend, err));
+    mill_encode_use(w->encode, w->backend);
+    return MILL_OK;
 }
 
 static mill_status serialise(mill_run_state *run, encode_worker *w, mill_error *err)

@@ -2,6 +2,7 @@
 //
 // Words of up to 16 bytes with up to 3 ids are in `hot`: two slots a cache line, the older one is pushed out. All others of up
 // to COLD_WORD_MAX bytes are in `cold`, which is emptied when it is full. Caches never change ids.
+#include "tokenizer/bpe_ahead.h"
 #include "tokenizer/bpe_merge.h"
 #include "tokenizer/nfc.h"
 #include "tokenizer/pretok.h"
@@ -38,6 +39,8 @@ struct mill_encoder {
     mill_ids cold_ids;
     mill_merge_scratch scratch;
     mill_buf normal;
+    mill_ahead ahead;
+    mill_ids dummy; // of calls that are only listened to
 };
 
 void mill_ids_free(mill_ids *ids)
@@ -80,6 +83,8 @@ void mill_encoder_close(mill_encoder *encoder)
     mill_ids_free(&encoder->cold_ids);
     mill_merge_scratch_free(&encoder->scratch);
     mill_buf_free(&encoder->normal);
+    mill_ahead_free(&encoder->ahead);
+    mill_ids_free(&encoder->dummy);
     mill_free(encoder);
 }
 
@@ -179,7 +184,7 @@ static mill_status encode_other(mill_encoder *encoder, hot_line *line, const uin
 }
 
 // Cuts a slice into pieces and encodes them.
-static mill_status encode_plain(mill_encoder *encoder, const uint8_t *text, size_t bytes, mill_ids *out, mill_error *err)
+static mill_status encode_slice(mill_encoder *encoder, const uint8_t *text, size_t bytes, mill_ids *out, mill_error *err)
 {
     uint32_t ends[PORTION];
     mill_word_key keys[PORTION];
@@ -204,6 +209,18 @@ static mill_status encode_plain(mill_encoder *encoder, const uint8_t *text, size
         }
     }
     return MILL_OK;
+}
+
+// A slice without added tokens, normalized: noted, or encoded ahead, or encoded now.
+static mill_status encode_plain(mill_encoder *encoder, const uint8_t *text, size_t bytes, mill_ids *out, mill_error *err)
+{
+    const uint32_t *ids;
+    size_t count;
+    if (encoder->ahead.listening)
+        return mill_ahead_note(&encoder->ahead, text, bytes, err);
+    if (mill_ahead_take(&encoder->ahead, text, bytes, &ids, &count))
+        return append(out, ids, count, err);
+    return encode_slice(encoder, text, bytes, out, err);
 }
 
 // Longest added token at text[at]: narrows the sorted contents byte by byte. MILL_NO_ID: none.
@@ -327,4 +344,46 @@ mill_status mill_encoder_encode(mill_encoder *encoder, const uint8_t *text, size
         }
     }
     return start < bytes ? encode_normal(encoder, text + start, bytes - start, specials, out, err) : MILL_OK;
+}
+
+// ---- ahead ----
+
+bool mill_encoder_use(mill_encoder *encoder, mill_backend *backend)
+{
+    return mill_ahead_open(&encoder->ahead, encoder->tokenizer, backend);
+}
+
+mill_status mill_encoder_foresee(mill_encoder *encoder, const uint8_t *text, size_t bytes, bool specials, mill_error *err)
+{
+    encoder->dummy.count = 0;
+    encoder->ahead.listening = true;
+    mill_status status = mill_encoder_encode(encoder, text, bytes, specials, &encoder->dummy, err);
+    encoder->ahead.listening = false;
+    return status;
+}
+
+static mill_status encode_piece(void *context, const uint8_t *piece, size_t bytes, mill_ids *out, mill_error *err)
+{
+    const mill_word_key key = mill_word_key_of(piece, 0, bytes, bytes);
+    return encode_cold(context, piece, &key, out, err);
+}
+
+mill_status mill_encoder_prepare(mill_encoder *encoder, mill_error *err)
+{
+    return mill_ahead_run(&encoder->ahead, encode_piece, encoder, err);
+}
+
+size_t mill_encoder_foreseen(const mill_encoder *encoder)
+{
+    return encoder->ahead.count;
+}
+
+void mill_encoder_turn_to(mill_encoder *encoder, size_t place)
+{
+    encoder->ahead.next = place;
+}
+
+void mill_encoder_forget(mill_encoder *encoder)
+{
+    mill_ahead_forget(&encoder->ahead);
 }

@@ -2,10 +2,10 @@
 #ifndef MILL_TOKENIZER_BPE_MODEL_H
 #define MILL_TOKENIZER_BPE_MODEL_H
 
+#include "shared/pair_table.h"
 #include "tokenizer/tokenizer.h"
 
 #define MILL_ID_LIMIT (1u << 24)
-#define MILL_NO_ID UINT32_MAX
 
 typedef struct mill_token {
     uint64_t offset;    // in texts: the vocabulary's string (UTF-8); for added tokens their content
@@ -17,19 +17,10 @@ typedef struct mill_token {
     bool added;
 } mill_token;
 
-typedef struct mill_merge {
-    uint32_t left, right, id;
-} mill_merge;
-
 typedef struct mill_added {
     uint32_t id;
     bool special, normalized;
 } mill_added;
-
-typedef struct mill_pair_slot {
-    uint64_t pair; // left << 32 | right
-    uint32_t rank; // MILL_NO_ID: free
-} mill_pair_slot;
 
 struct mill_tokenizer {
     mill_pretok pretok;
@@ -74,12 +65,6 @@ static inline const uint8_t *mill_token_text(const mill_tokenizer *tokenizer, ui
 
 // Id of the model's token with exactly these bytes, or MILL_NO_ID.
 uint32_t mill_tokenizer_find(const mill_tokenizer *tokenizer, const uint8_t *data, size_t bytes);
-
-static inline uint64_t mill_pair_hash(uint64_t pair)
-{
-    pair *= 0x9e3779b97f4a7c15u;
-    return pair ^ pair >> 32;
-}
 
 #define MILL_PAIR_BITS (1u << 18)
 

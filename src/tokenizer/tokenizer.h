@@ -78,10 +78,6 @@ bool mill_tokenizer_is_special(const mill_tokenizer *tokenizer, uint32_t id);
 // Bytes of a token (special: its content); valid as long as the tokenizer. NULL if there is no such id.
 const uint8_t *mill_tokenizer_bytes(const mill_tokenizer *tokenizer, uint32_t id, uint32_t *bytes);
 
-typedef struct mill_ids { // growable id array; zero-initialised is empty
-    uint32_t *data;
-    size_t count, capacity;
-} mill_ids;
 void mill_ids_free(mill_ids *ids);
 mill_status mill_ids_append(mill_ids *ids, uint32_t id, mill_error *err) MILL_MUST_CHECK;
 
@@ -91,5 +87,17 @@ void mill_encoder_close(mill_encoder *encoder);
 // Appends the ids of one text. specials: special strings in the text become control tokens (the guide); false: plain text.
 mill_status mill_encoder_encode(mill_encoder *encoder, const uint8_t *text, size_t bytes, bool specials, mill_ids *out,
                                 mill_error *err) MILL_MUST_CHECK;
+
+// Encoding ahead on a backend: the texts of a batch are foreseen, prepared in one go, and then asked for by encode as ever, which
+// finds their ids. Guesses need not be right: what was not foreseen is encoded when it is asked for. False: this backend has no
+// way to encode with this tokenizer, and the calls below are of no use.
+bool mill_encoder_use(mill_encoder *encoder, mill_backend *backend);
+mill_status mill_encoder_foresee(mill_encoder *encoder, const uint8_t *text, size_t bytes, bool specials, mill_error *err)
+    MILL_MUST_CHECK;
+mill_status mill_encoder_prepare(mill_encoder *encoder, mill_error *err) MILL_MUST_CHECK;
+// The place among the foreseen texts: before foreseeing, to come back to it before encoding what was foreseen from there on.
+size_t mill_encoder_foreseen(const mill_encoder *encoder);
+void mill_encoder_turn_to(mill_encoder *encoder, size_t place);
+void mill_encoder_forget(mill_encoder *encoder); // before the next batch
 
 #endif

@@ -1,5 +1,5 @@
 // parity_gpu_words.c: the tokenizer's operations on devices equal the plain ones: pieces of GPT-2's pattern, the
-// words among them, also where hashes meet. Random and hostile
+// words among them, also where hashes meet, and their ids. Random and hostile
 // text, sizes at the borders of threads, bitmaps and blocks. Runs the kernels on the emulator, or with "cuda" as the argument on
 // a card. SIMT_SEED chooses the emulator's schedule. --large: texts of 64 KiB, and more than a slot holds.
 #include <stdio.h>
@@ -8,6 +8,8 @@
 
 #include "backend/gpu.h"
 #include "draw_text.h"
+#include "tokenizer/bpe_ahead.h"
+#include "tokenizer/bpe_merge.h"
 #include "tokenizer/pretok.h"
 
 enum { TEXT_MAX = 3 << 20, TEXTS_MAX = 40000 };
@@ -214,6 +216,141 @@ static int compare_words(mill_backend *gpu, const texts *t, uint64_t tag_mask, c
     return bad;
 }
 
+// ---- ids
+
+typedef struct tokenizers {
+    mill_tokenizer *whole, *partial; // of all bytes, of those that its text has
+} tokenizers;
+static tokenizers have;
+
+static mill_tokenizer *train(const texts *t, bool full_alphabet)
+{
+    mill_word_counts *counts;
+    mill_tokenizer *tokenizer;
+    mill_error err;
+    const mill_text_view view = {t->bytes, t->offsets, t->count};
+    static const char *const specials[] = {"<|endoftext|>", "self"};
+    const mill_train_options options = {.vocab_size = 900, .min_frequency = 2, .full_alphabet = full_alphabet,
+                                        .specials = specials, .special_count = 2};
+    if (mill_word_counts_open(MILL_PRETOK_GPT2, &counts, &err) != MILL_OK ||
+        mill_word_counts_add_texts(counts, NULL, &view, &err) != MILL_OK ||
+        mill_tokenizer_train(counts, &options, NULL, NULL, &tokenizer, &err) != MILL_OK)
+        exit(1);
+    mill_word_counts_close(counts);
+    return tokenizer;
+}
+
+typedef struct merger {
+    const mill_tokenizer *tokenizer;
+    uint64_t pieces;
+} merger;
+
+static mill_status merge_piece(void *context, const uint8_t *piece, size_t bytes, mill_ids *out, mill_error *err)
+{
+    merger *m = context;
+    m->pieces++;
+    return mill_bpe_merge_ref(m->tokenizer, piece, bytes, out, err);
+}
+
+// The ids of texts by the definition.
+static void plain_ids(const mill_tokenizer *tokenizer, const texts *t, uint32_t first, uint32_t last, mill_ids *out, uint64_t *ends)
+{
+    uint32_t *cuts = malloc((size_t)(t->offsets[last] - t->offsets[first] + 1) * sizeof *cuts);
+    out->count = 0;
+    for (uint32_t i = first; i < last; i++) {
+        const uint8_t *text = t->bytes + t->offsets[i];
+        size_t count = mill_pretok_split_ref(MILL_PRETOK_GPT2, text, t->offsets[i + 1] - t->offsets[i], cuts);
+        uint32_t from = 0;
+        for (size_t k = 0; k < count; from = cuts[k++])
+            if (mill_bpe_merge_ref(tokenizer, text + from, cuts[k] - from, out, NULL) != MILL_OK)
+                exit(1);
+        ends[i - first] = out->count;
+    }
+    free(cuts);
+}
+
+static int compare_ids(mill_backend *gpu, const mill_tokenizer *tokenizer, const texts *t, uint64_t tag_mask, bool wide,
+                       const char *what, totals *sum)
+{
+    mill_ids found = {0}, wanted = {0};
+    uint64_t *ends = malloc(2 * (t->count + 1) * sizeof *ends), *wanted_ends = ends + t->count + 1;
+    mill_ahead ahead = {0};
+    mill_error err;
+    int bad = 0;
+    if (!mill_ahead_open(&ahead, tokenizer, gpu))
+        exit(1);
+    if (wide)
+        ahead.tables.id_end = 70000;
+    merger m = {tokenizer, 0};
+    const mill_encode_job job = {&ahead.tables, tag_mask, merge_piece, &m};
+    for (uint32_t first = 0; first < t->count;) {
+        const mill_text_view view = rest(t, first);
+        mill_portion portion;
+        found.count = 0;
+        if (gpu->ops->encode(gpu, &view, &job, &portion, &found, ends, &err) != MILL_OK)
+            exit(1);
+        if (portion.done) {
+            plain_ids(tokenizer, t, first, first + portion.texts, &wanted, wanted_ends);
+            if (found.count != wanted.count || memcmp(ends, wanted_ends, portion.texts * sizeof *ends) != 0 ||
+                (found.count != 0 && memcmp(found.data, wanted.data, found.count * sizeof *found.data) != 0)) {
+                printf("ids: %s, tags %llx, %s: texts %u to %u differ\n", what, (unsigned long long)tag_mask,
+                       wide ? "wide" : "narrow", first, first + portion.texts - 1);
+                bad++;
+            }
+        }
+        *(portion.done ? &sum->by_device : &sum->by_caller) += portion.texts;
+        first += portion.texts;
+    }
+    mill_ahead_free(&ahead);
+    mill_free(found.data);
+    mill_free(wanted.data);
+    free(ends);
+    return bad;
+}
+
+// The encoder with a backend, foreseeing most texts, against one without; now and then it is asked for something else.
+static int compare_encoders(mill_backend *gpu, const mill_tokenizer *tokenizer, const texts *t, const char *what)
+{
+    mill_encoder *plain, *ahead;
+    mill_ids a = {0}, b = {0};
+    mill_error err;
+    int bad = 0;
+    size_t *marks = malloc((t->count + 1) * sizeof *marks);
+    if (mill_encoder_open(tokenizer, &plain, &err) != MILL_OK || mill_encoder_open(tokenizer, &ahead, &err) != MILL_OK ||
+        !mill_encoder_use(ahead, gpu))
+        exit(1);
+    for (int round = 0; round < 2; round++) {
+        mill_encoder_forget(ahead);
+        for (uint32_t i = 0; i < t->count; i++) {
+            marks[i] = mill_encoder_foreseen(ahead);
+            if (i % 7 != 6 && mill_encoder_foresee(ahead, t->bytes + t->offsets[i], t->offsets[i + 1] - t->offsets[i], round != 0,
+                                                   &err) != MILL_OK)
+                exit(1);
+        }
+        if (mill_encoder_prepare(ahead, &err) != MILL_OK)
+            exit(1);
+        for (uint32_t i = 0; i < t->count; i++) {
+            const uint8_t *text = t->bytes + t->offsets[i];
+            size_t bytes = t->offsets[i + 1] - t->offsets[i];
+            bytes -= i % 5 == 4 && bytes != 0 && text[bytes - 1] < 0x80;
+            mill_encoder_turn_to(ahead, marks[i]);
+            a.count = b.count = 0;
+            if (mill_encoder_encode(plain, text, bytes, round != 0, &a, &err) != MILL_OK ||
+                mill_encoder_encode(ahead, text, bytes, round != 0, &b, &err) != MILL_OK)
+                exit(1);
+            bad += a.count != b.count || (a.count != 0 && memcmp(a.data, b.data, a.count * sizeof *a.data) != 0);
+        }
+    }
+    if (bad != 0)
+        printf("encoders: %s: %d texts differ\n", what, bad);
+    mill_encoder_close(plain);
+    mill_encoder_close(ahead);
+    mill_ids_free(&a);
+    mill_ids_free(&b);
+    free(marks);
+    return bad;
+}
+
 static int compare(const mill_backend_ops *ops, const texts *t, const char *what, totals *sum)
 {
     mill_backend *gpu = NULL;
@@ -223,7 +360,12 @@ static int compare(const mill_backend_ops *ops, const texts *t, const char *what
     int bad = compare_pieces(gpu, t, what, sum);
     bad += compare_words(gpu, t, UINT64_MAX, what, sum);
     bad += compare_words(gpu, t, 0xff0000000000fff, what, sum);
+    bad += compare_ids(gpu, have.whole, t, UINT64_MAX, false, what, sum);
+    bad += compare_ids(gpu, have.partial, t, UINT64_MAX, true, what, sum);
+    bad += compare_encoders(gpu, have.whole, t, what);
     if (t->offsets[t->count] < 100000) { // every word meets others
+        bad += compare_ids(gpu, have.whole, t, 0x3, false, what, sum);
+        bad += compare_ids(gpu, have.partial, t, 0, true, what, sum);
         bad += compare_words(gpu, t, 0x7, what, sum);
         bad += compare_words(gpu, t, 0, what, sum);
     }
@@ -322,11 +464,17 @@ int main(int argc, char **argv)
     if (t.bytes == NULL || t.offsets == NULL)
         return 1;
     totals sum = {0};
+    add_text(&t, 30000, 11);
+    have.partial = train(&t, false);
+    add_text(&t, 5000, 5);
+    have.whole = train(&t, true);
     const mill_backend_ops *ops = mill_gpus_backend(gpus);
     int bad = with_large ? large(ops, &t, &sum) : small(ops, &t, &sum);
     for (size_t i = 0; i < mill_gpus_count(gpus); i++)
         bad += mill_gpus_use(gpus, i).failed;
     mill_gpus_close(gpus);
+    mill_tokenizer_close(have.whole);
+    mill_tokenizer_close(have.partial);
     free(t.bytes);
     free(t.offsets);
     printf("words on %s: %llu texts by devices, %llu by the caller, %d differences\n", device,
