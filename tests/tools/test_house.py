@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""tools/layers.py and tools/tidy.py see the faults they are for, and nothing in a clean tree.
+"""tools/layers.py, tools/tidy.py and tools/dialect.py see the faults they are for, and nothing in a clean tree.
 
 usage: test_house.py TOOLS
 """
@@ -17,6 +17,13 @@ CLEAN = {
     "src/encode/encode.c": "// encode.c: says free( and time( in words; \"open(\" in text\n#include \"fim/fim.h\"\n"
                            "static int f(x *s)\n{\n    return s->ops->open(s, \"time(\") + mill_free(s) + ops.read(s);\n}\n",
     "src/cli/main.c": "// main.c: program\n#include \"shardmill.h\"\n",
+    "kernels/clean.cu": "// clean.cu: no double in sight\n#include \"mill_cuda.h\"\n#include <string.h>\nstatic __device__ const u32 table[2] = {1, 2};\n"
+                        "static __device__ u32 f(const char *name, u32 *p)\n{\n    u32 seen = MILL_LOAD_RELAXED(p);\n"
+                        "    while (atomicCAS(p, seen, 1u) != seen)\n        seen++;\n    return __ballot_sync(0x1e5u, seen) + table[0];\n}\n"
+                        "static __global__ void k(u32 *p)\n{\n    MILL_SHARED(u32, tile, 64);\n    tile[0] = f(\"2.5\", p);\n}\n"
+                        "extern \"C\" int mill_gpu_k(u32 *p, void *stream)\n{\n    return MILL_LAUNCH(k, dim3(1), dim3(32), 0, stream, p);\n}\n",
+    "kernels/mill_cuda.h": "// mill_cuda.h: dialect\n#ifndef MILL_MILL_CUDA_H\n#define MILL_MILL_CUDA_H\n#include <cuda_runtime.h>\n"
+                           "typedef unsigned long long u64;\n#define MILL_SHARED(T, name, n) __shared__ T name[n]\n#endif\n",
 }
 HEAD = "// a.c: of a test\n"
 # tool, file, its text, what the tool must say
@@ -36,6 +43,21 @@ FAULTS = [
       for call in ("rand()", "time(0)", "strcpy(a, b)", "sprintf(a, b)", "gets(a)", "alloca(4)", "malloc(1)", "free(p)", "calloc(1, 1)",
                    "realloc(p, 2)", "open(p, 0)", "read(0, p, 1)", "write(1, p, 1)", "rename(a, b)", "unlink(a)", "fopen(a, b)",
                    "thrd_create(a, b, c)", "exit(1)", "printf(a)")],
+    *[("dialect", "kernels/a.cu", HEAD + f"{line}\n", f":2: {wanted}") for line, wanted in (
+        ("float x;", "float: results are exact"), ("u32 x = y * 0.5;", "0.5: results are exact"), ("u32 x = 1e6;", "1e6: results are exact"),
+        ("    __shared__ u32 tile[3];", "__shared__: shared memory"), ("u32 m = __activemask();", "__activemask"),
+        ("u32 m = __ballot(1);", "__ballot(: warp operations"), ("u32 m = __shfl_down(x, 1);", "__shfl_down(: warp operations"),
+        ("#include <cooperative_groups.h>", "#include <: kernels include"), ("cub::Scan s;", "cub: no cooperative groups"),
+        ("k<<<1, 32>>>(p);", "<<<: kernels are launched"), ("cudaLaunchKernel(k, 1, 1, 0);", "cudaLaunchKernel: kernels are launched"),
+        ("u32 t = tex1Dfetch(a, 1);", "tex1Dfetch: no textures"), ("__device__ u32 counter;", "__device__ u32 counter;: no variables"),
+        ("static __device__ u32 table[3] = {1, 2, 3};", "static __device__ u32 table[3] =: no variables"),
+        ("static __constant__ u32 table[3];", "static __constant__ u32 table[3];: no variables"),
+        ('asm("trap;");', "asm: no PTX"), ("unsigned long long x;", "long: long has"), ("unsigned char c;", "char: char may"),
+        ("const volatile u32 *p;", "volatile: memory"), ("__noinline__ int f();", "__noinline__: MILL_NOINLINE"),
+        ("u64 t = clock64();", "clock64(: no result"), ("while (MILL_LOAD_RELAXED(p) == 0) {}", "while (MILL_LOAD_RELAXED(p) == 0) {}: no thread"),
+        ("while (atomicCAS(p, 0u, 1u) != 0);", "while (atomicCAS(p, 0u, 1u) != 0);: no thread"), ("std::sort(a, b);", "std::: C with"),
+        ('printf("x");', "printf(: nothing"), ("int c = cudaMalloc(&p, 4);", "cudaMalloc(: a launcher"),
+        ("#include <vector>", "#include <: kernels include"))],
     ("tidy", "src/fim/a.c", "#include <stdio.h>\n", ":1: the first line"),
     ("tidy", "src/fim/a.c", HEAD + "\tint x;\n", ":2: a tab"),
     ("tidy", "src/fim/a.c", HEAD + "int x; \n", ":2: blanks at the end"),
@@ -60,7 +82,7 @@ def judge(tool, files):
 
 def main():
     failed = 0
-    for tool in ("layers", "tidy"):
+    for tool in ("layers", "tidy", "dialect"):
         code, text = judge(tool, CLEAN)
         if code != 0:
             print(f"FAILED: {tool} finds fault with a clean tree: {text}")
