@@ -11,7 +11,7 @@ import sys
 # race only when it happens to change the result.
 FAULTS = [
     ("none", ""),
-    ("no_barrier_after_clear", "tsan"),
+    ("no_barrier_after_clear", "plain asan tsan"),
     ("no_barrier_after_load", "plain asan tsan"),
     ("no_barrier_before_reload", "plain asan tsan"),
     ("no_syncwarp", "plain asan tsan"),
