@@ -8,7 +8,6 @@
 #include "pipeline/repos.h"
 #include "source/spill.h"
 
-#define SORT_BYTES ((size_t)128 << 20)
 #define UNIT_DOCS ((uint64_t)1 << 20) // documents of a token unit, at most that of the sequence that fills it
 
 typedef struct stretch { // one sequence while they are found: docs [first, first + count) of the list
@@ -295,6 +294,12 @@ mill_rows_place mill_rows_of(const mill_run_state *run, uint64_t doc)
                              (uint32_t)(repos->first[sequence + 1] - base)};
 }
 
+size_t mill_repos_sort_bytes(const mill_run_state *run)
+{
+    const uint64_t share = run->memory_bytes / 8, least = (uint64_t)1 << 20, most = (uint64_t)256 << 20;
+    return (size_t)(share < least ? least : share > most ? most : share);
+}
+
 void mill_repos_free(mill_repos *repos)
 {
     if (repos == NULL)
@@ -322,7 +327,7 @@ mill_status mill_barrier_repos(mill_run_state *run, mill_error *err)
     grouping g = {.run = run, .err = err};
     mill_sorter *sorter = NULL;
     mill_status status = MILL_OK;
-    const mill_spill_place place = {mill_workdir_handle(run->dir), MILL_STATE "/tmp/imports-", SORT_BYTES};
+    const mill_spill_place place = {mill_workdir_handle(run->dir), MILL_STATE "/tmp/imports-", mill_repos_sort_bytes(run)};
     mill_run_part(run, "order repositories", "records", run->doc_count);
     run->repos = mill_alloc_zero(1, sizeof *run->repos);
     if (run->repos == NULL)

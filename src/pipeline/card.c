@@ -188,6 +188,18 @@ static mill_status append_inputs(const mill_run_state *run, mill_buf *out, mill_
         err);
 }
 
+// Which tokens are targets, where the shards say it.
+static mill_status append_mask(const mill_run_state *run, mill_buf *out, mill_error *err)
+{
+    const bool has_ids = run->stages == MILL_STAGES_ALL || run->stages == MILL_STAGES_ENCODE || run->stages == MILL_STAGES_PACK;
+    if (!has_ids || !mill_run_has_mask(run))
+        return MILL_OK;
+    return mill_buf_append_text(out,
+                                "\n`loss_mask` has a number for each token: 1 if it is a target (answers of conversations, all of a "
+                                "file), 0 if not. It is of the token itself: shift it with the labels.\n",
+                                err);
+}
+
 static mill_status append_use(const mill_run_state *run, const contents *c, bool has_docs, mill_buf *out, mill_error *err)
 {
     MILL_TRY(mill_buf_append_text(out, "\n## Use\n\n```python\n", err));
@@ -233,6 +245,7 @@ mill_status mill_card_append(const mill_run_state *run, const mill_buf *metrics_
                                       (unsigned long long)run->recipe.pack.seq_len + run->recipe.pack.extra));
     }
     MILL_TRY_GOTO(append_use(run, &c, has_docs, out, err));
+    MILL_TRY_GOTO(append_mask(run, out, err));
     MILL_TRY_GOTO(append_funnel(metrics, out, err));
     MILL_TRY_GOTO(append_languages(metrics, out, err));
     MILL_TRY_GOTO(append_inputs(run, out, err));

@@ -213,7 +213,10 @@ static mill_status show_row(inspector *in, const mill_doc_line *line, uint32_t n
         mill_buf_printf(out, err, ":%llu, piece %u, mode ", (unsigned long long)line->record, line->piece));
     MILL_TRY(append_data(in, line->mode, strlen(line->mode), err));
     if (line->row_begin != 0)
-        MILL_TRY(mill_buf_printf(out, err, ", continued from token %u of its row", line->row_begin));
+        MILL_TRY(mill_buf_printf(out, err,
+                                 line->begin == 0 ? ", continued from token %u of its row"
+                                                  : ", in the same row, from its token %u",
+                                 line->row_begin));
     MILL_TRY(style(in, STYLE_OFF, err));
     MILL_TRY(mill_buf_append_text(out, "\n", err));
     return show_ids(in, line, ids, mask, err);

@@ -9,8 +9,6 @@
 #include "pipeline/token_unit.h"
 #include "source/spill.h"
 
-#define SORT_BYTES ((size_t)256 << 20)
-
 typedef struct packed_record { // behind it: repository, path, licence, pieces, text
     int64_t stars;
     uint64_t record, text_bytes;
@@ -219,7 +217,8 @@ mill_status mill_repos_encode(mill_run_state *run, mill_error *err)
         done++;
     if (done == run->repos->units)
         return MILL_OK;
-    const mill_spill_place place = {mill_workdir_handle(run->dir), MILL_STATE "/tmp/texts-", SORT_BYTES};
+    const mill_spill_place place = {mill_workdir_handle(run->dir), MILL_STATE "/tmp/texts-",
+                                    mill_repos_sort_bytes(run)};
     mill_status status = MILL_OK;
     MILL_TRY_GOTO(mill_sorter_open(run->fs, &place, &pass.sorter, err));
     MILL_TRY_GOTO(sort_texts(run, pass.sorter, err));

@@ -157,7 +157,7 @@ const mill_recipe_key mill_recipe_keys[] = {
     TEXT("repo.finish", encode.repo.finish, "\"\"", NULL, "what the last row of a repository ends with"),
     LIST("repo.tokens", repo_tokens, "[]", NULL, "names that are control tokens where frames have them (files never make one); empty: those of the preset"),
     U32("repo.files", repo_files, 1, 1 << 20, "20000", NULL, "a repository with more files is taken in parts of so many"),
-    U64("repo.bytes", repo_bytes, 1, UINT64_C(1) << 30, "67108864", NULL, "a sequence with more text than this ends at a file"),
+    U64("repo.bytes", repo_bytes, 1, UINT64_C(1) << 30, "16777216", NULL, "a sequence with more text than this ends at a file"),
 
     ENUM("pack.mode", pack.mode, pack_names, "\"guide\"", "\"best-fit\"", "guide: append until full; concat: one stream cut into samples; best-fit: rows whole, fullest sample first"),
     U32("pack.seq_len", pack.seq_len, 2, 1 << 24, "4096", NULL, "tokens of a sample"),

@@ -43,6 +43,8 @@ typedef struct mill_rows_place { // records [first, end) of a token unit
 // Where the rows of a document that leads are.
 mill_rows_place mill_rows_of(const mill_run_state *run, uint64_t doc);
 
+// Of rows that are sorted; more go to .shardmill/tmp.
+size_t mill_repos_sort_bytes(const mill_run_state *run);
 void mill_repos_free(mill_repos *repos); // NULL is fine
 
 // Encodes the sequences into token units (the encode pass of a run that has them).

@@ -241,7 +241,8 @@ static mill_status choose_memory(mill_run_state *run, mill_error *err)
 
 mill_status mill_run_check_tables(const mill_run_state *run, mill_error *err)
 {
-    uint64_t bytes = run->doc_count * (sizeof(mill_doc) + 16ull * run->bands + 64);
+    const uint64_t sequences = run->recipe.encode.repo.sequence ? 64 : 0; // places and lists (repos.h)
+    uint64_t bytes = run->doc_count * (sizeof(mill_doc) + 16ull * run->bands + 64 + sequences);
     if (bytes > run->memory_bytes)
         return mill_fail(err, MILL_RESOURCE,
                          "the tables of %llu documents need %llu MiB, more than --memory allows; raise it, or split the inputs "

@@ -76,6 +76,31 @@ def expected(tokenizer, turns):
     return out["input_ids"], out["assistant_masks"]
 
 
+def parquet():
+    """The forms of flat columns: the same rows from Parquet as from JSON lines."""
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        return
+    forms = {"instruction": [{"instruction": "a\r\nb", "input": i, "output": f"c {n}", "language": "python"} for n, i in enumerate(["x", "", None, "y"])],
+             "prompt": [{"prompt": f"p{n}", "completion": "c"} for n in range(3)] + [{"prompt": "p", "completion": ""}]}
+    for name, records in forms.items():
+        with tempfile.TemporaryDirectory() as folder:
+            with open(f"{folder}/a.jsonl", "w") as out:
+                out.writelines(json.dumps(r) + "\n" for r in records)
+            pyarrow.parquet.write_table(pyarrow.Table.from_pylist(records), f"{folder}/a.parquet")
+            got = []
+            for kind in ("jsonl", "parquet"):
+                done = subprocess.run([PROGRAM, "run", f"{folder}/a.{kind}", "-o", f"{folder}/{kind}", "--durability", "fast", "--set", "source.newlines=true",
+                                       "--set", "tokenizer.vocab_size=400", "--set", "dedup.near=false"], capture_output=True, text=True)
+                if kind == "parquet" and "no Parquet reader" in done.stderr:
+                    return
+                check(f"{name} from {kind}", done.returncode == 0, done.stderr)
+                got.append((rows(f"{folder}/{kind}"), open(f"{folder}/{kind}/quarantine.jsonl").read().count("bad_turns")))
+            check(f"{name}: Parquet gives the rows of JSON lines", got[0] == got[1] and got[0][0], got)
+
+
 def main():
     rng = random.Random(5)
     with tempfile.TemporaryDirectory() as folder:
@@ -103,6 +128,7 @@ def main():
             check("a record forges no control token", sum(i in specials for i in ids) == 4, ids)
             text = tokenizer.decode(ids, skip_special_tokens=False)
             check("its text is all there", text.count("<|im_end|>") == 4 and text.count("<|endoftext|>") == 1, text)
+    parquet()
     print("failed" if failures else "conversations agree")
     sys.exit(failures != 0)
 

@@ -250,8 +250,25 @@ def test_same_bytes(work):
         call("verify", out)
 
 
+def test_beyond_memory(work):
+    """More text than is held at once: it is sorted on disk, and the bytes are the same."""
+    rng = random.Random(4)
+    blocks = ["".join(f"value_{rng.randrange(10**9)} = {rng.randrange(10**9)}\n" for _ in range(2000)) for _ in range(12)]
+    files = [(f"r{k % 37}", f"f{k}.py", "python", f"import f{rng.randrange(400)}\n" + blocks[k % 12] + str(k)) for k in range(400)]
+    source = write(work / "large.jsonl", files)
+    small = write(work / "small.jsonl", files[:3])
+    call("train", small, "-o", work / "tokenizer", *SMALL)
+    tokenizer = work / "tokenizer/tokenizer/tokenizer.json"
+    facts = lambda out: {k: v for k, v in product(out).items() if k.startswith(("shards", "docs"))}
+    found = []
+    for name, more in {"held": (), "spilled": ("--memory", "96M", "--batch-size", "256K", "-j", "1")}.items():
+        call("run", source, "-o", work / name, *SMALL, "--tokenizer", tokenizer, *more)
+        found.append(facts(work / name))
+    check("the same bytes beyond memory", found[0] == found[1])
+
+
 with tempfile.TemporaryDirectory(prefix="mill-repos-") as folder:
-    for test in (test_order, test_bytes, test_limits, test_stages_and_mixture, test_same_bytes):
+    for test in (test_order, test_bytes, test_limits, test_stages_and_mixture, test_same_bytes, test_beyond_memory):
         test(Path(folder))
 print(f"{len(failures)} failures" if failures else "sequences of repositories: all good")
 sys.exit(1 if failures else 0)

@@ -1,6 +1,7 @@
 // test_pipeline_faults.c: whole small runs on a simulated file system that fails, fills up, kills the process, cuts the power, or
 // with memory that runs out. After each accident the same call goes on to exactly the bytes of an undisturbed run.
-// Arguments: number of seeds, first seed; a third one prints each seed before it is tried.
+// Arguments: number of seeds, first seed; a third one prints each seed before it is tried. --repos at the end: with sequences of
+// repositories.
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +16,8 @@
 #define LINE_MAX_BYTES 8192
 
 static const char *const inputs[] = {"/in/a.jsonl", "/in/b.jsonl"};
-static const char *const sets[] = {"filter.syntax=off", "tokenizer.vocab_size=600"};
+static const char *const sets[] = {"filter.syntax=off", "tokenizer.vocab_size=600", "repo.sequence=true"};
+static size_t set_count = 2; // 3: with sequences of repositories
 
 static simfs *fresh;          // the inputs alone
 static char *wanted;          // dump of an undisturbed run
@@ -94,7 +96,7 @@ static mill_status run_once(simfs *sim, uint64_t seed, mill_error *err)
     options.input_count = 2;
     options.output = OUTPUT;
     options.sets = sets;
-    options.set_count = 2;
+    options.set_count = set_count;
     options.threads = 1;
     options.batch_bytes = 4096u << seed % 3;
     options.keep_work = seed % 4 == 3;
@@ -313,6 +315,10 @@ static bool undisturbed(void)
 
 int main(int argc, char **argv)
 {
+    if (argc > 1 && strcmp(argv[argc - 1], "--repos") == 0) {
+        set_count = 3;
+        argc--;
+    }
     uint64_t seeds = argc > 1 ? strtoull(argv[1], NULL, 10) : 320;
     uint64_t first = argc > 2 ? strtoull(argv[2], NULL, 10) : 0;
     if (undisturbed()) {
