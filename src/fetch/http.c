@@ -467,8 +467,8 @@ mill_status mill_http_wait(mill_http *http, const mill_http_answer *answer, uint
     ms = ms / 2 + mill_draw_below(mill_draw((uint64_t)mill_clock_ns(), MILL_DRAW_ORDER, key, http->waits++),
                                   ms / 2 + 1);
     ms = ms > answer->wait_ms ? ms : answer->wait_ms;
-    mill_log_line(http->options.log, ms >= TOLD_MS ? MILL_LOG_INFO : MILL_LOG_DEBUG, "%s: try %u in %.1f s", shown, tries_done + 1,
-                  (double)ms * 1e-3);
+    mill_log_line(http->options.log, ms >= TOLD_MS ? MILL_LOG_INFO : MILL_LOG_DEBUG, "%s: try %u in %.1f s",
+                  shown, tries_done + 1, (double)ms * 1e-3);
     const int64_t end = mill_clock_ns() + (int64_t)ms * 1000000;
     for (;;) {
         if (must_stop(http))

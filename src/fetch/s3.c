@@ -310,9 +310,12 @@ static bool decode_sha256(const char *text, char hex[65])
 void mill_s3_sums(const mill_http_answer *answer, char sha256[65], bool *etag_is_md5)
 {
     const char *encryption = mill_http_header(answer, "x-amz-server-side-encryption");
-    const char *type = mill_http_header(answer, "x-amz-checksum-type");
+    const char *type = mill_http_header(answer, "x-amz-checksum-type"),
+               *etag = mill_http_header(answer, "etag");
+    // Of an object that came in parts the sum is one of the parts' sums, unless the server says otherwise.
+    bool whole = type != NULL ? strcmp(type, "FULL_OBJECT") == 0 : etag == NULL || strchr(etag, '-') == NULL;
     sha256[0] = '\0';
-    if (type == NULL || strcmp(type, "COMPOSITE") != 0)
+    if (whole)
         (void)decode_sha256(mill_http_header(answer, "x-amz-checksum-sha256"), sha256);
     *etag_is_md5 = (encryption == NULL || strcmp(encryption, "AES256") == 0) &&
                    mill_http_header(answer, "x-amz-server-side-encryption-customer-algorithm") == NULL;

@@ -113,13 +113,7 @@ static uint64_t read_number(walk *w, const char *text)
 static void keep_key(walk *w, const char *text)
 {
     mill_buf_clear(&w->key);
-    size_t bytes = strlen(text);
-    mill_status status = w->coded ? mill_url_decode(&w->key, text, bytes, true, w->err)
-                                  : mill_buf_append(&w->key, text, bytes, w->err);
-    if (status == MILL_OK && w->key.bytes != 0 && memchr(w->key.data, '\0', w->key.bytes) != NULL)
-        stop(w, MILL_INPUT, "a key holds a NUL");
-    else if (status == MILL_OK)
-        status = mill_buf_append(&w->key, "", 1, w->err);
+    mill_status status = mill_buf_append(&w->key, text, strlen(text) + 1, w->err);
     if (status != MILL_OK)
         stop(w, status, "no memory");
 }
@@ -224,6 +218,32 @@ static void XMLCALL on_end(void *user, const XML_Char *name)
     mill_buf_clear(&w->text);
 }
 
+// Whether keys are percent-coded may be told behind the last of them, so they are decoded at the end.
+static mill_status decode_keys(walk *w, size_t first)
+{
+    mill_remotes *list = w->out->objects;
+    mill_buf key = {0};
+    mill_status status = MILL_OK;
+    for (size_t i = first; w->coded && list != NULL && i < list->count && status == MILL_OK; i++) {
+        mill_buf_clear(&key);
+        status = mill_url_decode(&key, list->items[i].name, strlen(list->items[i].name), true, w->err);
+        if (status == MILL_OK && memchr(key.data, '\0', key.bytes) != NULL) {
+            status = MILL_INPUT;
+            w->problem = "a key holds a NUL";
+            break;
+        }
+        char *name = status == MILL_OK ? mill_strndup((const char *)key.data, key.bytes) : NULL;
+        if (status == MILL_OK && name == NULL)
+            status = mill_fail_nomem(w->err, "an answer of S3");
+        if (name != NULL) {
+            mill_free(list->items[i].name);
+            list->items[i].name = name;
+        }
+    }
+    mill_buf_free(&key);
+    return status;
+}
+
 mill_status mill_s3_answer_parse(const void *text, size_t bytes, const char *shown, mill_s3_answer *out,
                                  mill_error *err)
 {
@@ -232,12 +252,15 @@ mill_status mill_s3_answer_parse(const void *text, size_t bytes, const char *sho
     w.xml = XML_ParserCreate_MM("UTF-8", &memory, NULL);
     if (w.xml == NULL)
         return mill_fail_nomem(err, "an answer of S3");
+    const size_t first = out->objects != NULL ? out->objects->count : 0;
     XML_SetUserData(w.xml, &w);
     XML_SetElementHandler(w.xml, on_start, on_end);
     XML_SetCharacterDataHandler(w.xml, on_text);
     XML_SetStartDoctypeDeclHandler(w.xml, on_doctype);
     enum XML_Status parsed = bytes > INT32_MAX ? XML_STATUS_ERROR : XML_Parse(w.xml, text, (int)bytes, 1);
     mill_status status = w.status;
+    if (status == MILL_OK && parsed == XML_STATUS_OK)
+        status = decode_keys(&w, first);
     if (status == MILL_INPUT)
         status = mill_fail(err, MILL_INPUT, "%s: the answer of S3 cannot be used: %s", shown, w.problem);
     else if (status == MILL_OK && parsed != XML_STATUS_OK && XML_GetErrorCode(w.xml) == XML_ERROR_NO_MEMORY)

@@ -294,7 +294,7 @@ class Hub(Server):
             request.give(302, b"", [("Location", f"{self.store.url}/blob/{digest}?signature=secret"), ("X-Repo-Commit", rest[0]),
                                     ("X-Linked-Size", str(len(content))), ("X-Linked-ETag", f'"{digest}"')])
         else:
-            self.give_file(request, content, '"' + hashlib.sha1(content).hexdigest() + '"')
+            self.give_file(request, content, '"' + hashlib.sha1(content).hexdigest() + '"', [("X-Repo-Commit", rest[0])])
 
 
 # ---- S3 ---------------------------------------------------------------------------------------------------------------------------------
@@ -410,8 +410,8 @@ class S3(Server):
         more = at + self.page < len(keys)
         token = f"<NextContinuationToken>{at + self.page}:+/=&amp; x</NextContinuationToken>" if more else ""
         request.give(200, (f"<?xml version='1.0' encoding='UTF-8'?>\n<ListBucketResult xmlns='http://s3.amazonaws.com/doc/2006-03-01/'>"
-                           f"<Name>{bucket}</Name><Prefix></Prefix><KeyCount>1</KeyCount><EncodingType>url</EncodingType>"
-                           f"<IsTruncated>{str(more).lower()}</IsTruncated>{token}{rows}</ListBucketResult>").encode())
+                           f"<Name>{bucket}</Name><Prefix></Prefix><KeyCount>1</KeyCount>"
+                           f"<IsTruncated>{str(more).lower()}</IsTruncated>{token}{rows}<EncodingType>url</EncodingType></ListBucketResult>").encode())
 
     def sums(self, request, entry):
         headers = [("x-amz-meta-" + k, v) for k, v in entry["meta"].items()]
