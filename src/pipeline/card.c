@@ -195,8 +195,8 @@ static mill_status append_mask(const mill_run_state *run, mill_buf *out, mill_er
     if (!has_ids || !mill_run_has_mask(run))
         return MILL_OK;
     return mill_buf_append_text(out,
-                                "\n`loss_mask` has a number for each token: 1 if it is a target (answers of conversations, all of a "
-                                "file), 0 if not. It is of the token itself: shift it with the labels.\n",
+                                "\n`loss_mask` has a number for each token: 1 if it is a target (answers of conversations, all of "
+                                "a file), 0 if not. It is of the token itself: shift it with the labels.\n",
                                 err);
 }
 
