@@ -191,7 +191,8 @@ static mill_status append_inputs(const mill_run_state *run, mill_buf *out, mill_
 // Which tokens are targets, where the shards say it.
 static mill_status append_mask(const mill_run_state *run, mill_buf *out, mill_error *err)
 {
-    const bool has_ids = run->stages == MILL_STAGES_ALL || run->stages == MILL_STAGES_ENCODE || run->stages == MILL_STAGES_PACK;
+    const bool has_ids =
+        run->stages == MILL_STAGES_ALL || run->stages == MILL_STAGES_ENCODE || run->stages == MILL_STAGES_PACK;
     if (!has_ids || !mill_run_has_mask(run))
         return MILL_OK;
     return mill_buf_append_text(out,
