@@ -133,6 +133,12 @@ typedef struct mill_run_summary {
 // so that the same call goes on. Blocks; uses options->threads threads.
 MILL_API mill_status mill_run(const mill_run_options *options, mill_run_summary *summary, mill_error *err);
 
+// Makes one finished directory of several (or of one), in the containers of options->format. inputs are the directories;
+// output, sets (shard.* only), threads, overwrite, fast, keep_work, recheck, log, progress and stop mean what they mean to
+// mill_run. Samples stand in the order of the directories and keep their borders, masks and origins; memory does not grow with
+// their number. MILL_INPUT: the directories have different tokenizers, or hold different kinds of sequences.
+MILL_API mill_status mill_merge_runs(const mill_run_options *options, mill_run_summary *summary, mill_error *err);
+
 // ---- texts: results of the other commands, as text or one JSON document; free with mill_text_free -------------------------------
 
 typedef struct mill_text {

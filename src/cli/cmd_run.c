@@ -26,7 +26,7 @@ const mill_option mill_run_option_table[] = {
     {"target-tokens", 0, MILL_OPT_COUNT, AT(target_tokens), "N",
      "stop the mixture at N tokens, by the recipe's shares (140e9, 140B)", "target_tokens"},
     {"tokenizer", 0, MILL_OPT_TEXT, AT(tokenizer), "FILE", "use this tokenizer.json instead of training one", NULL},
-    {"format", 0, MILL_OPT_TEXT, AT(format), "jsonl.zst|jsonl|megatron|mds|npy|parquet|llmc|datatrove|olmo|LIST",
+    {"format", 0, MILL_OPT_TEXT, AT(format), MILL_FORMAT_WORDS,
      "containers of the shards; several with commas, from one pass (jsonl.zst)", NULL},
     {"seed", 0, MILL_OPT_COUNT, AT(seed), "N", "every random choice comes from it (0)", NULL},
     {"threads", 'j', MILL_OPT_COUNT, AT(threads), "N", "threads; does not change a byte of the output (all cores)", NULL},

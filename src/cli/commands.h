@@ -7,12 +7,15 @@
 
 #define MILL_PRESET_WORDS "auto|guide|the-stack|github-code|starcoderdata|bigquery|alpaca|sharegpt|messages|prompt"
 
-extern const mill_option mill_run_option_table[];
+#define MILL_FORMAT_WORDS "jsonl.zst|jsonl|megatron|mds|npy|parquet|llmc|datatrove|olmo|LIST"
+
+extern const mill_option mill_run_option_table[], mill_merge_option_table[];
 extern const mill_option mill_inspect_options[], mill_explain_options[], mill_stats_options[], mill_verify_options[],
     mill_report_options[], mill_recipe_options[], mill_devices_options[], mill_collect_option_table[], mill_upload_option_table[];
 
 int mill_cmd_run(const mill_command *command, int argc, char **argv);   // run, plan
 int mill_cmd_stage(const mill_command *command, int argc, char **argv); // filter, dedup, train, encode, pack
+int mill_cmd_merge(const mill_command *command, int argc, char **argv); // convert, merge
 int mill_cmd_collect(const mill_command *command, int argc, char **argv);
 int mill_cmd_upload(const mill_command *command, int argc, char **argv);
 int mill_cmd_inspect(const mill_command *command, int argc, char **argv);

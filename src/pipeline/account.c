@@ -145,3 +145,20 @@ bool mill_account_from_json(const cJSON *json, mill_account *account)
     }
     return good;
 }
+
+mill_status mill_account_append_funnel(const mill_account *a, mill_buf *out, mill_error *err)
+{
+    MILL_TRY(mill_buf_printf(out, err, "\"funnel\":{\"read\":%llu,\"kept\":%llu,\"rejected\":{", (unsigned long long)a->read,
+                             (unsigned long long)a->by_reason[MILL_KEPT]));
+    bool first = true;
+    for (size_t i = 0; i < MILL_REASON_COUNT; i++) {
+        if (!mill_reason_is_rejection((mill_reason)i) || a->by_reason[i] == 0)
+            continue;
+        MILL_TRY(mill_buf_printf(out, err, "%s\"%s\":%llu", first ? "" : ",", mill_reason_name((mill_reason)i),
+                                 (unsigned long long)a->by_reason[i]));
+        first = false;
+    }
+    return mill_buf_printf(out, err, "},\"duplicate\":{\"exact\":%llu,\"near\":%llu},\"unselected\":%llu,\"quarantined\":%llu}",
+                           (unsigned long long)a->by_reason[MILL_REASON_EXACT], (unsigned long long)a->by_reason[MILL_REASON_NEAR],
+                           (unsigned long long)a->by_reason[MILL_REASON_UNSELECTED], (unsigned long long)a->quarantined);
+}

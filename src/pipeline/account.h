@@ -25,6 +25,8 @@ uint64_t mill_account_rejected(const mill_account *account);
 cJSON *mill_account_to_json(const mill_account *account);
 // What was changed in records on the way in, as the members of a JSON object; zero counts are left out.
 mill_status mill_account_append_changes(const mill_account *account, mill_buf *out, mill_error *err) MILL_MUST_CHECK;
+// "funnel":{...} as in metrics.json.
+mill_status mill_account_append_funnel(const mill_account *account, mill_buf *out, mill_error *err) MILL_MUST_CHECK;
 bool mill_account_from_json(const cJSON *json, mill_account *account);
 
 #endif

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pipeline/merged.h"
 #include "pipeline/run.h"
 
 _Static_assert(sizeof(mill_doc) == 88, "rows are written as they lie in memory: no padding may hide in them");
@@ -84,6 +85,8 @@ bool mill_run_has_chats(const mill_run_state *run)
 
 bool mill_run_has_mask(const mill_run_state *run)
 {
+    if (run->merged != NULL)
+        return run->merged->has_mask;
     return run->recipe.loss_mask == MILL_MASK_ALWAYS || (run->recipe.loss_mask == MILL_MASK_AUTO && mill_run_has_chats(run));
 }
 

@@ -151,24 +151,6 @@ cleanup:
     return status;
 }
 
-static mill_status append_funnel(const mill_run_totals *t, mill_buf *out, mill_error *err)
-{
-    const mill_account *a = &t->account;
-    MILL_TRY(mill_buf_printf(out, err, "\"funnel\":{\"read\":%llu,\"kept\":%llu,\"rejected\":{", (unsigned long long)a->read,
-                             (unsigned long long)a->by_reason[MILL_KEPT]));
-    bool first = true;
-    for (size_t i = 0; i < MILL_REASON_COUNT; i++) {
-        if (!mill_reason_is_rejection((mill_reason)i) || a->by_reason[i] == 0)
-            continue;
-        MILL_TRY(mill_buf_printf(out, err, "%s\"%s\":%llu", first ? "" : ",", mill_reason_name((mill_reason)i),
-                                 (unsigned long long)a->by_reason[i]));
-        first = false;
-    }
-    return mill_buf_printf(out, err, "},\"duplicate\":{\"exact\":%llu,\"near\":%llu},\"unselected\":%llu,\"quarantined\":%llu}",
-                           (unsigned long long)a->by_reason[MILL_REASON_EXACT], (unsigned long long)a->by_reason[MILL_REASON_NEAR],
-                           (unsigned long long)a->by_reason[MILL_REASON_UNSELECTED], (unsigned long long)a->quarantined);
-}
-
 static mill_status append_shares(const mill_run_state *run, mill_buf *out, mill_error *err)
 {
     MILL_TRY(mill_buf_append_text(out, ",\"mixture\":[", err));
@@ -202,7 +184,7 @@ static mill_status append_metrics(mill_run_state *run, const mill_run_totals *t,
     MILL_TRY(mill_buf_append_text(out, ",", err));
     MILL_TRY(append_ratio(out, "fim_transform_rate", t->transformed, t->documents, err));
     MILL_TRY(mill_buf_append_text(out, ",", err));
-    MILL_TRY(append_funnel(t, out, err));
+    MILL_TRY(mill_account_append_funnel(a, out, err));
     MILL_TRY(mill_buf_append_text(out, ",\"changed\":{", err));
     MILL_TRY(mill_account_append_changes(a, out, err));
     MILL_TRY(mill_buf_append_text(out, "},\"tokens\":{", err));

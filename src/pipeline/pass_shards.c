@@ -120,9 +120,12 @@ static mill_status append_doc(mill_run_state *run, uint64_t sequence, uint32_t b
     return MILL_OK;
 }
 
-static mill_status append_docs(const mill_sequences *s, uint64_t number, mill_buf *out, mill_error *err)
+static mill_status append_docs(const mill_sequences *s, uint64_t number, shard_worker *w, mill_error *err)
 {
+    mill_buf *out = &w->docs;
     uint32_t begin = 0;
+    if (s->merged != NULL) // lines of another sidecar, which came with the sequence
+        return mill_buf_append(out, w->gather.cursor.lines.data, w->gather.cursor.lines.bytes, err);
     for (uint64_t i = s->first[number]; i < s->first[number + 1]; i++) {
         const mill_part part = mill_sequence_part(s, number, i);
         MILL_TRY(append_doc(s->run, number, begin, &part, out, err));
@@ -195,7 +198,7 @@ static mill_status write_sequences(open_shard *shard, shard_worker *w, mill_erro
         for (size_t i = 0; i < g->container_count; i++)
             MILL_TRY(g->containers[i]->add(shard->writers[i], &sample, err));
         if (g->docs != NULL)
-            MILL_TRY(append_docs(shard->sequences, s, &w->docs, err));
+            MILL_TRY(append_docs(shard->sequences, s, w, err));
         uint64_t length = sample.count;
         mill_sha256_update(shard->ids_sha256, sample.ids, (size_t)sample.count * 4);
         mill_sha256_update(shard->lengths_sha256, &length, sizeof length);
@@ -384,9 +387,9 @@ static void tell_of_rules(const mill_run_state *run)
         if ((run->formats >> i & 1) != 0 && (run->formats_documents >> i & 1) == 0 &&
             mill_containers[i]->rule == MILL_RULE_BLOCKS && pack->extra == 0 && pack->mode != MILL_PACK_GUIDE)
             mill_log_line(&run->log, MILL_LOG_WARNING,
-                          "--format %s: its samples have %u tokens, but its readers take one more (L+1); --set pack.extra=1 makes "
-                          "them so, for every format of this run",
-                          mill_containers[i]->name, pack->seq_len);
+                          "--format %s: its samples have %u tokens, but its readers take one more (L+1)%s",
+                          mill_containers[i]->name, pack->seq_len,
+                          run->merged == NULL ? "; --set pack.extra=1 makes them so, for every format of this run" : "");
         if ((run->formats >> i & 1) != 0 && !mill_containers[i]->loss_mask && mill_run_has_mask(run))
             mill_log_line(&run->log, MILL_LOG_WARNING,
                           "--format %s: has no place for the loss mask of conversations; jsonl, jsonl.zst and mds keep it",

@@ -82,6 +82,7 @@ typedef struct mill_token_unit { // a unit's tokens, mapped
 } mill_token_unit;
 
 typedef struct mill_shard_plan mill_shard_plan; // shard_plan.h
+typedef struct mill_merged mill_merged;         // merged.h
 
 typedef struct mill_packed_row { // a row in packing order
     uint32_t unit, row;          // in the token files
@@ -108,6 +109,7 @@ typedef struct mill_run_state {
     mill_stage_set stages;
     uint32_t formats, formats_documents; // wanted containers by place in their table; those that hold documents
     mill_shard_plan *shard_plan; // from the shards pass on
+    const mill_merged *merged;   // convert and merge: where sequences come from (merged.h)
 
     mill_input_facts *inputs;
     size_t input_count;

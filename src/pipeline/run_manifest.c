@@ -170,6 +170,7 @@ static mill_status add_container(mill_run_state *run, const mill_container *c, c
                 cJSON_AddNumberToObject(o, "sequences", (double)s->count) != NULL &&
                 cJSON_AddNumberToObject(o, "uniform_tokens", (double)s->uniform) != NULL &&
                 cJSON_AddNumberToObject(o, "tokens", (double)s->tokens) != NULL &&
+                cJSON_AddNumberToObject(o, "vocab_size", (double)options->shard.vocab_size) != NULL &&
                 cJSON_AddNumberToObject(o, "added_end_tokens", (double)s->added) != NULL &&
                 cJSON_AddStringToObject(o, "ids_sha256", digests[g->documents].ids) != NULL &&
                 cJSON_AddBoolToObject(o, "loss_mask", c->loss_mask && s->has_mask) != NULL &&
@@ -198,6 +199,14 @@ static mill_status add_containers(mill_run_state *run, cJSON *manifest, mill_err
     return good ? MILL_OK : mill_fail_nomem(err, "the manifest");
 }
 
+mill_status mill_run_manifest_files(mill_run_state *run, const mill_product *products, size_t count, cJSON *manifest,
+                                    mill_error *err)
+{
+    MILL_TRY(add_containers(run, manifest, err));
+    return mill_json_add_item(manifest, "files", files_json(run, products, count)) ? MILL_OK
+                                                                                  : mill_fail_nomem(err, "the manifest");
+}
+
 // ---- all ----
 
 mill_status mill_run_manifest(mill_run_state *run, const mill_run_totals *t, const mill_product *products, size_t count,
@@ -207,12 +216,11 @@ mill_status mill_run_manifest(mill_run_state *run, const mill_run_totals *t, con
     mill_status status = MILL_OK;
     MILL_TRY_GOTO(mill_run_plan_json(run, &manifest, err));
     cJSON_DeleteItemFromObjectCaseSensitive(manifest, "inputs");
-    MILL_TRY_GOTO(add_containers(run, manifest, err));
+    MILL_TRY_GOTO(mill_run_manifest_files(run, products, count, manifest, err));
     cJSON *totals_json = cJSON_AddObjectToObject(manifest, "totals");
     bool good =
         mill_json_add_item(manifest, "inputs", inputs_json(run)) &&
         mill_json_add_item(totals_json, "records", mill_account_to_json(&t->account)) &&
-        mill_json_add_item(manifest, "files", files_json(run, products, count)) &&
         cJSON_AddNumberToObject(manifest, "format_version", 1) != NULL &&
         cJSON_AddStringToObject(manifest, "version", MILL_VERSION) != NULL &&
         cJSON_AddStringToObject(manifest, "zstd", ZSTD_versionString()) != NULL &&

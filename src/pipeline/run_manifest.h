@@ -13,5 +13,8 @@ typedef struct mill_run_totals {
 // Appends manifest.json: recipe, inputs, totals, every product file, and what each container holds.
 mill_status mill_run_manifest(mill_run_state *run, const mill_run_totals *totals, const mill_product *products, size_t count,
                               mill_buf *out, mill_error *err) MILL_MUST_CHECK;
+// Adds the members "files", "containers" and the digests of the run to a manifest.
+mill_status mill_run_manifest_files(mill_run_state *run, const mill_product *products, size_t count, cJSON *manifest,
+                                    mill_error *err) MILL_MUST_CHECK;
 
 #endif

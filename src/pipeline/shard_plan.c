@@ -59,7 +59,7 @@ static bool is_open(const mill_sequences *s, uint64_t number)
 
 uint32_t mill_sequence_rows(const mill_sequences *s, uint64_t number)
 {
-    return (uint32_t)(s->first[number + 1] - s->first[number]);
+    return s->merged != NULL ? s->merged->rows[number] : (uint32_t)(s->first[number + 1] - s->first[number]);
 }
 
 mill_part mill_sequence_part(const mill_sequences *s, uint64_t number, uint64_t at)
@@ -74,6 +74,8 @@ mill_part mill_sequence_part(const mill_sequences *s, uint64_t number, uint64_t 
 uint32_t mill_sequence_length(const mill_sequences *s, uint64_t number)
 {
     uint64_t tokens = 0;
+    if (s->merged != NULL)
+        return s->merged->lengths[number];
     for (uint64_t i = s->first[number]; i < s->first[number + 1]; i++)
         tokens += mill_sequence_part(s, number, i).count;
     MILL_ASSERT(tokens <= UINT32_MAX);
@@ -93,6 +95,8 @@ static void copy_ids(const mill_token_unit *unit, uint64_t first, uint32_t count
 
 mill_status mill_sequence_gather(const mill_sequences *s, mill_gather *g, uint64_t number, mill_sample *sample, mill_error *err)
 {
+    if (s->merged != NULL)
+        return mill_merged_read(&g->cursor, s->run->merged, s->documents, number, sample, err);
     uint64_t first = s->first[number], end = s->first[number + 1];
     uint32_t tokens = mill_sequence_length(s, number), at = 0;
     MILL_TRY(MILL_GROW(g->ids, g->id_capacity, tokens, err));
@@ -135,6 +139,7 @@ void mill_gather_free(mill_gather *g)
     mill_free(g->ids);
     mill_free(g->bounds);
     mill_free(g->mask);
+    mill_merged_cursor_close(&g->cursor);
     *g = (mill_gather){0};
 }
 
@@ -160,7 +165,10 @@ static mill_status open_sequences(mill_sequences *s, mill_run_state *run, bool d
     *s = (mill_sequences){.run = run, .documents = documents, .end_id = -1, .has_mask = mill_run_has_mask(run)};
     if (documents && run->tokenizer != NULL)
         s->end_id = mill_tokenizer_special(run->tokenizer, run->recipe.encode.end_text);
-    if (documents) {
+    if (run->merged != NULL) {
+        s->merged = &run->merged->kinds[documents];
+        s->count = s->merged->count;
+    } else if (documents) {
         MILL_TRY(find_documents(s, err));
     } else {
         s->first = run->packing.sample_parts;
@@ -170,7 +178,7 @@ static mill_status open_sequences(mill_sequences *s, mill_run_state *run, bool d
         uint32_t length = mill_sequence_length(s, i);
         s->uniform = i == 0 || s->uniform == length ? length : 0;
         s->tokens += length;
-        s->added += is_open(s, i);
+        s->added += s->merged == NULL && is_open(s, i);
     }
     return MILL_OK;
 }

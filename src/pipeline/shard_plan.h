@@ -3,7 +3,7 @@
 #ifndef MILL_PIPELINE_SHARD_PLAN_H
 #define MILL_PIPELINE_SHARD_PLAN_H
 
-#include "pipeline/run.h"
+#include "pipeline/merged.h"
 #include "shard/container.h"
 
 #define MILL_FORMATS_MAX 16
@@ -12,6 +12,7 @@
 // end-of-text token (one is added where the last row has none).
 typedef struct mill_sequences {
     mill_run_state *run;
+    const mill_merged_kind *merged; // where they come from finished directories; else NULL
     bool documents;
     uint64_t count;
     const uint64_t *first; // of the parts (samples) or packed rows (documents) of sequence i; count + 1 entries
@@ -26,6 +27,7 @@ typedef struct mill_gather { // what one worker needs to bring a sequence togeth
     uint32_t *ids, *bounds;
     uint8_t *mask;
     size_t id_capacity, bound_capacity, mask_capacity;
+    mill_merged_cursor cursor;
 } mill_gather;
 
 // Containers that are cut at the same places: a unit of a group is one shard of each.
@@ -53,7 +55,7 @@ const mill_shard_group *mill_shard_plan_group(const mill_shard_plan *plan, const
 
 uint32_t mill_sequence_rows(const mill_sequences *sequences, uint64_t number);
 uint32_t mill_sequence_length(const mill_sequences *sequences, uint64_t number);
-// Part number `at` of all, with the end-of-text token that a document's last one was given.
+// (Of token units alone:) part number `at` of all, with the end-of-text token that a document's last one was given.
 mill_part mill_sequence_part(const mill_sequences *sequences, uint64_t number, uint64_t at);
 // Brings ids, row borders and, where the run has one, the loss mask together; valid until the next call.
 mill_status mill_sequence_gather(const mill_sequences *sequences, mill_gather *gather, uint64_t number, mill_sample *sample,
