@@ -394,8 +394,15 @@ static mill_status end_row(sequence *s, bool ends)
                          "a repository of more than 4294967295 tokens needs a context length");
     row.tokens = (uint32_t)(rows->ids.count - first);
     rows->files[rows->file_count - 1].tokens += finish ? (uint32_t)r->finish.count : 0;
-    rows->rows[rows->count++] = row;
     rows->encoded_tokens += row.tokens;
+    if (row.tokens >= s->e->options.min_chunk) {
+        rows->rows[rows->count++] = row;
+    } else {
+        rows->dropped_rows++;
+        rows->dropped_tokens += row.tokens;
+        rows->ids.count = first;
+        rows->file_count = row.first_file;
+    }
     begin_row(s);
     return MILL_OK;
 }

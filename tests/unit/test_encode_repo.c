@@ -297,6 +297,21 @@ Test(encode_repo, a_frame_without_room_leaves_the_file_alone)
     mill_buf_free(&text);
 }
 
+Test(encode_repo, short_rows_are_dropped_and_counted)
+{
+    add("o/r", "a.py", "x = 1\n");
+    mill_encode_options options = options_of("starcoder", 4096);
+    encode(&options, MILL_FIM_CHAR, 0);
+    const uint64_t tokens = rows.ids.count;
+    options.min_chunk = (uint32_t)tokens;
+    encode(&options, MILL_FIM_CHAR, 0);
+    cr_expect(rows.count == 1 && rows.dropped_rows == 0);
+    options.min_chunk++;
+    encode(&options, MILL_FIM_CHAR, 0);
+    cr_expect(rows.count == 0 && rows.ids.count == 0 && rows.file_count == 0 && rows.dropped_rows == 1 &&
+              rows.dropped_tokens == tokens && rows.encoded_tokens == tokens);
+}
+
 Test(encode_repo, wrong_frames_and_missing_tokens)
 {
     static const mill_repo_options wrong[] = {
