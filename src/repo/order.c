@@ -1,6 +1,7 @@
 // order.c: a topological order of a graph with circles: strongly connected components (Tarjan, with a stack
 // of its own instead of recursion), then the components whose needs are met, the one with the smallest path
-// first, by a heap.
+// first, by a heap. Within a component no order meets every need: there the file that waits for the fewest
+// others comes next, of equals the one with the smallest path.
 #include "repo/order.h"
 
 #include <stdlib.h>
@@ -16,6 +17,7 @@ typedef struct graph {
     uint32_t *needed;
     uint32_t *component; // of each node
     uint32_t components;
+    uint32_t *turns;   // all nodes; those of a component in the order in which they come
     uint32_t *work[5]; // arrays of `nodes` entries
 } graph;
 
@@ -24,8 +26,29 @@ static void close_graph(graph *g)
     mill_free(g->first);
     mill_free(g->needed);
     mill_free(g->component);
+    mill_free(g->turns);
     for (size_t i = 0; i < 5; i++)
         mill_free(g->work[i]);
+}
+
+static int compare_edges(const void *a, const void *b)
+{
+    const mill_edge *x = a, *y = b;
+    if (x->before != y->before)
+        return x->before < y->before ? -1 : 1;
+    return (x->after > y->after) - (x->after < y->after);
+}
+
+// Sorts the edges by what is needed, and keeps one of equals.
+static void unite_edges(mill_edges *edges)
+{
+    const size_t count = edges->count;
+    if (count != 0)
+        qsort(edges->items, count, sizeof *edges->items, compare_edges);
+    edges->count = 0;
+    for (size_t i = 0; i < count; i++)
+        if (i == 0 || compare_edges(&edges->items[i], &edges->items[edges->count - 1]) != 0)
+            edges->items[edges->count++] = edges->items[i];
 }
 
 static mill_status open_graph(graph *g, const mill_edges *edges, mill_error *err)
@@ -33,7 +56,8 @@ static mill_status open_graph(graph *g, const mill_edges *edges, mill_error *err
     g->first = mill_alloc_zero((size_t)g->nodes + 2, sizeof *g->first);
     g->needed = mill_alloc_zero(edges->count + 1, sizeof *g->needed);
     g->component = mill_alloc_zero((size_t)g->nodes + 1, sizeof *g->component);
-    bool good = g->first != NULL && g->needed != NULL && g->component != NULL;
+    g->turns = mill_alloc_zero((size_t)g->nodes + 1, sizeof *g->turns);
+    bool good = g->first != NULL && g->needed != NULL && g->component != NULL && g->turns != NULL;
     for (size_t i = 0; i < 5; i++) {
         g->work[i] = mill_alloc_zero((size_t)g->nodes + 1, sizeof *g->work[i]);
         good = good && g->work[i] != NULL;
@@ -100,6 +124,96 @@ static void find_components(graph *g)
             visit(g, n, &visited, &stacked);
 }
 
+// ---- turns within components
+
+typedef struct waiting { // a node that waits for so many others of its component
+    uint64_t key; // the number, then the place of its path; directories and namespaces: last, unless they
+                  // wait for none
+    uint32_t node;
+} waiting;
+
+typedef struct waiting_heap { // an entry whose key is not its node's any more is skipped when it comes up
+    waiting *items;
+    size_t count, capacity;
+} waiting_heap;
+
+static uint64_t key_of(const graph *g, uint32_t node, uint32_t waits)
+{
+    if (node < g->files)
+        return (uint64_t)waits << 32 | node;
+    return waits == 0 ? 0 : (uint64_t)1 << 63 | node;
+}
+
+static mill_status push_waiting(waiting_heap *h, waiting entry, mill_error *err)
+{
+    MILL_TRY(MILL_GROW(h->items, h->capacity, h->count + 1, err));
+    size_t at = h->count++;
+    while (at > 0 && h->items[(at - 1) / 2].key > entry.key) {
+        h->items[at] = h->items[(at - 1) / 2];
+        at = (at - 1) / 2;
+    }
+    h->items[at] = entry;
+    return MILL_OK;
+}
+
+static waiting pop_waiting(waiting_heap *h)
+{
+    const waiting top = h->items[0], last = h->items[--h->count];
+    size_t at = 0;
+    for (;;) {
+        size_t child = 2 * at + 1;
+        if (child >= h->count)
+            break;
+        if (child + 1 < h->count && h->items[child + 1].key < h->items[child].key)
+            child++;
+        if (h->items[child].key >= last.key)
+            break;
+        h->items[at] = h->items[child];
+        at = child;
+    }
+    h->items[at] = last;
+    return top;
+}
+
+// g->turns. Only needs within a component count, so the turns of one do not depend on the others and all can
+// be taken in one go. edges: sorted by what is needed.
+static mill_status take_turns(graph *g, const mill_edges *edges, mill_error *err)
+{
+    uint32_t *waits = g->work[0], *done = g->work[1], *begin = g->work[2], taken = 0;
+    waiting_heap heap = {0};
+    mill_status status = MILL_OK;
+    size_t at = 0;
+    for (uint32_t n = 0; n <= g->nodes; n++) {
+        waits[n] = done[n] = 0;
+        while (at < edges->count && edges->items[at].before < n)
+            at++;
+        begin[n] = (uint32_t)at;
+    }
+    for (size_t i = 0; i < edges->count; i++)
+        waits[edges->items[i].after] +=
+            g->component[edges->items[i].before] == g->component[edges->items[i].after];
+    for (uint32_t n = 0; n < g->nodes; n++)
+        MILL_TRY_GOTO(push_waiting(&heap, (waiting){key_of(g, n, waits[n]), n}, err));
+    while (heap.count > 0) {
+        const waiting next = pop_waiting(&heap);
+        if (done[next.node] || next.key != key_of(g, next.node, waits[next.node]))
+            continue;
+        done[next.node] = 1;
+        g->turns[taken++] = next.node;
+        for (size_t i = begin[next.node]; i < begin[next.node + 1]; i++) {
+            const uint32_t after = edges->items[i].after;
+            if (done[after] || g->component[after] != g->component[next.node])
+                continue;
+            waits[after]--;
+            MILL_TRY_GOTO(push_waiting(&heap, (waiting){key_of(g, after, waits[after]), after}, err));
+        }
+    }
+    MILL_ASSERT(taken == g->nodes);
+cleanup:
+    mill_free(heap.items);
+    return status;
+}
+
 // ---- the heap of components whose needs are met, by rank
 
 typedef struct heap {
@@ -136,14 +250,6 @@ static uint32_t pop(heap *h)
     return top;
 }
 
-static int compare_edges(const void *a, const void *b)
-{
-    const mill_edge *x = a, *y = b;
-    if (x->before != y->before)
-        return x->before < y->before ? -1 : 1;
-    return (x->after > y->after) - (x->after < y->after);
-}
-
 // The edges between components, each once, sorted by the one that is needed; the graph needs its own no more.
 static void lift_edges(const graph *g, mill_edges *edges)
 {
@@ -153,15 +259,11 @@ static void lift_edges(const graph *g, mill_edges *edges)
         if (lifted.before != lifted.after)
             edges->items[kept++] = lifted;
     }
-    if (kept != 0)
-        qsort(edges->items, kept, sizeof *edges->items, compare_edges);
-    edges->count = 0;
-    for (size_t i = 0; i < kept; i++)
-        if (i == 0 || compare_edges(&edges->items[i], &edges->items[edges->count - 1]) != 0)
-            edges->items[edges->count++] = edges->items[i];
+    edges->count = kept;
+    unite_edges(edges);
 }
 
-// Components in order, each with its files by path: out[0 .. files) are nodes.
+// Components in order, each with its files in their turns: out[0 .. files) are nodes.
 static void emit(graph *g, mill_edges *edges, uint32_t *out)
 {
     uint32_t *rank = g->work[0], *waits = g->work[1], *items = g->work[2], *begin = g->work[3],
@@ -171,13 +273,14 @@ static void emit(graph *g, mill_edges *edges, uint32_t *out)
         waits[c] = 0;
         member[c] = NONE;
     }
-    // Files of a component as a list in order of their paths: begin[component] and then by node.
-    uint32_t *list = g->first; // not needed any more
-    for (uint32_t n = g->files; n-- > 0;) {
-        const uint32_t c = g->component[n];
+    uint32_t *list = g->first; // the next file of the component; the needs of nodes are not asked any more
+    for (uint32_t i = g->nodes; i-- > 0;) {
+        const uint32_t n = g->turns[i], c = g->component[n];
+        if (n >= g->files)
+            continue;
         list[n] = member[c];
         member[c] = n;
-        rank[c] = n;
+        rank[c] = n < rank[c] ? n : rank[c];
     }
     lift_edges(g, edges);
     for (size_t i = 0; i < edges->count; i++)
@@ -250,8 +353,10 @@ mill_status mill_repo_order(const mill_repo_file *files, uint32_t count, uint32_
         return mill_fail_nomem(err, "the order of a repository");
     MILL_TRY_GOTO(sort_by_path(files, count, by_path, err));
     MILL_TRY_GOTO(mill_repo_resolve(files, by_path, count, &edges, &g.nodes, err));
+    unite_edges(&edges);
     MILL_TRY_GOTO(open_graph(&g, &edges, err));
     find_components(&g);
+    MILL_TRY_GOTO(take_turns(&g, &edges, err));
     emit(&g, &edges, order);
     for (uint32_t i = 0; i < count; i++)
         order[i] = by_path[order[i]];

@@ -1,7 +1,8 @@
-// order.h: the files of one repository in dependency order: what a file imports comes before it. Ties, and
-// files that import each other in a circle, stand in bytewise order of their paths, so the order is a
-// function of paths and imports alone. Imports that lead to no file of the repository say nothing. Not
-// thread-safe, but a pure function.
+// order.h: the files of one repository in dependency order: what a file imports comes before it. Ties stand
+// in bytewise order of paths; of files that import each other in a circle the one comes next that waits for
+// the fewest others of them, of equals the one with the smallest path. So the order is a function of paths
+// and imports alone. Imports that lead to no file of the repository say nothing. Not thread-safe, but a pure
+// function.
 #ifndef MILL_REPO_ORDER_H
 #define MILL_REPO_ORDER_H
 

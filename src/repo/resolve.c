@@ -370,6 +370,21 @@ static text as_path(text name, char out[MILL_IMPORT_NAME_MAX + 1])
     return (text){out, name.bytes};
 }
 
+// The __init__.py of a package that the file is in is no need: it gathers what its modules define, so it
+// comes after them.
+static mill_status need_python(resolver *r, uint32_t node, bool *found)
+{
+    if (node == NONE)
+        return MILL_OK;
+    const text path = path_of(r, node), self = path_of(r, r->self);
+    const size_t package =
+        path.bytes - (ends_with(path, "__init__.py") ? strlen("__init__.py") : 0); // with its '/'
+    if (package == path.bytes || package > self.bytes || memcmp(path.data, self.data, package) != 0)
+        return need(r, node, found);
+    *found = true;
+    return MILL_OK;
+}
+
 // The module, or the one in which the last part of the name is something.
 static mill_status need_module(resolver *r, text name, uint8_t level)
 {
@@ -383,9 +398,9 @@ static mill_status need_module(resolver *r, text name, uint8_t level)
     }
     for (int attempt = 0; attempt < 2 && !found; attempt++) {
         if (level != 0)
-            MILL_TRY(need(r, find_module(r, base, module), &found));
+            MILL_TRY(need_python(r, find_module(r, base, module), &found));
         else if (module.bytes != 0)
-            MILL_TRY(need(r, find_absolute(r, module), &found));
+            MILL_TRY(need_python(r, find_absolute(r, module), &found));
         module = directory_of(module);
     }
     return MILL_OK;

@@ -130,7 +130,7 @@ def test_order(work):
              ("circle", "base.py", "python", "pass\n"), ("circle", "0.py", "python", "import c\n")]
     wanted = {"p": ["app/__init__.py", "app/util.py", "app/core.py", "app/main.py"], "js": ["src/b.ts", "src/lib/a.ts", "src/index.ts"],
               "java": ["src/x/y/B.java", "src/A.java"], "c": ["lib/l.h", "lib/l.c", "main.c"], "cs": ["Z.cs", "A.cs"],
-              "go": ["pkg/p/p.go", "main.go"], "circle": ["base.py", "a.py", "b.py", "c.py", "0.py"], "": ["lone.py"]}
+              "go": ["pkg/p/p.go", "main.go"], "circle": ["base.py", "a.py", "c.py", "b.py", "0.py"], "": ["lone.py"]}
     random.seed(1)
     for turn in range(3):
         halves = [work / f"order{turn}-{k}.jsonl" for k in range(2)]
