@@ -87,6 +87,8 @@ bool mill_run_has_mask(const mill_run_state *run)
 {
     if (run->merged != NULL)
         return run->merged->has_mask;
+    if (run->recipe.pad && run->recipe.loss_mask != MILL_MASK_NEVER && run->stages != MILL_STAGES_ENCODE)
+        return true; // what fills samples up is not to be learned
     return run->recipe.loss_mask == MILL_MASK_ALWAYS || (run->recipe.loss_mask == MILL_MASK_AUTO && mill_run_has_chats(run));
 }
 

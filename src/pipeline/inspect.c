@@ -219,6 +219,8 @@ static mill_status show_row(inspector *in, const mill_doc_line *line, uint32_t n
                                  line->row_begin));
     MILL_TRY(style(in, STYLE_OFF, err));
     MILL_TRY(mill_buf_append_text(out, "\n", err));
+    if (is_mode(line, "padding"))
+        return mill_buf_printf(out, err, "%u end-of-text tokens fill the sample up\n", line->tokens);
     return show_ids(in, line, ids, mask, err);
 }
 

@@ -171,7 +171,7 @@ mill_status mill_merge_metrics(const mill_merged *m, mill_buf *out, mill_error *
 static bool add_manifest(cJSON *to, const cJSON *from)
 {
     static const char *const counts[] = {"samples",   "tokens", "documents", "fim_documents", "normalized_documents",
-                                         "encoded_tokens", "dropped_tokens"};
+                                         "encoded_tokens", "dropped_tokens", "padding_tokens"};
     cJSON *inputs = cJSON_GetObjectItemCaseSensitive(to, "inputs"), *totals = cJSON_GetObjectItemCaseSensitive(to, "totals");
     const cJSON *input, *more = cJSON_GetObjectItemCaseSensitive(from, "totals");
     mill_account sum, account;

@@ -190,11 +190,12 @@ static mill_status append_metrics(mill_run_state *run, const mill_run_totals *t,
     MILL_TRY(mill_buf_append_text(out, "},\"tokens\":{", err));
     MILL_TRY(mill_buf_printf(out, err,
                              "\"encoded\":%llu,\"in_samples\":%llu,\"dropped_short_rows\":%llu,\"dropped_by_packing\":%llu,"
-                             "\"unselected\":%llu,\"repeated_epochs\":%llu,\"repeated_borders\":%llu,\"padding\":0,",
+                             "\"unselected\":%llu,\"repeated_epochs\":%llu,\"repeated_borders\":%llu,\"padding\":%llu,",
                              (unsigned long long)t->encoded_tokens, (unsigned long long)p->tokens,
                              (unsigned long long)t->dropped_tokens, (unsigned long long)p->dropped_tokens,
                              (unsigned long long)t->unselected_tokens, (unsigned long long)t->repeated_epoch_tokens,
-                             (unsigned long long)p->repeated_tokens));
+                             (unsigned long long)p->repeated_tokens,
+                             (unsigned long long)mill_run_padding(run)));
     MILL_TRY(append_ratio(out, "packing_efficiency", p->tokens, room, err));
     MILL_TRY(mill_buf_append_text(out, "}", err));
     if (run->share_count != 0)

@@ -131,7 +131,17 @@ static mill_status append_docs(const mill_sequences *s, uint64_t number, shard_w
         MILL_TRY(append_doc(s->run, number, begin, &part, out, err));
         begin += part.count;
     }
-    return MILL_OK;
+    const mill_doc_line padding = {.sample = number,
+                                   .begin = begin,
+                                   .tokens = mill_sequence_padding(s, number),
+                                   .file = "",
+                                   .repo = "",
+                                   .path = "",
+                                   .licence = "",
+                                   .language = "",
+                                   .mode = "padding",
+                                   .last = true};
+    return padding.tokens != 0 ? mill_docs_append(&padding, out, err) : MILL_OK;
 }
 
 static mill_status hand_on_docs(open_shard *shard, shard_worker *w, size_t least, mill_error *err)
@@ -390,9 +400,12 @@ static void tell_of_rules(const mill_run_state *run)
                           "--format %s: its samples have %u tokens, but its readers take one more (L+1)%s",
                           mill_containers[i]->name, pack->seq_len,
                           run->merged == NULL ? "; --set pack.extra=1 makes them so, for every format of this run" : "");
-        if ((run->formats >> i & 1) != 0 && !mill_containers[i]->loss_mask && mill_run_has_mask(run))
+        bool documents = (run->formats_documents >> i & 1) != 0;
+        bool masked = documents && run->merged == NULL ? mill_run_has_chats(run) : mill_run_has_mask(run);
+        if ((run->formats >> i & 1) != 0 && !mill_containers[i]->loss_mask && masked)
             mill_log_line(&run->log, MILL_LOG_WARNING,
-                          "--format %s: has no place for the loss mask of conversations; jsonl, jsonl.zst and mds keep it",
+                          "--format %s: has no place for the loss mask (of conversations, of padding); jsonl, jsonl.zst, parquet "
+                          "and mds keep it",
                           mill_containers[i]->name);
     }
 }

@@ -64,6 +64,7 @@ typedef struct mill_recipe {
     mill_shard_options shard;
     mill_loss_mask loss_mask;
     mill_string_list documents;     // containers that hold documents
+    bool pad;                       // fill samples up
     bool extra_given;               // pack.extra was set, by file or command line
     mill_mixture_options mixture;
 } mill_recipe;

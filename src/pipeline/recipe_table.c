@@ -170,6 +170,7 @@ const mill_recipe_key mill_recipe_keys[] = {
     FLAG("shard.python_spacing", shard.python_spacing, "true", "false", "spaces as Python's json.dumps writes them"),
     ENUM("shard.loss_mask", loss_mask, mask_names, "\"auto\"", NULL, "write loss_mask (1: the token is a target): auto (where a record of the run is a conversation), always, never"),
     LIST("shard.documents", documents, "[\"megatron\",\"llmc\",\"datatrove\",\"olmo\"]", NULL, "containers that hold whole documents, unpacked, each ended by the end-of-text token; the others hold packed samples"),
+    FLAG("shard.pad", pad, "false", NULL, "fill short samples up to pack.seq_len + pack.extra with the end-of-text token, masked (loss_mask 0): rows of one length"),
     {"shard.mds_zstd_level", MILL_KEY_U32, AT(shard.mds_zstd_level), 0, 19, NULL, "0", NULL, "mds: level of zstd for whole shards; 0: not compressed"},
     U64("shard.mds_size_limit", shard.mds_size_limit, 1, UINT32_MAX, "67108864", NULL, "mds: most bytes of a shard before compression"),
     ENUM("shard.mds_form", shard.mds_form, mds_names, "\"arrays\"", NULL, "mds: arrays (column input_ids of the narrowest type), llm-foundry (column tokens, 8 bytes an id)"),

@@ -120,7 +120,8 @@ static mill_status read_docs(mill_report *r, const char *path, sample_at *sample
     MILL_TRY(mill_doc_reader_open(r->finished, path, &docs, err));
     mill_status status = MILL_OK;
     while (status == MILL_OK && docs.has_line) {
-        status = take_doc(r, &docs.line, sample, room, err);
+        if (strcmp(docs.line.mode, "padding") != 0) // no document's
+            status = take_doc(r, &docs.line, sample, room, err);
         if (status == MILL_OK)
             status = mill_doc_reader_next(&docs, err);
     }

@@ -227,6 +227,7 @@ mill_status mill_run_manifest(mill_run_state *run, const mill_run_totals *t, con
         (!mill_run_has_mask(run) || cJSON_AddStringToObject(manifest, "mask_of", "token") != NULL) &&
         cJSON_AddNumberToObject(totals_json, "samples", (double)run->packing.sample_count) != NULL &&
         cJSON_AddNumberToObject(totals_json, "tokens", (double)run->packing.tokens) != NULL &&
+        cJSON_AddNumberToObject(totals_json, "padding_tokens", (double)mill_run_padding(run)) != NULL &&
         cJSON_AddNumberToObject(totals_json, "documents", (double)t->documents) != NULL &&
         cJSON_AddNumberToObject(totals_json, "fim_documents", (double)t->transformed) != NULL &&
         cJSON_AddNumberToObject(totals_json, "normalized_documents", (double)t->normalized) != NULL &&

@@ -59,7 +59,9 @@ static bool is_open(const mill_sequences *s, uint64_t number)
 
 uint32_t mill_sequence_rows(const mill_sequences *s, uint64_t number)
 {
-    return s->merged != NULL ? s->merged->rows[number] : (uint32_t)(s->first[number + 1] - s->first[number]);
+    if (s->merged != NULL)
+        return s->merged->rows[number];
+    return (uint32_t)(s->first[number + 1] - s->first[number]) + (mill_sequence_padding(s, number) != 0);
 }
 
 mill_part mill_sequence_part(const mill_sequences *s, uint64_t number, uint64_t at)
@@ -71,15 +73,27 @@ mill_part mill_sequence_part(const mill_sequences *s, uint64_t number, uint64_t 
     return (mill_part){.row = at, .count = tokens + (at + 1 == s->first[number + 1] && is_open(s, number))};
 }
 
-uint32_t mill_sequence_length(const mill_sequences *s, uint64_t number)
+static uint32_t unpadded_length(const mill_sequences *s, uint64_t number)
 {
     uint64_t tokens = 0;
-    if (s->merged != NULL)
-        return s->merged->lengths[number];
     for (uint64_t i = s->first[number]; i < s->first[number + 1]; i++)
         tokens += mill_sequence_part(s, number, i).count;
     MILL_ASSERT(tokens <= UINT32_MAX);
     return (uint32_t)tokens;
+}
+
+uint32_t mill_sequence_padding(const mill_sequences *s, uint64_t number)
+{
+    uint32_t tokens = s->pad_to != 0 ? unpadded_length(s, number) : 0;
+    return tokens < s->pad_to ? s->pad_to - tokens : 0;
+}
+
+uint32_t mill_sequence_length(const mill_sequences *s, uint64_t number)
+{
+    if (s->merged != NULL)
+        return s->merged->lengths[number];
+    uint32_t tokens = unpadded_length(s, number);
+    return tokens > s->pad_to ? tokens : s->pad_to != 0 ? s->pad_to : tokens;
 }
 
 static void copy_ids(const mill_token_unit *unit, uint64_t first, uint32_t count, uint32_t *out)
@@ -100,7 +114,7 @@ mill_status mill_sequence_gather(const mill_sequences *s, mill_gather *g, uint64
     uint64_t first = s->first[number], end = s->first[number + 1];
     uint32_t tokens = mill_sequence_length(s, number), at = 0;
     MILL_TRY(MILL_GROW(g->ids, g->id_capacity, tokens, err));
-    MILL_TRY(MILL_GROW(g->bounds, g->bound_capacity, end - first + 1, err));
+    MILL_TRY(MILL_GROW(g->bounds, g->bound_capacity, end - first + 2, err));
     if (s->has_mask)
         MILL_TRY(MILL_GROW(g->mask, g->mask_capacity, (uint64_t)tokens + 1, err));
     for (uint64_t i = first; i < end; i++) {
@@ -119,11 +133,19 @@ mill_status mill_sequence_gather(const mill_sequences *s, mill_gather *g, uint64
         if (added && s->has_mask) // the end of a document is learned; a conversation has marks of its own for that
             g->mask[at - 1] = row->runs == 0;
     }
-    g->bounds[end - first] = at;
+    uint32_t rows = (uint32_t)(end - first);
+    g->bounds[rows] = at;
+    if (at < tokens) { // what fills it up is a row of its own, and never learned
+        for (uint32_t i = at; i < tokens; i++)
+            g->ids[i] = (uint32_t)s->end_id;
+        if (s->has_mask)
+            memset(g->mask + at, 0, tokens - at);
+        g->bounds[++rows] = tokens;
+    }
     *sample = (mill_sample){.ids = g->ids,
-                            .count = at,
+                            .count = tokens,
                             .cu_seqlens = g->bounds,
-                            .row_count = (uint32_t)(end - first),
+                            .row_count = rows,
                             .loss_mask = s->has_mask ? g->mask : NULL,
                             .number = number};
     if (s->documents) {
@@ -163,8 +185,13 @@ static mill_status find_documents(mill_sequences *s, mill_error *err)
 static mill_status open_sequences(mill_sequences *s, mill_run_state *run, bool documents, mill_error *err)
 {
     *s = (mill_sequences){.run = run, .documents = documents, .end_id = -1, .has_mask = mill_run_has_mask(run)};
-    if (documents && run->tokenizer != NULL)
+    if (run->tokenizer != NULL)
         s->end_id = mill_tokenizer_special(run->tokenizer, run->recipe.encode.end_text);
+    if (!documents && run->merged == NULL && run->recipe.pad)
+        s->pad_to = run->recipe.pack.seq_len + run->recipe.pack.extra;
+    if (s->pad_to != 0 && s->end_id < 0)
+        return mill_fail(err, MILL_RECIPE, "shard.pad needs an end-of-text token to fill samples up: give --tokenizer, or another "
+                                           "tokenizer.preset");
     if (run->merged != NULL) {
         s->merged = &run->merged->kinds[documents];
         s->count = s->merged->count;
@@ -178,6 +205,7 @@ static mill_status open_sequences(mill_sequences *s, mill_run_state *run, bool d
         uint32_t length = mill_sequence_length(s, i);
         s->uniform = i == 0 || s->uniform == length ? length : 0;
         s->tokens += length;
+        s->padding += mill_sequence_padding(s, i);
         s->added += s->merged == NULL && is_open(s, i);
     }
     return MILL_OK;
@@ -329,6 +357,11 @@ void mill_shard_plan_free(mill_shard_plan *plan)
     for (size_t i = 0; i < MILL_SHARD_GROUPS; i++)
         mill_free(plan->groups[i].begin);
     mill_free(plan);
+}
+
+uint64_t mill_run_padding(const mill_run_state *run)
+{
+    return run->shard_plan != NULL ? run->shard_plan->sequences[0].padding : 0;
 }
 
 const mill_shard_group *mill_shard_plan_group(const mill_shard_plan *plan, const mill_container *container)

@@ -17,9 +17,11 @@ typedef struct mill_sequences {
     uint64_t count;
     const uint64_t *first; // of the parts (samples) or packed rows (documents) of sequence i; count + 1 entries
     uint64_t *owned;
-    int64_t end_id;        // -1: unknown, nothing is added
+    int64_t end_id;        // of text; -1: unknown, nothing is added
     uint32_t uniform;      // all have this many tokens; 0: lengths differ
     uint64_t tokens, added;
+    uint32_t pad_to;       // shorter samples are filled up to this length with end_id; 0: they stay
+    uint64_t padding;      // tokens of that
     bool has_mask;
 } mill_sequences;
 
@@ -55,6 +57,8 @@ const mill_shard_group *mill_shard_plan_group(const mill_shard_plan *plan, const
 
 uint32_t mill_sequence_rows(const mill_sequences *sequences, uint64_t number);
 uint32_t mill_sequence_length(const mill_sequences *sequences, uint64_t number);
+// How many of its last tokens fill it up.
+uint32_t mill_sequence_padding(const mill_sequences *sequences, uint64_t number);
 // (Of token units alone:) part number `at` of all, with the end-of-text token that a document's last one was given.
 mill_part mill_sequence_part(const mill_sequences *sequences, uint64_t number, uint64_t at);
 // Brings ids, row borders and, where the run has one, the loss mask together; valid until the next call.

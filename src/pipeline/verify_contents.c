@@ -119,6 +119,10 @@ static mill_status check_mask(const mill_doc_reader *docs, const mill_read_sampl
     uint64_t targets = 0;
     for (uint32_t i = 0; i < line->tokens; i++)
         targets += sample->mask[line->begin + i];
+    if (strcmp(line->mode, "padding") == 0)
+        return targets == 0 ? MILL_OK
+                            : mill_line_reader_fail(&docs->lines, err, "sample %llu: its loss_mask learns padding",
+                                                    (unsigned long long)line->sample);
     if (!is_chat && targets != line->tokens)
         return mill_line_reader_fail(&docs->lines, err,
                                      "sample %llu: its loss_mask leaves out tokens of a document",
@@ -552,7 +556,10 @@ static mill_status compare_held(const verifier *v, const mill_held *held, uint64
     MILL_TRY(expect_count(where, directory, held->documents ? "documents" : "samples", lines,
                           held->documents ? held->sequences : mill_finished_number(totals, "samples"), err));
     MILL_TRY(expect_count(where, directory, "tokens", tokens,
-                          held->documents ? held->tokens : mill_finished_number(totals, "tokens"), err));
+                          held->documents ? held->tokens
+                                          : mill_finished_number(totals, "tokens") +
+                                                mill_finished_number(totals, "padding_tokens"),
+                          err));
     MILL_TRY(expect_count(where, directory, "sequences", lines, held->sequences, err));
     *samples = lines;
     return expect_count(where, directory, "tokens", tokens, held->tokens, err);

@@ -13,7 +13,7 @@ typedef struct mill_doc_line {
     size_t file_bytes, repo_bytes, path_bytes, licence_bytes, language_bytes; // valid UTF-8, need not end with a NUL
     uint32_t piece;                 // of the document
     uint64_t text_begin, text_end;  // bytes of the document that the row stands for
-    const char *mode;               // "none", "psm", "spm", "spans"
+    const char *mode;               // "none", "psm", "spm", "spans", "chat"; "padding": no document's
     uint64_t cut_begin, cut_end;    // the first middle, as bytes of the document
     uint32_t row_begin;             // first token of the part within its row: 0 unless the packing split the row
     bool last;                      // the row is the document's last piece

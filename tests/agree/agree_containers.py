@@ -61,6 +61,10 @@ def documents_of(out, samples, end):
     """Every document as one sequence, its rows taken out of the samples."""
     rows = {}
     for d in all_lines(os.path.join(out, "docs", "*.jsonl.zst")):
+        if d["mode"] == "padding":
+            ids = samples[d["sample"]]["input_ids"]
+            assert d["begin"] + d["tokens"] == len(ids) and set(ids[d["begin"]:]) == {end} and not any(samples[d["sample"]]["loss_mask"][d["begin"]:])
+            continue
         row = rows.setdefault((d["file"], d["record"], d["piece"]), [])
         ids = samples[d["sample"]]["input_ids"][d["begin"]:d["begin"] + d["tokens"]]
         row += ids[len(row) - d["row_begin"]:] # with pack.extra, a sample begins with the last token of the one before
@@ -242,6 +246,8 @@ def main():
                        "--set", "shard.mds_size_limit=50000"],
             "guide": ["--recipe", "guide", "--set", "filter.syntax=off", "--set", "pack.seq_len=1024", "--set", "shard.boundaries=true"],
             "packed": ["--set", "shard.documents=[]", "--set", "pack.seq_len=300"],
+            "padded": ["--set", "shard.pad=true", "--set", "pack.seq_len=256"],
+            "padded-stream": ["--set", "shard.pad=true", "--set", "pack.seq_len=400", "--set", "pack.mode=concat", "--set", "shard.mds_size_limit=70000"],
             "mask": ["--set", "shard.loss_mask=always", "--set", "pack.seq_len=512", "--set", "shard.mds_size_limit=200000"],
             "foundry": ["--set", "shard.mds_form=llm-foundry", "--set", "pack.seq_len=512", "--set", "shard.mds_size_limit=300000"],
         }
@@ -254,9 +260,10 @@ def main():
             documents = sequences if name == "packed" else documents_of(out, samples, end) if name != "guide" else None
             lengths = {len(s) for s in sequences}
             uniform = lengths.pop() if len(lengths) == 1 else 0
+            assert (uniform != 0) == name.startswith("padded") == (held["npy"]["borders"]), (name, uniform)
             count = check_megatron(work, out, held["megatron"], files, documents) if documents is not None else 0
             level = 3 if name == "concat" else 0
-            limit = {"best-fit": 100000, "concat": 50000, "mask": 200000, "foundry": 300000}.get(name, 67108864)
+            limit = {"best-fit": 100000, "concat": 50000, "mask": 200000, "foundry": 300000, "padded-stream": 70000}.get(name, 67108864)
             mds = check_mds(work, out, held["mds"], samples, limit, level, uniform, "llm-foundry" if name == "foundry" else "arrays")
             if documents is not None:
                 check_streams(out, held, files, documents)

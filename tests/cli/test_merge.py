@@ -152,7 +152,8 @@ def refuses(work):
 
 def keeps_masks_and_documents(work):
     masked, out = work / "masked", work / "masked-mds"
-    good("run", work / "corpus0.jsonl", "-o", masked, *SMALL, "--set", "tokenizer.vocab_size=500", "--set", "shard.loss_mask=always")
+    good("run", work / "corpus0.jsonl", "-o", masked, *SMALL, "--set", "tokenizer.vocab_size=500", "--set", "shard.loss_mask=always",
+         "--set", "shard.pad=true")
     good("convert", masked, "--format", "mds", "-o", out, *QUICK)
     good("convert", out, "--format", "jsonl.zst", "-o", work / "masked-back", *QUICK)
     check(lines(work / "masked-back" / "shards" / "*.zst") == lines(masked / "shards" / "*.zst"), "masks come back")
