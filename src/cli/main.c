@@ -7,7 +7,7 @@
 #include "cli/commands.h"
 
 static const char records_note[] =
-    "INPUT: JSON lines (plain, .gz, .zst), directories of them, source trees, or - for standard input.";
+    "INPUT: JSON lines (plain, .gz, .zst), Parquet, directories of them, source trees, archives, Posts.xml, or - (standard input).";
 
 static const char collect_note[] =
     "URL: hf://datasets/OWNER/NAME[@REVISION]/PATH, s3://BUCKET/KEY, https://HOST/FILE[#sha256=HEX]. In the first two, PATH and\n"

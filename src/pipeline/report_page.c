@@ -85,7 +85,8 @@ static void show_head(mill_page *page, const mill_report *r)
     mill_page_text(page, "<header><h1>shardmill ");
     mill_page_string(page, command);
     mill_page_text(page, "</h1><p>");
-    mill_page_print(page, "%d inputs, seed %llu, version ", cJSON_GetArraySize(member(manifest, "inputs")),
+    int inputs = cJSON_GetArraySize(member(manifest, "inputs"));
+    mill_page_print(page, "%d input%s, seed %llu, version ", inputs, inputs == 1 ? "" : "s",
                     (unsigned long long)mill_finished_number(member(manifest, "recipe"), "seed"));
     mill_page_string(page, string_of(manifest, "version"));
     mill_page_text(page,
