@@ -16,7 +16,7 @@
 
 #include "core/alloc.h"
 
-enum { START_SECONDS = 60, SEND_SECONDS = 60, GREETING_BYTES = 4 };
+enum { START_SECONDS = 60, SEND_SECONDS = 60, GREETING_BYTES = 4 + MILL_PYTHON_VERSION_BYTES };
 
 // The collector is off for speed only: syntax trees hold no cycles. The recursion limit stays the interpreter's own.
 static const char script[] = "import ast, gc, os, signal, sys\n"
@@ -30,7 +30,7 @@ static const char script[] = "import ast, gc, os, signal, sys\n"
                              "    signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
                              "    gc.disable()\n"
                              "    source = sys.stdin.buffer\n"
-                             "    os.write(1, b'mill')\n"
+                             "    os.write(1, ('mill%-28.28s' % sys.version.split()[0]).encode())\n"
                              "    number = 0\n"
                              "    while True:\n"
                              "        head = source.read(8)\n"
@@ -49,6 +49,7 @@ struct mill_python {
     pid_t pid; // -1: none
     int socket;
     uint8_t number; // of the latest question to this child
+    char version[MILL_PYTHON_VERSION_BYTES + 1]; // of the latest child, without the blanks behind it
 };
 
 mill_status mill_python_open(const char *interpreter, uint64_t timeout_ms, mill_python **out, mill_error *err)
@@ -197,13 +198,15 @@ static mill_status start_child(mill_python *self, mill_error *err)
     set_timeout(self->socket, SO_RCVTIMEO, UINT64_C(1000) * START_SECONDS);
     set_timeout(self->socket, SO_SNDTIMEO, UINT64_C(1000) * SEND_SECONDS);
     char greeting[GREETING_BYTES];
-    if (receive_all(self->socket, greeting, sizeof greeting) != IO_DONE || memcmp(greeting, "mill", sizeof greeting) != 0) {
+    if (receive_all(self->socket, greeting, sizeof greeting) != IO_DONE || memcmp(greeting, "mill", 4) != 0) {
         stop_child(self);
         return mill_fail(err, MILL_RESOURCE,
                          "'%s' does not work as Python 3 for the syntax check; name another interpreter, or set filter.syntax to "
                          "tree-sitter or off",
                          self->interpreter);
     }
+    memcpy(self->version, greeting + 4, MILL_PYTHON_VERSION_BYTES);
+    self->version[strcspn(self->version, " ")] = '\0';
     set_timeout(self->socket, SO_RCVTIMEO, self->timeout_ms);
     self->number = 0;
     return MILL_OK;
@@ -248,4 +251,15 @@ mill_status mill_python_check(mill_python *self, const uint8_t *text, uint64_t b
     }
     *out = MILL_PYTHON_REFUSED;
     return MILL_OK;
+}
+
+void mill_python_version(const char *interpreter, char version[MILL_PYTHON_VERSION_BYTES + 1])
+{
+    mill_python *python = NULL;
+    version[0] = '\0';
+    if (mill_python_open(interpreter, 0, &python, NULL) != MILL_OK || python == NULL)
+        return;
+    if (start_child(python, NULL) == MILL_OK)
+        memcpy(version, python->version, sizeof python->version);
+    mill_python_close(python);
 }

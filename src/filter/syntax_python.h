@@ -6,6 +6,8 @@
 
 #include "core/status.h"
 
+#define MILL_PYTHON_VERSION_BYTES 28
+
 typedef struct mill_python mill_python;
 
 typedef enum mill_python_answer {
@@ -20,6 +22,8 @@ void mill_python_close(mill_python *python); // NULL is fine
 // Starts the interpreter at the first call. MILL_RESOURCE if it cannot be started.
 mill_status mill_python_check(mill_python *python, const uint8_t *text, uint64_t bytes, mill_python_answer *out,
                               mill_error *err) MILL_MUST_CHECK;
+// Version of an interpreter, as "3.11.2"; "" if it cannot be started.
+void mill_python_version(const char *interpreter, char version[MILL_PYTHON_VERSION_BYTES + 1]);
 pid_t mill_python_child(const mill_python *python); // -1: none runs
 
 #endif

@@ -13,6 +13,7 @@
 #include "pipeline/repos.h"
 #include "pipeline/shard_plan.h"
 #include "dedup/minhash.h"
+#include "filter/syntax_python.h"
 #include "record/segment.h"
 #include "shard/manifest.h"
 
@@ -412,7 +413,9 @@ mill_status mill_run_plan_json(mill_run_state *run, cJSON **plan, mill_error *er
 {
     static const char *const sets[] = {"run", "filter", "dedup", "train", "encode", "pack"};
     const mill_run_options *o = run->options;
-    char removals[65] = "";
+    char removals[65] = "", python[MILL_PYTHON_VERSION_BYTES + 1] = "";
+    if (run->recipe.filter.enabled && run->recipe.syntax.mode == MILL_SYNTAX_CPYTHON)
+        mill_python_version(run->recipe.syntax.python, python); // what parses differs between versions
     if (run->removal != NULL)
         mill_removal_digest(run->removal, removals);
     cJSON *json = cJSON_CreateObject(), *recipe = NULL;
@@ -422,7 +425,7 @@ mill_status mill_run_plan_json(mill_run_state *run, cJSON **plan, mill_error *er
                 mill_json_add_item(json, "languages", strings_json(o->languages, o->language_count)) &&
                 add_text(json, "format", o->format) &&
                 add_text(json, "grammars", uses_grammars(run) ? mill_syntax_description() : "") &&
-                add_text(json, "tokenizer_sha256", run->tokenizer_sha256) &&
+                add_text(json, "python_version", python) && add_text(json, "tokenizer_sha256", run->tokenizer_sha256) &&
                 add_text(json, "removals", removals) && add_text(json, "input_format", o->input_format) &&
                 add_text(json, "source_type", o->source_type) &&
                 add_text(json, "field_preset", o->field_preset) &&

@@ -165,6 +165,18 @@ def test_aliases(corpus, folder):
 
 # ---- talk ----------------------------------------------------------------------------------------------------------------------------
 
+def another_python(folder, corpus):
+    """What python3 accepts depends on its version: a run is not gone on with by another one."""
+    words = ["run", corpus, "-o", folder / "python", "-q", *SMALL, "--set", "filter.syntax=cpython"]
+    expect(0, *words)
+    bin = folder / "bin"
+    bin.mkdir()
+    (bin / "python3").write_text("#!/bin/sh\nexec %s \"$1\" \"$2\" \"$3\" \"$4\" \"$5\" \"import sys\nsys.version = '9.9.9 x'\n$6\"\n" % sys.executable)
+    (bin / "python3").chmod(0o755)
+    done = call(*words, env=dict(os.environ, PATH="%s:%s" % (bin, os.environ["PATH"])))
+    check("another python3 is another plan", done.returncode == 7 and "python_version" in done.stderr and "9.9.9" in done.stderr, done.stderr)
+
+
 def test_progress(corpus, folder):
     def run(name, *more):
         done = call("run", corpus, "-o", folder / name, "-j2", *SMALL, *more)
@@ -190,6 +202,7 @@ def test_progress(corpus, folder):
     other = call("run", corpus, "-o", folder / "plain", "-j2", *SMALL, "--seed", "5")
     check("another plan is exit 7 and names the difference", other.returncode == 7 and "seed" in other.stderr, (other.returncode, other.stderr))
     expect(0, "run", corpus, "-o", folder / "plain", "-q", *SMALL, "--seed", "5", "--overwrite")
+    another_python(folder, corpus)
     foreign = folder / "foreign"
     foreign.mkdir()
     (foreign / "letter.txt").write_text("mine")
