@@ -246,7 +246,26 @@ static mill_status read_state(mill_collect_state *s, uint64_t *journal_bytes, mi
 // ---- opening
 // --------------------------------------------------------------------------------------------------------------------
 
-static mill_status make_directories(const mill_fs *fs, const char *path, mill_error *err)
+// A new directory is on the disk when the one above it is.
+static mill_status sync_above(const mill_fs *fs, const char *path, mill_error *err)
+{
+    const char *slash = strrchr(path, '/');
+    size_t bytes = slash == path ? 1 : slash != NULL ? (size_t)(slash - path) : 0;
+    char *parent = bytes != 0 ? mill_strndup(path, bytes) : mill_strdup(".");
+    int handle;
+    if (parent == NULL)
+        return mill_fail_nomem(err, "opening the output directory");
+    mill_status status = mill_fs_open(fs, MILL_FS_CWD, parent, MILL_OPEN_DIRECTORY, &handle, err);
+    if (status == MILL_OK) {
+        status = mill_fs_sync(fs, handle, parent, err);
+        mill_status closed = mill_fs_close(fs, handle, parent, status == MILL_OK ? err : NULL);
+        status = status == MILL_OK ? closed : status;
+    }
+    mill_free(parent);
+    return status;
+}
+
+static mill_status make_directories(const mill_fs *fs, const char *path, bool fast, mill_error *err)
 {
     char *copy = mill_strdup(path);
     if (copy == NULL)
@@ -261,6 +280,8 @@ static mill_status make_directories(const mill_fs *fs, const char *path, mill_er
         status = mill_fs_find(fs, MILL_FS_CWD, copy, &there, err);
         if (status == MILL_OK && (!there || slash == NULL)) // the last one must be a directory
             status = mill_fs_mkdir(fs, MILL_FS_CWD, copy, err);
+        if (status == MILL_OK && !there && !fast)
+            status = sync_above(fs, copy, err);
         if (slash != NULL)
             *slash = '/';
     }
@@ -305,10 +326,14 @@ static mill_status check_owner(mill_collect_state *s, mill_error *err)
 static mill_status open_state(mill_collect_state *s, mill_error *err)
 {
     uint64_t whole;
-    MILL_TRY(make_directories(s->fs, s->path, err));
+    MILL_TRY(make_directories(s->fs, s->path, s->fast, err));
     MILL_TRY(mill_fs_open(s->fs, MILL_FS_CWD, s->path, MILL_OPEN_DIRECTORY, &s->dir, err));
     MILL_TRY(check_owner(s, err));
+    bool state;
+    MILL_TRY(mill_fs_find(s->fs, s->dir, STATE, &state, err));
     MILL_TRY(mill_fs_mkdir(s->fs, s->dir, STATE, err));
+    if (!state)
+        MILL_TRY(mill_collect_sync_parent(s, STATE, err));
     MILL_TRY(take_lock(s, err));
     MILL_TRY(read_state(s, &whole, err));
     MILL_TRY(mill_fs_unlink(s->fs, s->dir, RECORD_TMP, err));

@@ -102,6 +102,10 @@ static mill_status read_meta(download *d, bool *good, mill_error *err)
         snprintf(d->etag, sizeof d->etag, "%s", etag->valuestring);
         if (!mill_json_get_u64(json, "bytes", &d->total))
             d->total = UINT64_MAX;
+        const cJSON *told = cJSON_GetObjectItemCaseSensitive(json, "told");
+        if (cJSON_IsString(told) && strlen(told->valuestring) == 64)
+            memcpy(d->sha256, told->valuestring, 65);
+        d->etag_is_md5 = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "md5"));
         *good = d->item->bytes == UINT64_MAX || d->total == d->item->bytes;
     }
     cJSON_Delete(json);
@@ -127,6 +131,10 @@ static mill_status write_meta(download *d, mill_error *err)
         status = mill_buf_printf(&text, err, ",\"bytes\":%llu", (unsigned long long)d->total);
     if (status == MILL_OK)
         status = append_text_member(&text, "etag", d->etag, err);
+    if (status == MILL_OK)
+        status = append_text_member(&text, "told", d->sha256, err);
+    if (status == MILL_OK)
+        status = mill_buf_printf(&text, err, ",\"md5\":%s", d->etag_is_md5 ? "true" : "false");
     if (status == MILL_OK)
         status = append_text_member(&text, "listed", d->item->etag, err);
     if (status == MILL_OK)
@@ -262,11 +270,6 @@ static mill_status begin_rest(download *d, const mill_http_answer *answer, mill_
     }
     if (d->total == UINT64_MAX)
         d->total = total;
-    char before[65];
-    memcpy(before, d->sha256, sizeof before);
-    read_sums(d, answer);
-    if (d->sha256[0] == '\0')
-        memcpy(d->sha256, before, sizeof before);
     return MILL_OK;
 }
 

@@ -461,6 +461,41 @@ def test_kills(folder):
     store.stop()
 
 
+def test_power_cuts(folder):
+    """After a cut the end of a partial file may be zeros: it is found by a checksum, or not trusted where there is none."""
+    hub, store, env = make_hub()
+    content = noise("cut", 6 << 20)
+    hub.add("big/files", COMMIT, {"f.bin": content})
+    store.files["/plain"] = content
+    s3 = S3()
+    s3.put("my-bucket", "k", content)
+    s3.put("my-bucket", "kms", content)
+    env["AWS_ENDPOINT_URL"] = s3.url
+    cases = [("hub", store, "hf://datasets/big/files/f.bin", "big/files/f.bin"), ("web", store, store.url + "/plain", "127.0.0.1/plain"),
+             ("sum", s3, "s3://my-bucket/k", "my-bucket/k"), ("md5", s3, "s3://my-bucket/k", "my-bucket/k"), ("kms", s3, "s3://my-bucket/kms", "my-bucket/kms")]
+    for name, server, url, path in cases:
+        s3.kms, s3.checksums = name == "kms", name == "sum"
+        for whole in (False, True):
+            out, server.slow = folder / f"{name}{whole}", 0.01
+            process = start("collect", url, "-o", out, "--wait", "5", env=env)
+            check("it is at work", server.wait_moved(process, len(content) // 2), name)
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+            server.slow = 0
+            part = next((out / ".shardmill/parts").glob("*.part"))
+            bytes_there = part.stat().st_size
+            with part.open("r+b") as f:
+                if whole:  # all of it is there by its size, nothing by its content
+                    f.truncate(len(content))
+                    bytes_there = len(content)
+                f.seek(bytes_there // 2)
+                f.write(b"\0" * (bytes_there - bytes_there // 2))
+            collect(out, url, env=env)
+            check_record(out, {path: content})
+    for server in (hub, store, s3):
+        server.stop()
+
+
 def test_io_faults(folder):
     """Each of the first calls of each kind fails, once or from there on (as in a crash): a message and exit 4, and the next call mends it."""
     library = os.environ.get("MILL_FAULTS")
@@ -491,6 +526,26 @@ def test_io_faults(folder):
     check("faults were met", failed >= 40, failed)
     hub.stop()
     store.stop()
+
+
+def test_no_memory(folder):
+    """Each allocation of ours fails once: that is said, and nothing is broken."""
+    tool = os.environ.get("MILL_FETCH_NOMEM")
+    if not tool:
+        print("test_no_memory: skipped, no MILL_FETCH_NOMEM")
+        return
+    hub, store, env = make_hub()
+    hub.add("own/set", COMMIT, {"a/x.bin": noise("x", 3000), "a/b/y.json": b"{}"})
+    s3 = S3({ACCESS: SECRET})
+    for n in range(5):
+        s3.put("my-bucket", f"p/{n} {n}", noise(n, 100))
+    env.update(AWS_ENDPOINT_URL=s3.url, AWS_ACCESS_KEY_ID=ACCESS, AWS_SECRET_ACCESS_KEY=SECRET)
+    for url in ("hf://datasets/own/set/**", "s3://my-bucket/p/*", store.url.replace("//", "//me:pass@") + "/x%20y#sha256=" + hashlib.sha256(b"z").hexdigest()):
+        store.files["/x%20y"] = b"z"
+        done = subprocess.run([tool, "collect", url, folder / "out"], env=env, capture_output=True, timeout=300)
+        check(f"no memory while collecting {url}", done.returncode == 0 and int(done.stdout or 0) > 50, (done.returncode, done.stdout, done.stderr))
+    for server in (hub, store, s3):
+        server.stop()
 
 
 def test_disks(folder):
@@ -537,7 +592,7 @@ def test_disks(folder):
 
 
 def main():
-    tests = [test_usage, test_web, test_web_faults, test_hub, test_hub_faults, test_s3, test_kills, test_io_faults, test_disks]
+    tests = [test_usage, test_web, test_web_faults, test_hub, test_hub_faults, test_s3, test_kills, test_power_cuts, test_io_faults, test_no_memory, test_disks]
     for test in tests:
         if len(sys.argv) > 2 and test.__name__ not in sys.argv[2:]:
             continue

@@ -218,8 +218,23 @@ def test_parts(folder):
     s3.stop()
 
 
+def test_no_memory(folder):
+    """Each allocation of ours fails once: that is said, and nothing is broken."""
+    tool = os.environ.get("MILL_FETCH_NOMEM")
+    if not tool:
+        print("test_no_memory: skipped, no MILL_FETCH_NOMEM")
+        return
+    out = make_run(folder, "one", 40)
+    s3 = S3({ACCESS: SECRET})
+    s3.buckets["my-bucket"] = {}
+    done = subprocess.run([tool, "upload", out, "s3://my-bucket/x"], env=environment(s3), capture_output=True, timeout=300)
+    check("no memory while uploading", done.returncode == 0 and int(done.stdout or 0) > 50, (done.returncode, done.stdout, done.stderr))
+    check_target(s3, out, "x/")
+    s3.stop()
+
+
 def main():
-    for test in (test_small, test_faults, test_parts):
+    for test in (test_small, test_faults, test_no_memory, test_parts):
         if len(sys.argv) > 2 and test.__name__ not in sys.argv[2:]:
             continue
         with tempfile.TemporaryDirectory() as name:
