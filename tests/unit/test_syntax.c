@@ -388,7 +388,7 @@ static mill_python *open_fake(const char *tail, uint64_t timeout_ms, char *path)
     strcpy(path, "/tmp/mill-syntax-XXXXXX");
     const int fd = mkstemp(path);
     cr_assert_geq(fd, 0);
-    dprintf(fd, "#!/bin/sh\nprintf mill\nhead -c 8 >/dev/null\n%s\n", tail);
+    dprintf(fd, "#!/bin/sh\nprintf mill%%-28s 3.0\nhead -c 8 >/dev/null\n%s\n", tail);
     cr_assert_eq(fchmod(fd, 0700), 0);
     close(fd);
     mill_python *python;
