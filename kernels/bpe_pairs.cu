@@ -102,6 +102,7 @@ static __global__ void __launch_bounds__(THREADS) refresh_bests(mill_gpu_bpe bpe
         for (u32 i = lane; i < MILL_GPU_BPE_SEGMENT; i += 32u)
             best = better(best, choice_at(bpe, s * MILL_GPU_BPE_SEGMENT + i));
         best = best_of_warp(best);
+        __syncwarp(); // all lanes have read stale[s]: shuffles alone do not order memory
         if (lane == 0) {
             bpe.best_counts[s] = best.count;
             bpe.best_keys[s] = best.key;

@@ -28,7 +28,7 @@ static const size_t guard_bytes = 64 << 10; // a page of any size that Linux has
 // With the thread sanitizer, threads of one launch that have a machine in turn look like one thread: no race
 // between them is seen. A new machine is dear, though, so after this many threads the one that has rested
 // longest serves again. Another launch may have all.
-static const size_t ended_max = 512;
+static const size_t ended_max = 256;
 
 // ---- the switch itself ----
 
