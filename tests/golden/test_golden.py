@@ -18,7 +18,24 @@ CASES = {
     "default": ["--set", "filter.syntax=off"],
     "default-syntax": [],
     "concat-multi": ["--set", "filter.syntax=off", "--set", "fim.cut=multi", "--set", "pack.mode=concat", "--set", "pack.extra=1", "--set", "pack.seq_len=256"],
+    "chat-repos": ["--set", "filter.syntax=off", "--set", "repo.sequence=true", "--set", "pack.seq_len=1024", "--set", "chat.long=turn"],
 }
+
+
+def write_chat_repos(source, path):
+    """The corpus with imports among the files of its repositories, and conversations of every form beside them."""
+    with open(source) as f, open(path, "w") as g:
+        for number, line in enumerate(f):
+            g.write(line.replace('"content": "', '"content": "import src.%d\\n' % (number * 7 % 150), 1))
+            text = "line %d <|im_end|>\n" % number
+            if number % 9 == 0:
+                g.write(json.dumps({"instruction": "Say " + text, "input": text * (number % 2), "output": text * (number % 5 + 1)}) + "\n")
+            if number % 11 == 0:
+                g.write(json.dumps({"messages": [{"role": r, "content": r + " " + text * (number % 40)} for r in ("system", "user", "assistant") +
+                                                 ("user", "assistant") * (number % 3)]}) + "\n")
+            if number % 13 == 0:
+                g.write(json.dumps({"prompt": text, "completion": "    " + text}) + "\n")
+                g.write(json.dumps({"messages": [{"role": "user", "content": text}]}) + "\n")
 
 
 def run(*arguments):
@@ -58,11 +75,14 @@ def main():
                 for name in ("Shell", "C++", '"java"', '"go"'):
                     line = line.replace(name, "python" if name[0] != '"' else '"python"')
                 g.write(line if number % 2 else line.replace("🙂", "smile").replace("\\ud83d\\ude42", "smile"))
+        chats = os.path.join(work, "chats.jsonl")
+        write_chat_repos(source, chats)
         for name, options in CASES.items():
             if name == "default-syntax" and not has_grammars:
                 print("skipped: default-syntax (this build has no grammars)")
                 continue
-            golden.update(made(work, python if name == "default-syntax" else source, name, options))
+            inputs = {"default-syntax": python, "chat-repos": chats}
+            golden.update(made(work, inputs.get(name, source), name, options))
     different = []
     for name, text in sorted(golden.items()):
         path = os.path.join(HERE, name)
