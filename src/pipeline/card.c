@@ -210,6 +210,11 @@ static mill_status append_use(const mill_run_state *run, const contents *c, bool
     if (c->path != NULL && has_docs)
         MILL_TRY(mill_buf_append_text(
             out, "docs = load_dataset(DIR, \"docs\", split=\"train\")  # where each piece came from\n", err));
+    bool packs = run->stages == MILL_STAGES_ALL || run->stages == MILL_STAGES_PACK;
+    for (size_t i = 0; packs && i < mill_container_count; i++) {
+        if ((run->formats >> i & 1) != 0 && mill_containers[i]->use != NULL)
+            MILL_TRY(mill_buf_append_text(out, mill_containers[i]->use, err));
+    }
     if (run->stages != MILL_STAGES_FILTER && run->stages != MILL_STAGES_DEDUP)
         MILL_TRY(mill_buf_append_text(
             out, "from transformers import AutoTokenizer\ntokenizer = AutoTokenizer.from_pretrained(DIR + \"/tokenizer\")\n",

@@ -52,8 +52,8 @@ typedef struct mill_container {
     const char *suffixes[MILL_CONTAINER_FILES_MAX]; // NULL behind the last; facts are those of the first
     const char *index;           // one file about all shards, in the directory; NULL: none
     const char *pattern;         // of files that `datasets` loads; NULL: it does not
+    const char *use;             // lines of Python that open it, for the data set card; NULL: those of `datasets`
     mill_rule rule;
-    bool documents;              // holds whole documents unless the recipe wants samples
     bool by_bytes;               // cut by `cut`, not by the number of sequences
     bool borders;                // its files keep where sequences end
     bool uniform_borders;        // they do where all have the same length
