@@ -15,7 +15,7 @@
 // Each step moves forward by at least one code point, and costs what it encodes: the whole is linear in the document.
 #include "encode/encode_internal.h"
 
-enum { SHRINK_TRIES = 8 };
+enum { SHRINK_TRIES = 8, BYTES_A_TOKEN = 3 /* about */ };
 
 typedef struct cursor {
     mill_encode *e;
@@ -224,6 +224,10 @@ mill_status mill_encode_foresee_pieces(mill_encode *e, mill_encode_document *doc
     else if (is_drawn(&c) && e->cut != MILL_FIM_TOKEN)
         MILL_TRY(mill_encode_plan(e, document, &span, 0, 0, &plan, err));
     e->whole.count = 0;
-    return plan.mode != MILL_FIM_NONE ? mill_encode_parts(e, document, &span, &e->whole, err)
-                                      : mill_encode_plain(e, document, err);
+    if (plan.mode == MILL_FIM_NONE)
+        return mill_encode_plain(e, document, err);
+    MILL_TRY(mill_encode_parts(e, document, &span, &e->whole, err));
+    // Its row will not fit, most likely: then pieces are cut from its plain ids.
+    const bool too_long = e->options.context != 0 && document->bytes / BYTES_A_TOKEN > e->options.context;
+    return too_long ? mill_encode_plain(e, document, err) : MILL_OK;
 }

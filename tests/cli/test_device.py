@@ -39,6 +39,21 @@ def parity(work, source):
     print("2 recipes x %d variants: the same bytes as on the processor" % len(VARIANTS))
 
 
+def choices_of_the_recipe(work, source):
+    """Other units of training and other rows: what is foreseen for the devices differs with them."""
+    for n, keys in enumerate((["fim.cut=token", "encode.context=256", "tokenizer.unit=line"], ["fim.cut=block", "tokenizer.unit=jsonl-line"],
+                              ["fim.cut=multi", "encode.specials_in_text=true"])):
+        options = RECIPES["default"] + [word for key in keys for word in ("--set", key)]
+        out, code, err = start(work, source, "keys%d" % n, options + ["--device", "cpu"])
+        assert code == 0, err
+        wanted = product(out)
+        out, code, err = start(work, source, "keys%d-simt" % n, options + ["--device", "simt"], SIMT_DEVICES="2")
+        assert code == 0, err
+        assert product(out) == wanted, keys
+        assert sum(d["batches"] for d in devices(out)) > 0 and not any(d["failed"] for d in devices(out)), keys
+    print("other keys of the recipe: the same bytes")
+
+
 def failures(work, source):
     """Lets every n-th call of the runtime fail, until a run has fewer calls than n."""
     arguments = RECIPES["default"] + ["--device", "simt:0"]
@@ -81,6 +96,7 @@ def main():
         with open(source, "rb") as whole, open(short, "wb") as part:
             part.writelines(whole.readlines()[:40])
         parity(work, source)
+        choices_of_the_recipe(work, source)
         failures(work, short)
         choices(work, short)
 

@@ -1,7 +1,8 @@
 // parity_gpu_words.c: the tokenizer's operations on devices equal the plain ones: pieces of GPT-2's pattern, the
 // words among them, also where hashes meet, and their ids. Random and hostile
 // text, sizes at the borders of threads, bitmaps and blocks. Runs the kernels on the emulator, or with "cuda" as the argument on
-// a card. SIMT_SEED chooses the emulator's schedule. --large: texts of 64 KiB, and more than a slot holds.
+// a card. SIMT_SEED chooses the emulator's schedule. --large: texts of 64 KiB, and more than a slot holds;
+// --tiny: for the thread sanitizer.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -394,6 +395,17 @@ static int small(const mill_backend_ops *ops, texts *t, totals *sum)
     return bad;
 }
 
+// A few of them: what the thread sanitizer can do in a minute.
+static int tiny(const mill_backend_ops *ops, texts *t, totals *sum)
+{
+    static const size_t sizes[] = {0, 33, 129, 1500};
+    t->count = 0;
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
+        for (int mixture = 8; mixture < MIXTURES; mixture++)
+            add_text(t, sizes[s], mixture);
+    return compare(ops, t, "a few texts", sum);
+}
+
 // Every character between neighbours of each class, many to a text.
 static int all_characters(const mill_backend_ops *ops, texts *t, totals *sum)
 {
@@ -444,10 +456,12 @@ static int large(const mill_backend_ops *ops, texts *t, totals *sum)
 int main(int argc, char **argv)
 {
     const char *device = "simt";
-    bool with_large = false;
+    bool with_large = false, with_few = false;
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--large") == 0)
             with_large = true;
+        else if (strcmp(argv[i], "--tiny") == 0)
+            with_few = true;
         else
             device = argv[i];
     }
@@ -469,7 +483,7 @@ int main(int argc, char **argv)
     add_text(&t, 5000, 5);
     have.whole = train(&t, true);
     const mill_backend_ops *ops = mill_gpus_backend(gpus);
-    int bad = with_large ? large(ops, &t, &sum) : small(ops, &t, &sum);
+    int bad = with_large ? large(ops, &t, &sum) : with_few ? tiny(ops, &t, &sum) : small(ops, &t, &sum);
     for (size_t i = 0; i < mill_gpus_count(gpus); i++)
         bad += mill_gpus_use(gpus, i).failed;
     mill_gpus_close(gpus);
