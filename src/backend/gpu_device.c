@@ -97,6 +97,8 @@ static void close_device(mill_gpu_device *device)
         (void)api->memory_give(device->unicode);
     if (device->tables != NULL)
         (void)api->memory_give(device->tables);
+    if (device->pinned_tables != NULL)
+        (void)api->pinned_give(device->pinned_tables);
     void *const streams[] = {device->copies_in, device->kernels, device->copies_out};
     for (size_t k = 0; k < 3; k++)
         if (streams[k] != NULL)

@@ -81,7 +81,7 @@ struct mill_gpu_device {
     uint32_t queued, in_flight;
     void *copies_in, *kernels, *copies_out; // streams
     uint8_t *unicode;                       // device: core/unicode_tables.h, index then blocks
-    uint8_t *tables;                        // device: of the tokenizer whose key this is, or NULL
+    uint8_t *tables, *pinned_tables; // on the device and on the host: of the tokenizer whose key this is
     uint64_t tables_key;
     mill_gpu_job job; // waiting or running, NULL if there is none
     void *job_context;

@@ -31,31 +31,48 @@ static table_layout lay_tables(const mill_bpe_tables *t)
     return at;
 }
 
-// The device's thread: gives the device these tables in place of others.
+// The device's thread: takes memory for these tables and gives the old tables' back.
+static int change_tables(const mill_gpu_api *api, mill_gpu_device *device, size_t bytes)
+{
+    void *memory = NULL, *host = NULL;
+    int code = 0;
+    if (device->tables != NULL || device->pinned_tables != NULL)
+        code = api->device_finish(); // batches may be reading the old ones
+    if (code == 0 && device->tables != NULL)
+        code = api->memory_give(device->tables);
+    if (code != 0)
+        return code;
+    device->tables = NULL;
+    if (device->pinned_tables != NULL)
+        code = api->pinned_give(device->pinned_tables);
+    if (code != 0)
+        return code;
+    device->pinned_tables = NULL;
+    code = api->pinned_take(&host, bytes);
+    if (code == 0) {
+        device->pinned_tables = host;
+        code = api->memory_take(&memory, bytes);
+    }
+    device->tables = memory;
+    return code;
+}
+
+// Brings the device these tables in place of others. The copy's source is the device's own: the tokenizer may be gone before a
+// failing device has done what was queued.
 static int bring_tables(const mill_gpu_api *api, mill_gpu_device *device, const mill_bpe_tables *t, void *stream)
 {
     const table_layout at = lay_tables(t);
-    void *memory = NULL;
-    int code = 0;
-    if (device->tables != NULL) {
-        code = api->device_finish(); // batches may be reading the old ones
-        if (code == 0)
-            code = api->memory_give(device->tables);
-        device->tables = NULL;
-    }
-    if (code == 0)
-        code = api->memory_take(&memory, at.bytes);
+    int code = change_tables(api, device, at.bytes);
     if (code != 0)
         return code;
-    device->tables = memory;
+    memset(device->pinned_tables, 0, at.bytes);
+    memcpy(device->pinned_tables + at.byte_ids, t->byte_ids, 256 * sizeof *t->byte_ids);
+    memcpy(device->pinned_tables + at.byte_pairs, t->byte_pairs, 65536 * sizeof *t->byte_pairs);
+    memcpy(device->pinned_tables + at.pairs, t->pairs, t->pair_count * sizeof *t->pairs);
+    if (t->merge_count != 0)
+        memcpy(device->pinned_tables + at.merges, t->merges, t->merge_count * sizeof *t->merges);
     device->tables_key = t->key;
-    const void *const from[] = {t->byte_ids, t->byte_pairs, t->pairs, t->merges};
-    const size_t to[] = {at.byte_ids, at.byte_pairs, at.pairs, at.merges};
-    const size_t bytes[] = {256 * sizeof *t->byte_ids, 65536 * sizeof *t->byte_pairs, t->pair_count * sizeof *t->pairs,
-                            t->merge_count * sizeof *t->merges};
-    for (size_t i = 0; code == 0 && i < 4; i++)
-        code = api->copy_in(device->tables + to[i], from[i], bytes[i], stream);
-    return code != 0 ? code : api->stream_finish(stream); // the tables may be gone when this batch is done
+    return api->copy_in(device->tables, device->pinned_tables, at.bytes, stream);
 }
 
 static int launch_encode(const mill_gpu_api *api, mill_gpu_slot *slot, void *stream, const char **what)
