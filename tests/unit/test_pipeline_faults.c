@@ -1,7 +1,7 @@
 // test_pipeline_faults.c: whole small runs on a simulated file system that fails, fills up, kills the process, cuts the power, or
 // with memory that runs out. After each accident the same call goes on to exactly the bytes of an undisturbed run.
 // Arguments: number of seeds, first seed; a third one prints each seed before it is tried. --repos at the end: with sequences of
-// repositories.
+// repositories; --containers: with shards in every container beside JSON lines.
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +18,9 @@
 static const char *const inputs[] = {"/in/a.jsonl", "/in/b.jsonl"};
 static const char *const sets[] = {"filter.syntax=off", "tokenizer.vocab_size=600", "repo.sequence=true"};
 static size_t set_count = 2; // 3: with sequences of repositories
+static const char *const container_sets[] = {"filter.syntax=off", "tokenizer.vocab_size=600", "pack.seq_len=256", "shard.samples=9",
+                                             "shard.mds_size_limit=4000", "shard.pad=true"};
+static bool containers;
 
 static simfs *fresh;          // the inputs alone
 static char *wanted;          // dump of an undisturbed run
@@ -97,6 +100,11 @@ static mill_status run_once(simfs *sim, uint64_t seed, mill_error *err)
     options.output = OUTPUT;
     options.sets = sets;
     options.set_count = set_count;
+    if (containers) {
+        options.sets = container_sets;
+        options.set_count = sizeof container_sets / sizeof container_sets[0];
+        options.format = "jsonl.zst,jsonl,megatron,mds,npy,llmc,datatrove,olmo";
+    }
     options.threads = 1;
     options.batch_bytes = 4096u << seed % 3;
     options.keep_work = seed % 4 == 3;
@@ -317,6 +325,10 @@ int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[argc - 1], "--repos") == 0) {
         set_count = 3;
+        argc--;
+    }
+    if (argc > 1 && strcmp(argv[argc - 1], "--containers") == 0) {
+        containers = true;
         argc--;
     }
     uint64_t seeds = argc > 1 ? strtoull(argv[1], NULL, 10) : 320;
