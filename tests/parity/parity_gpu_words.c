@@ -2,7 +2,7 @@
 // words among them, also where hashes meet, and their ids. Random and hostile
 // text, sizes at the borders of threads, bitmaps and blocks. Runs the kernels on the emulator, or with "cuda" as the argument on
 // a card. SIMT_SEED chooses the emulator's schedule. --large: texts of 64 KiB, and more than a slot holds;
-// --tiny: for the thread sanitizer.
+// --tiny: few, which is what the thread sanitizer gets.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -456,7 +456,12 @@ static int large(const mill_backend_ops *ops, texts *t, totals *sum)
 int main(int argc, char **argv)
 {
     const char *device = "simt";
-    bool with_large = false, with_few = false;
+#ifdef __SANITIZE_THREAD__
+    bool with_few = true;
+#else
+    bool with_few = false;
+#endif
+    bool with_large = false;
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--large") == 0)
             with_large = true;
