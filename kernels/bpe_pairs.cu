@@ -96,7 +96,8 @@ static __global__ void __launch_bounds__(THREADS) refresh_bests(mill_gpu_bpe bpe
 {
     u32 segments = bpe.slots / MILL_GPU_BPE_SEGMENT, lane = threadIdx.x & 31u;
     for (u32 s = blockIdx.x * WARPS + threadIdx.x / 32u; s < segments; s += gridDim.x * WARPS) {
-        if (bpe.stale[s] == 0)
+        // One lane reads and writes the mark: shuffles order nothing in memory.
+        if (__shfl_sync(0xffffffffu, lane == 0 ? bpe.stale[s] : 0u, 0) == 0)
             continue;
         choice best = {0, MILL_BPE_FREE, s};
         for (u32 i = lane; i < MILL_GPU_BPE_SEGMENT; i += 32u)
