@@ -1,5 +1,5 @@
-// fetch_nomem.c: collect or upload, in which the n-th allocation and all that follow fail, for one n after another: each call ends well, or
-// says that there is no memory; and the call after it, with memory, ends well.
+// fetch_nomem.c: collect or upload, in which the n-th allocation and all that follow fail, for one n after another: each call
+// ends well, or says that there is no memory.
 //
 // usage: fetch_nomem collect URL DIR | upload DIR TARGET   (prints the number of calls that failed)
 #include <stdio.h>
