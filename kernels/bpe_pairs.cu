@@ -15,7 +15,6 @@ static u32 blocks_for(u32 items, u32 per_block)
 }
 
 // ---- adding
-// -------------------------------------------------------------------------------------------------------------------------
 
 static __global__ void __launch_bounds__(THREADS)
     seed_pairs(mill_gpu_bpe bpe, const u32 *__restrict__ byte_ids, const uint64_t *__restrict__ first)
@@ -45,7 +44,6 @@ int mill_gpu_bpe_move(const mill_gpu_bpe *from, const mill_gpu_bpe *to, void *st
 }
 
 // ---- choosing
-// -----------------------------------------------------------------------------------------------------------------------
 
 struct choice {
     u64 count, key; // count 0: none

@@ -17,7 +17,6 @@ static u32 blocks_for(u32 items, u32 per_block)
 }
 
 // ---- the beginning
-// ------------------------------------------------------------------------------------------------------------------
 
 static __device__ __forceinline__ bool separates(const mill_gpu_bpe &bpe, u32 at)
 {
@@ -48,7 +47,6 @@ int mill_gpu_bpe_place(const mill_gpu_bpe *bpe, const uint8_t *text, const uint3
 }
 
 // ---- finding
-// ------------------------------------------------------------------------------------------------------------------------
 
 // Number of the batch's pair that begins at a token, batch.count if none does.
 static __device__ __forceinline__ u32 pair_at(const mill_gpu_bpe &bpe, const mill_gpu_bpe_batch &batch,
@@ -153,7 +151,6 @@ int mill_gpu_bpe_find(const mill_gpu_bpe *bpe, const mill_gpu_bpe_batch *batch, 
 }
 
 // ---- merging
-// ------------------------------------------------------------------------------------------------------------------------
 
 // True if the table might not have room for what the round can add. The same for all threads and devices.
 static __device__ __forceinline__ bool too_full(const mill_gpu_bpe &bpe, const mill_gpu_bpe_batch &batch)
@@ -258,7 +255,6 @@ int mill_gpu_bpe_merge(const mill_gpu_bpe *bpe, const mill_gpu_bpe_batch *batch,
 }
 
 // ---- several devices
-// ----------------------------------------------------------------------------------------------------------------
 
 static __global__ void __launch_bounds__(THREADS)
     tell_sums(mill_gpu_bpe bpe, mill_gpu_bpe_batch batch, mill_gpu_bpe_sum *sums)

@@ -8,7 +8,6 @@
 #define THREADS 256u
 
 // ---- bitmaps
-// --------------------------------------------------------------------------------------------------------------------
 
 // Bytes of the blank beyond ASCII that begins at bytes[at], 0 if none does.
 static __device__ MILL_NOINLINE u32 wide_blank(const u8 *__restrict__ bytes, u32 at)
@@ -67,7 +66,6 @@ static __global__ void __launch_bounds__(THREADS)
 }
 
 // ---- compaction
-// -----------------------------------------------------------------------------------------------------------------
 
 // Bits of the bytes at which a word begins.
 static __device__ __forceinline__ u32 begins(const u32 *__restrict__ blanks, const u32 *__restrict__ breaks,
@@ -100,7 +98,6 @@ struct Beginnings {
 };
 
 // ---- SHA-1
-// ----------------------------------------------------------------------------------------------------------------------
 
 static __device__ __forceinline__ u32 rotate(u32 x, u32 by)
 {
@@ -187,7 +184,6 @@ static __global__ void __launch_bounds__(THREADS)
 }
 
 // ---- launches
-// -------------------------------------------------------------------------------------------------------------------
 
 extern "C" int mill_gpu_mark_breaks(const mill_gpu_texts *in, uint32_t *breaks, void *stream)
 {

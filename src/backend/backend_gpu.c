@@ -32,7 +32,6 @@ static mill_status gpu_open(const mill_backend_ops *ops, mill_backend **out, mil
 }
 
 // ---- text statistics
-// ------------------------------------------------------------------------------------------------------------
 
 static int launch_text_stats(const mill_gpu_api *api, mill_gpu_slot *slot, void *stream, const char **what)
 {
@@ -79,7 +78,6 @@ static mill_status gpu_text_stats(mill_backend *base, const mill_text_view *in, 
 }
 
 // ---- MinHash
-// --------------------------------------------------------------------------------------------------------------------
 
 // Lays the arrays of the word search out over the slot's scratch.
 static mill_gpu_words words_in(const mill_gpu_slot *slot)
@@ -155,7 +153,6 @@ static mill_status gpu_minhash(mill_backend *base, const mill_text_view *in,
 }
 
 // ---- learning merges
-// ----------------------------------------------------------------------------------------------------------------
 
 static mill_status gpu_train(mill_backend *base, const mill_train_job *job, mill_train_result *out,
                              mill_error *err)

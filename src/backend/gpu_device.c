@@ -251,7 +251,6 @@ void mill_gpu_device_stop(mill_gpu_device *device)
 }
 
 // ---- jobs
-// ------------------------------------------------------------------------------------------------------------------------
 
 void mill_gpu_device_post(mill_gpu_device *device, mill_gpu_job job, void *context)
 {
@@ -281,7 +280,6 @@ bool mill_gpu_device_wait(mill_gpu_device *device)
 }
 
 // ---- slots, as workers use them
-// -------------------------------------------------------------------------------------------------
 
 // With the lock held: a free slot of the device that has the most of them; *alive: some device works.
 static mill_gpu_slot *find_free(mill_gpus *gpus, bool *alive)

@@ -53,7 +53,6 @@ typedef struct gpu_rounds {
     } while (0)
 
 // ---- memory
-// ----------------------------------------------------------------------------------------------------------------------
 
 // Takes device memory and fills it with a byte; false: trouble, which is no fault of the device.
 static bool take(part *p, void **memory, size_t bytes, int byte)
@@ -163,7 +162,6 @@ static bool give_all(mill_gpu_device *device, void *context)
 }
 
 // ---- the beginning
-// -------------------------------------------------------------------------------------------------------------------
 
 static bool place_words(part *p, uint8_t *text, uint32_t *byte_ids, uint64_t *first)
 {
@@ -239,7 +237,6 @@ static bool begin_pairs(mill_gpu_device *device, void *context)
 }
 
 // ---- a round
-// ---------------------------------------------------------------------------------------------------------------------
 
 static bool grow_table(part *p)
 {
@@ -325,7 +322,6 @@ static bool hear_round(mill_gpu_device *device, void *context)
 }
 
 // ---- all devices
-// ---------------------------------------------------------------------------------------------------------------------
 
 // Has every device do a job at the same time; false: one could not.
 static bool on_all(gpu_rounds *r, mill_gpu_job job)
@@ -423,7 +419,6 @@ static mill_status round_of(void *self, const mill_gpu_bpe_batch *batch, mill_gp
 }
 
 // ---- shares
-// ----------------------------------------------------------------------------------------------------------------------
 
 // The first separator at or behind a position.
 static uint32_t separator_from(const mill_train_words *words, uint32_t at)

@@ -30,7 +30,6 @@ static uint64_t *row(const plain_rounds *r, uint32_t side, uint32_t pair)
 }
 
 // ---- the table of pairs
-// ----------------------------------------------------------------------------------------------------------
 
 static pair_slot *seek(const plain_rounds *r, uint64_t key)
 {
@@ -108,7 +107,6 @@ static void select_top(const plain_rounds *r, mill_gpu_bpe_outcome *out)
 }
 
 // ---- a round
-// ---------------------------------------------------------------------------------------------------------------------
 
 // Number of the batch's pair that begins at position `at`, and the position behind it; the batch's count if
 // none does.
@@ -229,7 +227,6 @@ static mill_status merge(plain_rounds *r, mill_gpu_bpe_outcome *out, mill_error 
 }
 
 // ---- the beginning
-// ---------------------------------------------------------------------------------------------------------------
 
 static void place(plain_rounds *r, uint64_t *first)
 {

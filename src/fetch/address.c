@@ -173,7 +173,6 @@ mill_status mill_address_parse(const char *text, mill_address *out, mill_error *
 }
 
 // ---- the hub
-// --------------------------------------------------------------------------------------------------------------------
 
 void mill_hub_place_free(mill_hub_place *place)
 {
@@ -250,7 +249,6 @@ mill_status mill_hub_place_parse(const char *text, uint32_t candidate, mill_hub_
 }
 
 // ---- origins
-// --------------------------------------------------------------------------------------------------------------------
 
 bool mill_url_origin(const char *url, char out[300])
 {

@@ -13,7 +13,6 @@
 enum { WORKERS_DEFAULT = 8, WORKERS_MAX = 256, CHUNK_BYTES = 256 << 10 };
 
 // ---- files that are there
-// -------------------------------------------------------------------------------------------------------
 
 mill_status mill_collect_sum_file(const mill_collector *c, const char *path, mill_sum_kind kind,
                                   char sha256[65], mill_sum *other, uint64_t *bytes, mill_error *err)
@@ -176,7 +175,6 @@ static mill_status collect_item(mill_collector *c, mill_http *http, const mill_i
 }
 
 // ---- all files
-// ------------------------------------------------------------------------------------------------------------------
 
 static mill_status run_item(void *context, uint32_t worker, uint64_t task, mill_error *err)
 {
@@ -279,7 +277,6 @@ mill_status mill_collect(const mill_collect_options *options, mill_collect_summa
 }
 
 // ---- the list
-// -------------------------------------------------------------------------------------------------------------------
 
 static cJSON *item_json(const mill_item *item, bool known)
 {

@@ -58,7 +58,6 @@ static mill_status make_path(const char *place, const char *name, char **out, mi
 }
 
 // ---- languages: The Stack and its kin have a directory for each
-// -----------------------------------------------------------------
 
 typedef struct chooser {
     const mill_collect_options *options;
@@ -121,7 +120,6 @@ static mill_status check_languages(const chooser *ch, mill_error *err)
 }
 
 // ---- hf://
-// ----------------------------------------------------------------------------------------------------------------------
 
 static mill_status find_commit(mill_collector *c, mill_http *http, const mill_hub_place *place,
                                char commit[65], bool *missing, mill_error *err)
@@ -220,7 +218,6 @@ static mill_status resolve_hub(mill_collector *c, mill_http *http, const mill_ad
 }
 
 // ---- s3://
-// ----------------------------------------------------------------------------------------------------------------------
 
 static mill_status add_s3_object(mill_collector *c, const char *bucket, const char *region,
                                  const mill_remote *remote, mill_error *err)
@@ -267,7 +264,6 @@ static mill_status resolve_s3(mill_collector *c, mill_http *http, const mill_add
 }
 
 // ---- https://
-// -------------------------------------------------------------------------------------------------------------------
 
 static mill_status make_user_secret(const char *user, char **out, mill_error *err)
 {
@@ -345,7 +341,6 @@ static mill_status resolve_web(mill_collector *c, mill_http *http, const mill_ad
 }
 
 // ---- all of them
-// ----------------------------------------------------------------------------------------------------------------
 
 static int compare_items(const void *a, const void *b)
 {

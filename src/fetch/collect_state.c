@@ -89,7 +89,6 @@ static mill_status keep_pin(mill_collect_state *s, const char *url, const char *
 }
 
 // ---- reading
-// --------------------------------------------------------------------------------------------------------------------
 
 static const char *text_of(const cJSON *object, const char *name)
 {
@@ -244,7 +243,6 @@ static mill_status read_state(mill_collect_state *s, uint64_t *journal_bytes, mi
 }
 
 // ---- opening
-// --------------------------------------------------------------------------------------------------------------------
 
 // A new directory is on the disk when the one above it is.
 static mill_status sync_above(const mill_fs *fs, const char *path, mill_error *err)
@@ -398,7 +396,6 @@ void mill_collect_state_close(mill_collect_state *s)
 }
 
 // ---- writing
-// --------------------------------------------------------------------------------------------------------------------
 
 static mill_status append_member(mill_buf *out, const char *name, const char *value, bool first,
                                  mill_error *err)
@@ -538,7 +535,6 @@ mill_status mill_collect_state_finish(mill_collect_state *s, mill_error *err)
 }
 
 // ---- directories
-// ----------------------------------------------------------------------------------------------------------------
 
 mill_status mill_collect_make_parents(const mill_collect_state *s, const char *path, mill_error *err)
 {

@@ -44,7 +44,6 @@ static mill_sum_kind other_kind(const mill_item *item)
 }
 
 // ---- what is there
-// --------------------------------------------------------------------------------------------------------------
 
 static mill_status close_part(download *d, mill_error *err)
 {
@@ -203,7 +202,6 @@ static mill_status open_part(download *d, mill_error *err)
 }
 
 // ---- the answer
-// -----------------------------------------------------------------------------------------------------------------
 
 // "bytes 100-199/200" -> 100 and 200
 static bool read_content_range(const char *text, uint64_t *begin, uint64_t *total)
@@ -309,7 +307,6 @@ static mill_status on_write(void *context, const void *data, size_t bytes, mill_
 }
 
 // ---- the request
-// ----------------------------------------------------------------------------------------------------------------
 
 static const mill_http_sink *sink_of(download *d, mill_http_sink *sink)
 {
@@ -437,7 +434,6 @@ static mill_status fetch_body(download *d, mill_http *http, mill_error *err)
 }
 
 // ---- the end
-// --------------------------------------------------------------------------------------------------------------------
 
 // Compares what came with what was told of it. *wrong names the sum that differs; NULL: none does.
 static void compare(download *d, char sha256[65], const char **wrong)

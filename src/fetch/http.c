@@ -75,7 +75,6 @@ void mill_http_close(mill_http *http)
 }
 
 // ---- answers
-// --------------------------------------------------------------------------------------------------------------------
 
 void mill_http_answer_free(mill_http_answer *answer)
 {
@@ -138,7 +137,6 @@ static uint64_t asked_wait(const mill_http_answer *answer)
 }
 
 // ---- callbacks of libcurl
-// -------------------------------------------------------------------------------------------------------
 
 static size_t fail_transfer(transfer *t, mill_status status)
 {
@@ -255,7 +253,6 @@ static int on_seek(void *context, curl_off_t offset, int origin)
 }
 
 // ---- one transfer
-// ---------------------------------------------------------------------------------------------------------------
 
 static bool add_line(struct curl_slist **list, const char *line)
 {

@@ -77,7 +77,6 @@ mill_status mill_hub_refused(const mill_hub *hub, const mill_http_answer *answer
 }
 
 // ---- requests
-// -------------------------------------------------------------------------------------------------------------------
 
 typedef struct hub_call {
     const mill_hub *hub;
@@ -148,7 +147,6 @@ mill_status mill_hub_file_url(const mill_hub *hub, const char *name, const char 
 }
 
 // ---- trees
-// ----------------------------------------------------------------------------------------------------------------------
 
 // The next page's address into url (NUL-terminated), or an empty url. It must be the hub's own: the token
 // goes there.

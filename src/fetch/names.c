@@ -59,7 +59,6 @@ mill_status mill_url_decode(mill_buf *out, const char *text, size_t bytes, bool 
 }
 
 // ---- patterns: all places of the pattern that the text read so far may stand at
-// -------------------------------------------------
 
 typedef enum glob_kind {
     GLOB_BYTE,
@@ -220,7 +219,6 @@ bool mill_glob_match(const char *pattern, const char *text)
 }
 
 // ---- file names
-// -----------------------------------------------------------------------------------------------------------------
 
 // Length of the character at text that may stand in a file name as it is; 0 if it must be coded.
 static size_t safe_character(const uint8_t *text, size_t bytes)

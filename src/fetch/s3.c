@@ -80,7 +80,6 @@ mill_status mill_s3_open(mill_s3 *s3, mill_error *err)
 }
 
 // ---- one request
-// ----------------------------------------------------------------------------------------------------------------
 
 void mill_s3_call_free(mill_s3_call *call)
 {
@@ -272,7 +271,6 @@ mill_status mill_s3_refused(const mill_s3 *s3, const mill_http_answer *answer, c
 }
 
 // ---- what there is
-// --------------------------------------------------------------------------------------------------------------
 
 static int base64_value(char c)
 {

@@ -62,7 +62,6 @@ typedef struct object { // one file on its way
 } object;
 
 // ---- reading
-// --------------------------------------------------------------------------------------------------------------------
 
 static uint64_t part_size(const object *o, uint32_t number)
 {
@@ -152,7 +151,6 @@ static mill_status sum_file(object *o, int file, mill_error *err)
 }
 
 // ---- asking S3
-// ------------------------------------------------------------------------------------------------------------------
 
 static mill_status refused(const object *o, const mill_http_answer *answer, mill_error *err)
 {
@@ -237,7 +235,6 @@ static mill_status put_whole(object *o, mill_error *err)
 }
 
 // ---- parts
-// ----------------------------------------------------------------------------------------------------------------------
 
 // An upload of this key that was begun and neither finished nor given up; *id NULL: none, or we may not ask.
 static mill_status find_upload(object *o, char **id, mill_error *err)
@@ -457,7 +454,6 @@ static mill_status put_parts(object *o, int file, bool anew, mill_error *err)
 }
 
 // ---- one file
-// -------------------------------------------------------------------------------------------------------------------
 
 static mill_status send_object(object *o, int file, mill_error *err)
 {
@@ -542,7 +538,6 @@ static mill_status upload_file(uploader *u, mill_http *http, const char *path, u
 }
 
 // ---- all of them
-// ----------------------------------------------------------------------------------------------------------------
 
 static mill_status run_task(void *context, uint32_t worker, uint64_t task, mill_error *err)
 {

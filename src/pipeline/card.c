@@ -37,7 +37,6 @@ static mill_status append_count(mill_buf *out, uint64_t value, mill_error *err)
 }
 
 // ---- what the directory holds, by command
-// ---------------------------------------------------------------------------------------
 
 typedef struct contents {
     const char *what, *path, *column; // path NULL: nothing that `datasets` could load
@@ -93,7 +92,6 @@ static mill_status append_head(const contents *c, uint64_t rows, bool has_docs, 
 }
 
 // ---- the text
-// -------------------------------------------------------------------------------------------------------------------
 
 static mill_status append_row(mill_buf *out, const char *name, uint64_t value, mill_error *err)
 {

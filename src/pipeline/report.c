@@ -14,7 +14,6 @@
 #define SAMPLES_SHOWN 4
 
 // ---- counts
-// ---------------------------------------------------------------------------------------------------------------------
 
 static void count_bin(mill_report_bins *b, size_t bin, uint64_t value)
 {
@@ -79,7 +78,6 @@ static mill_status count_group(mill_report_groups *g, const char *name, size_t b
 }
 
 // ---- docs/
-// ----------------------------------------------------------------------------------------------------------------------
 
 typedef struct sample_at { // the sample whose lines are being read
     uint64_t number, tokens;
@@ -130,7 +128,6 @@ static mill_status read_docs(mill_report *r, const char *path, sample_at *sample
 }
 
 // ---- lines of JSON
-// --------------------------------------------------------------------------------------------------------------
 
 typedef mill_status (*take_line)(mill_report *r, yyjson_val *root, mill_error *err);
 
@@ -244,7 +241,6 @@ static mill_status take_bad(mill_report *r, yyjson_val *root, mill_error *err)
 }
 
 // ---- all of it
-// ------------------------------------------------------------------------------------------------------------------
 
 static void free_groups(mill_report_groups *g)
 {

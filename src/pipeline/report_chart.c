@@ -216,7 +216,6 @@ void mill_page_flow(mill_page *page, uint64_t read, const mill_bar *losses, size
 }
 
 // ---- the frame of the page
-// ------------------------------------------------------------------------------------------------------
 
 static const char style[] =
     ":root{--bg:#f6f7f9;--card:#fff;--ink:#1d2433;--dim:#667085;--line:#e3e7ee;--kept:#2b8a66;--filter:#dd8f2c;--exact:#6b5bd2;"

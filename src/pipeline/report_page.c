@@ -62,7 +62,6 @@ static void cell_real(mill_page *page, double value, int decimals, const char *u
 }
 
 // ---- head
-// -----------------------------------------------------------------------------------------------------------------------
 
 static void card(mill_page *page, const char *name, uint64_t value, const char *metric)
 {
@@ -107,7 +106,6 @@ static void show_head(mill_page *page, const mill_report *r)
 }
 
 // ---- the flow of records
-// --------------------------------------------------------------------------------------------------------
 
 static const char *meaning(const char *reason)
 {
@@ -221,7 +219,6 @@ static void show_funnel(mill_page *page, const mill_report *r)
 }
 
 // ---- languages
-// ------------------------------------------------------------------------------------------------------------------
 
 typedef struct language_row {
     const char *name;
@@ -310,7 +307,6 @@ static void show_languages(mill_page *page, const mill_report *r)
 }
 
 // ---- lengths
-// --------------------------------------------------------------------------------------------------------------------
 
 static void power_label(size_t bin, char out[24])
 {
@@ -360,7 +356,6 @@ static void show_lengths(mill_page *page, const mill_report *r)
 }
 
 // ---- duplicates
-// -----------------------------------------------------------------------------------------------------------------
 
 static void show_place(mill_page *page, const mill_report_place *place)
 {
@@ -419,7 +414,6 @@ static void show_duplicates(mill_page *page, const mill_report *r)
 }
 
 // ---- FIM and packing
-// ------------------------------------------------------------------------------------------------------------
 
 static void show_packing(mill_page *page, const mill_report *r)
 {
@@ -498,7 +492,6 @@ static void show_mixture(mill_page *page, const mill_report *r)
 }
 
 // ---- inputs, licences, quarantine
-// -----------------------------------------------------------------------------------------------
 
 static void show_inputs(mill_page *page, const mill_report *r)
 {
@@ -606,7 +599,6 @@ static void show_quarantine(mill_page *page, const mill_report *r)
 }
 
 // ---- samples, recipe
-// ------------------------------------------------------------------------------------------------------------
 
 // The text of inspect: its own colours become spans; data in it has no escape bytes any more.
 static void coloured(mill_page *page, const char *text, size_t bytes)

@@ -28,7 +28,6 @@ static bool is_element(const lxb_dom_node_t *node, uintptr_t tag)
 }
 
 // ---- what is left out
-// -----------------------------------------------------------------------------------------------------------
 
 // True if one of the words of the text is among the names.
 static bool has_word(const lxb_char_t *text, size_t bytes, const char *const *names)
@@ -96,7 +95,6 @@ static bool is_skipped(const lxb_dom_node_t *node, mill_html_scope scope)
 }
 
 // ---- writing
-// --------------------------------------------------------------------------------------------------------------------
 
 static mill_status put(writer *w, const void *text, size_t bytes)
 {
@@ -181,7 +179,6 @@ static mill_status put_words(writer *w, const uint8_t *text, size_t bytes)
 }
 
 // ---- code
-// -----------------------------------------------------------------------------------------------------------------------
 
 static int language_of_block(writer *w, const lxb_dom_node_t *pre)
 {
@@ -385,7 +382,6 @@ static mill_status add_inline_code(writer *w, lxb_dom_node_t *node, lxb_dom_node
 }
 
 // ---- lists, quotations, tables
-// ----------------------------------------------------------------------------------------------------
 
 static mill_status open_level(writer *w, const lxb_dom_node_t *node, uint64_t number)
 {
@@ -506,7 +502,6 @@ static mill_status close_row(writer *w, const lxb_dom_node_t *node)
 }
 
 // ---- the walk
-// -------------------------------------------------------------------------------------------------------------------
 
 static bool is_block(uintptr_t tag)
 {

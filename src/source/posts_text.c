@@ -157,7 +157,6 @@ static mill_status make_instruction(maker *m, mill_buf *out)
 }
 
 // ---- where it is from
-// -------------------------------------------------------------------------------------------------------------
 
 static mill_status append_origin(maker *m, const mill_post *post, const char *kind, mill_buf *out)
 {

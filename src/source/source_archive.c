@@ -111,7 +111,6 @@ mill_status mill_archive_check(const char *name, mill_error *err)
 }
 
 // ---- libarchive's view of the file
-// --------------------------------------------------------------------------------------------------
 
 static la_ssize_t on_read(struct archive *reader, void *self, const void **data)
 {
@@ -221,7 +220,6 @@ mill_status mill_archive_open(mill_source *source, mill_source_entry *entry, mil
 }
 
 // ---- members
-// ------------------------------------------------------------------------------------------------------------------------
 
 static const char *member_name(const mill_archive *a)
 {
@@ -400,7 +398,6 @@ static mill_status take_member(mill_source *source, mill_source_entry *entry, mi
 }
 
 // ---- Posts.xml inside
-// ---------------------------------------------------------------------------------------------------------------
 
 static mill_status read_posts(void *self, void *data, size_t bytes, size_t *got, mill_error *err)
 {
@@ -446,7 +443,6 @@ static mill_status fill_posts(mill_source *source, mill_source_entry *entry, mil
 }
 
 // ---- the input
-// ----------------------------------------------------------------------------------------------------------------------
 
 static mill_status fill(mill_source *source, mill_source_entry *entry, mill_block *block, bool *ended,
                         mill_error *err)

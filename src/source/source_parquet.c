@@ -52,7 +52,6 @@ bool mill_has_parquet_suffix(const char *path)
 }
 
 // ---- opening
-// --------------------------------------------------------------------------------------------------------------------
 
 static int64_t read_at(void *self, void *data, uint64_t bytes, uint64_t offset)
 {
@@ -242,7 +241,6 @@ mill_status mill_parquet_check(mill_source *source, const mill_source_entry *ent
 }
 
 // ---- rows
-// -----------------------------------------------------------------------------------------------------------------------
 
 static int64_t stars_of(const mill_parquet_value *value)
 {
@@ -417,7 +415,6 @@ static mill_status take_row(row_sink *sink, const file_row *r)
 }
 
 // ---- the reader
-// -----------------------------------------------------------------------------------------------------------------
 
 mill_status mill_parquet_open(mill_source *source, mill_source_entry *entry, mill_error *err)
 {
@@ -629,7 +626,6 @@ mill_status mill_source_sample_parquet(const mill_source *source, size_t input, 
 }
 
 // ---- parsing
-// --------------------------------------------------------------------------------------------------------------------
 
 // One line for all rows from `record` to the end of the piece; each counts.
 static mill_status add_lost(row_sink *sink, uint64_t record, const char *why)

@@ -56,7 +56,6 @@ struct mill_posts {
 };
 
 // ---- reading rows
-// -----------------------------------------------------------------------------------------------------------------
 
 static bool begins(const uint8_t *text, size_t bytes, const char *word)
 {
@@ -339,7 +338,6 @@ static mill_status gather(mill_source *source, mill_posts *posts, mill_error *er
 }
 
 // ---- open and close
-// -----------------------------------------------------------------------------------------------------------------
 
 mill_status mill_posts_open(mill_source *source, const mill_posts_feed *feed, mill_error *err)
 {
@@ -366,7 +364,6 @@ void mill_posts_close(mill_source *source)
 }
 
 // ---- groups -> blocks
-// ---------------------------------------------------------------------------------------------------------------
 
 static mill_status count_rejected(mill_source *source, mill_source_entry *entry, mill_block *block,
                                   mill_reason reason, uint64_t count, mill_error *err)

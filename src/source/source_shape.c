@@ -30,7 +30,6 @@ static bool has_bom(const mill_record *record)
 }
 
 // ---- notebooks
-// ------------------------------------------------------------------------------------------------------------------
 
 static bool is_notebook(const mill_parser *parser, bool from_file, const mill_record *record)
 {
@@ -100,7 +99,6 @@ static mill_status shape_notebook(mill_parser *parser, mill_record *record, mill
 }
 
 // ---- pages
-// ----------------------------------------------------------------------------------------------------------------------
 
 static bool is_page(const mill_parser *parser, const mill_record *record)
 {
@@ -132,7 +130,6 @@ static mill_status shape_page(mill_parser *parser, mill_record *record, mill_par
 }
 
 // ---- normal forms
-// ---------------------------------------------------------------------------------------------------------------
 
 // The text as bytes that may be changed: in parser->shaped, where converted texts lie already.
 static mill_status own_text(mill_parser *parser, mill_record *record, uint8_t **text, mill_error *err)

@@ -80,7 +80,6 @@ static int compare_rows(const void *a, const void *b)
 }
 
 // ---- writing a run
-// ----------------------------------------------------------------------------------------------------------------
 
 static mill_status flush_block(mill_sorter *s, mill_outfile *out, mill_error *err)
 {
@@ -180,7 +179,6 @@ mill_status mill_sorter_add(mill_sorter *s, const mill_sorted *row, mill_error *
 }
 
 // ---- reading runs
-// -----------------------------------------------------------------------------------------------------------------
 
 static mill_status damaged(const char *name, mill_error *err)
 {

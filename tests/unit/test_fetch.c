@@ -9,7 +9,6 @@
 #include <string.h>
 
 // ---- patterns
-// -------------------------------------------------------------------------------------------------------------------
 
 Test(glob, stars_stay_within_a_directory_and_double_stars_do_not)
 {
@@ -73,7 +72,6 @@ Test(glob, time_is_the_product_of_both_lengths)
 }
 
 // ---- names
-// ----------------------------------------------------------------------------------------------------------------------
 
 static void check_path(const char *text, const char *expected)
 {
@@ -222,7 +220,6 @@ Test(names, places_of_the_hub)
 }
 
 // ---- signatures: the examples of Amazon's documentation of S3
-// -------------------------------------------------------------------
 
 #define EMPTY "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 #define PUT_SUM "44ce7dd67c959e0d3524ffac1771dfbba87d2b6b4b4e99e42034a8b803f8b072"
@@ -273,7 +270,6 @@ Test(sigv4, equals_the_documented_examples)
 }
 
 // ---- sums
-// -----------------------------------------------------------------------------------------------------------------------
 
 Test(sums, of_git_and_md5_and_base64)
 {
@@ -300,7 +296,6 @@ Test(sums, of_git_and_md5_and_base64)
 }
 
 // ---- answers
-// --------------------------------------------------------------------------------------------------------------------
 
 Test(hub, tree_tells_files_sizes_and_sums)
 {

@@ -7,7 +7,6 @@
 #include "source/spill.h"
 
 // ---- sorting
-// ----------------------------------------------------------------------------------------------------------------------
 
 static uint64_t mix(uint64_t x)
 {
@@ -83,7 +82,6 @@ Test(posts, without_a_work_directory_only_little_is_sorted)
 }
 
 // ---- rows
-// -------------------------------------------------------------------------------------------------------------------------
 
 static mill_post_kind parse(const char *text, mill_buf *out, const char **problem)
 {

@@ -25,7 +25,6 @@ static void finish(void)
 TestSuite(shape, .init = begin, .fini = finish);
 
 // ---- one file through a source
-// --------------------------------------------------------------------------------------------------
 
 typedef struct outcome {
     mill_batch batch;
@@ -92,7 +91,6 @@ static void expect_file(const char *name, const void *data, size_t bytes, mill_s
 }
 
 // ---- notebooks
-// ------------------------------------------------------------------------------------------------------------------
 
 static const mill_source_options scripts = {
     .shape = {.notebooks = MILL_NOTEBOOKS_SCRIPT, .output_chars = 600}};
@@ -232,7 +230,6 @@ Test(shape, what_is_no_notebook_is_quarantined_by_name)
 }
 
 // ---- HTML
-// -----------------------------------------------------------------------------------------------------------------------
 
 static void expect_html(const char *html, mill_html_scope scope, const char *expected)
 {
@@ -345,7 +342,6 @@ Test(shape, html_that_would_grow_or_take_long_is_refused_quickly)
 }
 
 // ---- encodings and normal forms
-// -------------------------------------------------------------------------------------------------
 
 #define BYTES(text) text, sizeof(text) - 1
 Test(shape, a_file_is_read_in_the_encoding_it_declares)
