@@ -500,7 +500,7 @@ def test_io_faults(folder):
     """Each of the first calls of each kind fails, once or from there on (as in a crash): a message and exit 4, and the next call mends it."""
     library = os.environ.get("MILL_FAULTS")
     if not library:
-        print("test_io_faults: skipped, no MILL_FAULTS")
+        print("test_io_faults: skipped, no MILL_FAULTS (a sanitized program takes no other library first)")
         return
     hub, store, env = make_hub()
     files = {"a/x.bin": noise("x", 3000), "a/b/y.json": b"{}", "z": b""}
