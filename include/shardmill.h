@@ -116,6 +116,7 @@ typedef struct mill_run_options {
     void *context;                  // for both
     const volatile int *stop;       // a nonzero value stops the run at the next safe point (MILL_STOPPED); may be NULL
     const void *fs;                 // test hook: another file system (core/fs.h); NULL: the real one
+    bool each;                      // every finished unit is made durable before the next one; else they are in groups, within 2 s
 } mill_run_options;
 #define MILL_RUN_OPTIONS_INIT                                                                      \
     {                                                                                              \

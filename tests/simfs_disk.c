@@ -20,7 +20,7 @@ static void empty_node(node *n)
 simfs *simfs_create(void)
 {
     simfs *sim = sim_must(calloc(1, sizeof *sim));
-    sim->fs = (mill_fs){&sim_ops, sim};
+    sim->fs = (mill_fs){&sim_ops, sim, true};
     pthread_mutex_init(&sim->mutex, NULL);
     sim_add_node(sim, true);
     return sim;
@@ -29,7 +29,7 @@ simfs *simfs_create(void)
 simfs *simfs_copy(const simfs *from)
 {
     simfs *sim = sim_must(calloc(1, sizeof *sim));
-    sim->fs = (mill_fs){&sim_ops, sim};
+    sim->fs = (mill_fs){&sim_ops, sim, true};
     pthread_mutex_init(&sim->mutex, NULL);
     sim->clock_ns = from->clock_ns;
     for (int i = 0; i < from->node_count; i++) {

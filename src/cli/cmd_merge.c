@@ -24,8 +24,8 @@ const mill_option mill_merge_option_table[] = {
     {"threads", 'j', MILL_OPT_COUNT, AT(threads), "N", "threads; does not change a byte of the output (all cores)", NULL},
     {"overwrite", 0, MILL_OPT_FLAG, AT(overwrite), NULL, "remove an earlier run in DIR first", NULL},
     {"keep-work", 0, MILL_OPT_FLAG, AT(keep_work), NULL, "keep the stage files in DIR/.shardmill", NULL},
-    {"durability", 0, MILL_OPT_TEXT, AT(durability), "full|fast",
-     "fast: no fsync, a power cut may cost the output (full)", NULL},
+    {"durability", 0, MILL_OPT_TEXT, AT(durability), "full|each|fast",
+     "full: what is finished is on the disk within 2 s; each: at once; fast: no fsync, a power cut may cost the output (full)", NULL},
     {"progress", 0, MILL_OPT_TEXT, AT(progress), "auto|plain|json|none", "how to show progress on stderr (auto)", NULL},
     {"quiet", 'q', MILL_OPT_FLAG, AT(quiet), NULL, "only warnings and errors", NULL},
     {"verbose", 'v', MILL_OPT_FLAG, AT(verbose), NULL, "more messages", NULL},
@@ -53,9 +53,9 @@ static int execute(const mill_command *command, const settings *s, const mill_ar
         return fail_usage(command, "--format is missing: which containers shall it be?");
     if (convert && inputs->count != 1)
         return fail_usage(command, "one directory is converted at a time; merge takes several");
-    if (s->durability != NULL && strcmp(s->durability, "full") != 0 && strcmp(s->durability, "fast") != 0)
-        return fail_usage(command, "--durability: expected full or fast");
     mill_run_options options = MILL_RUN_OPTIONS_INIT;
+    if (!mill_set_durability(command->name, s->durability, &options))
+        return 2;
     options.inputs = inputs->items;
     options.input_count = inputs->count;
     options.output = s->output;
@@ -65,7 +65,6 @@ static int execute(const mill_command *command, const settings *s, const mill_ar
     options.threads = (uint32_t)(s->threads < UINT32_MAX ? s->threads : UINT32_MAX);
     options.overwrite = s->overwrite;
     options.keep_work = s->keep_work;
-    options.fast = s->durability != NULL && strcmp(s->durability, "fast") == 0;
     options.log = mill_talk_log;
     options.progress = mill_talk_progress;
     options.context = &talk;

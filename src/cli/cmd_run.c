@@ -49,8 +49,8 @@ const mill_option mill_run_option_table[] = {
      "how a resume proves that the inputs are the same (stat)", NULL},
     {"recheck", 0, MILL_OPT_FLAG, AT(recheck), NULL, "read finished files again when going on", NULL},
     {"keep-work", 0, MILL_OPT_FLAG, AT(keep_work), NULL, "keep the stage files in DIR/.shardmill", NULL},
-    {"durability", 0, MILL_OPT_TEXT, AT(durability), "full|fast",
-     "fast: no fsync, a power cut may cost the output (full)", NULL},
+    {"durability", 0, MILL_OPT_TEXT, AT(durability), "full|each|fast",
+     "full: what is finished is on the disk within 2 s; each: at once; fast: no fsync, a power cut may cost the output (full)", NULL},
     {"batch-size", 0, MILL_OPT_SIZE, AT(batch), "SIZE", "text of a batch; does not change a byte of the output (8M)", NULL},
     {"progress", 0, MILL_OPT_TEXT, AT(progress), "auto|plain|json|none", "how to show progress on stderr (auto)", NULL},
     {"dry-run", 0, MILL_OPT_FLAG, AT(dry_run), NULL, "resolve inputs and recipe, print the plan, write nothing", NULL},
@@ -69,6 +69,16 @@ static bool one_of(const char *command, const char *name, const char *value, con
     if (value == NULL || strcmp(value, first) == 0 || strcmp(value, second) == 0)
         return true;
     fprintf(stderr, "shardmill %s: error[E_USAGE]: --%s: expected %s or %s, got '%s'\n", command, name, first, second, value);
+    return false;
+}
+
+bool mill_set_durability(const char *command, const char *word, mill_run_options *options)
+{
+    options->each = word != NULL && strcmp(word, "each") == 0;
+    options->fast = word != NULL && strcmp(word, "fast") == 0;
+    if (word == NULL || options->each || options->fast || strcmp(word, "full") == 0)
+        return true;
+    fprintf(stderr, "shardmill %s: error[E_USAGE]: --durability: expected full, each or fast, got '%s'\n", command, word);
     return false;
 }
 
@@ -123,7 +133,6 @@ static void fill_options(const settings *s, const mill_arguments *inputs, mill_s
     o->overwrite = s->overwrite;
     o->strict = s->strict;
     o->keep_work = s->keep_work;
-    o->fast = s->durability != NULL && strcmp(s->durability, "fast") == 0;
     o->full_input_check = s->check_inputs != NULL && strcmp(s->check_inputs, "full") == 0;
     o->recheck = s->recheck;
     o->log = mill_talk_log;
@@ -169,12 +178,13 @@ static int execute(const mill_command *command, settings *s, const mill_argument
         fprintf(stderr, "shardmill %s: error[E_USAGE]: --resume and --overwrite exclude each other\n", command->name);
         return 2;
     }
-    if (!one_of(command->name, "durability", s->durability, "full", "fast") ||
-        !one_of(command->name, "check-inputs", s->check_inputs, "stat", "full"))
+    if (!one_of(command->name, "check-inputs", s->check_inputs, "stat", "full"))
         return 2;
     if (add_sets(s) != 0)
         return 5;
     fill_options(s, inputs, stages, &talk, &options);
+    if (!mill_set_durability(command->name, s->durability, &options))
+        return 2;
     bool planning = strcmp(command->name, "plan") == 0;
     if (s->dry_run || planning) {
         mill_text text = {0};

@@ -32,6 +32,8 @@ void mill_print_man(void);
 void mill_print_bash(void);
 void mill_print_zsh(void);
 
+// What --durability says (NULL: the default); false, with a message, for another word.
+bool mill_set_durability(const char *command, const char *word, mill_run_options *options);
 // Prints the error line of a failed call; returns the exit code.
 int mill_report_error(mill_status status, const mill_error *error);
 

@@ -1,5 +1,6 @@
 // main.c: the command table.
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -143,9 +144,19 @@ int mill_cmd_help(int argc, char **argv)
     return fail_command(argv[1]);
 }
 
+// Batches are taken and given back all the time. By default each of them would be mapped, cleared page by page and unmapped again:
+// a sixth of the processor time of a run.
+static void keep_freed_memory(void)
+{
+    (void)mallopt(M_MMAP_THRESHOLD, 32 << 20); // what is larger is taken rarely, and given back at once
+    (void)mallopt(M_TRIM_THRESHOLD, 128 << 20);
+    (void)mallopt(M_TOP_PAD, 4 << 20);
+}
+
 int main(int argc, char **argv)
 {
     fill_descriptors();
+    keep_freed_memory();
     int code = 0;
     if (argc < 2) {
         print_help();

@@ -51,6 +51,7 @@ typedef struct mill_fs_ops {
 typedef struct mill_fs {
     const mill_fs_ops *ops;
     void *self;
+    bool one_thread; // its calls must come one at a time, in an order that does not change (simulated disks)
 } mill_fs;
 
 const mill_fs *mill_fs_posix(void);
@@ -95,8 +96,11 @@ typedef struct mill_outfile {
 
 mill_status mill_outfile_open(mill_outfile *out, const mill_fs *fs, int dir, const char *path, mill_error *err) MILL_MUST_CHECK;
 mill_status mill_outfile_write(mill_outfile *out, const void *data, size_t bytes, mill_error *err) MILL_MUST_CHECK;
-// Flushes, optionally fsyncs, closes (each checked) and gives the SHA-256 as 64 hex digits + NUL.
+// Flushes, optionally fsyncs, closes (each checked) and gives the SHA-256 as 64 hex digits + NUL. The same in two steps, for
+// files that are synced later and elsewhere: digest flushes and leaves the file open, nothing may be written any more.
 mill_status mill_outfile_finish(mill_outfile *out, bool sync, char sha256_hex[65], mill_error *err) MILL_MUST_CHECK;
+mill_status mill_outfile_digest(mill_outfile *out, char sha256_hex[65], mill_error *err) MILL_MUST_CHECK;
+mill_status mill_outfile_close(mill_outfile *out, bool sync, mill_error *err) MILL_MUST_CHECK;
 void mill_outfile_abort(mill_outfile *out); // closes without checks; harmless after finish
 
 #endif

@@ -228,6 +228,6 @@ const mill_fs *mill_fs_posix(void)
         .map = posix_map,
         .unmap = posix_unmap,
     };
-    static const mill_fs posix = {&ops, NULL};
+    static const mill_fs posix = {&ops, NULL, false};
     return &posix;
 }

@@ -48,21 +48,33 @@ mill_status mill_outfile_write(mill_outfile *out, const void *data, size_t bytes
     return mill_buf_append(&out->pending, data, bytes, err); // stays within what open reserved
 }
 
-mill_status mill_outfile_finish(mill_outfile *out, bool sync, char sha256_hex[65], mill_error *err)
+mill_status mill_outfile_digest(mill_outfile *out, char sha256_hex[65], mill_error *err)
 {
-    MILL_ASSERT(out->file >= 0);
-    mill_status status;
     uint8_t digest[32];
-    MILL_TRY_GOTO(flush(out, err));
-    if (sync)
-        MILL_TRY_GOTO(mill_fs_sync(out->fs, out->file, out->name, err));
-    int file = out->file;
-    out->file = -1;
-    MILL_TRY_GOTO(mill_fs_close(out->fs, file, out->name, err));
+    MILL_ASSERT(out->file >= 0 && out->sha256 != NULL);
+    MILL_TRY(flush(out, err));
+    mill_buf_free(&out->pending);
     mill_sha256_finish(out->sha256, digest);
     out->sha256 = NULL;
     mill_hex(digest, sizeof digest, sha256_hex);
-cleanup:
+    return MILL_OK;
+}
+
+mill_status mill_outfile_close(mill_outfile *out, bool sync, mill_error *err)
+{
+    MILL_ASSERT(out->file >= 0);
+    if (sync)
+        MILL_TRY(mill_fs_sync(out->fs, out->file, out->name, err));
+    int file = out->file;
+    out->file = -1;
+    return mill_fs_close(out->fs, file, out->name, err);
+}
+
+mill_status mill_outfile_finish(mill_outfile *out, bool sync, char sha256_hex[65], mill_error *err)
+{
+    mill_status status = mill_outfile_digest(out, sha256_hex, err);
+    if (status == MILL_OK)
+        status = mill_outfile_close(out, sync, err);
     mill_outfile_abort(out);
     return status;
 }

@@ -54,11 +54,11 @@ static mill_status make_judge(mill_run_state *run, judge *j, mill_error *err)
     return MILL_OK;
 }
 
-static mill_status load_sketch(mill_run_state *run, uint64_t unit, mill_buf *raw, mill_error *err)
+static mill_status load_sketch(mill_run_state *run, uint64_t unit, mill_view *raw, mill_error *err)
 {
     char path[64];
     snprintf(path, sizeof path, MILL_STATE "/stage/check/%06llu.sketch", (unsigned long long)unit);
-    MILL_TRY(mill_workdir_read(run->dir, path, raw, err));
+    MILL_TRY(mill_workdir_view(run->dir, path, raw, err));
     uint32_t count = (uint32_t)(run->unit_first[unit + 1] - run->unit_first[unit]), stored = 0;
     size_t wanted = mill_sketch_signature_offset(count) + (run->recipe.dedup.near ? (size_t)count * run->minhash.num_perm * 4 : 0);
     if (raw->bytes == wanted)
@@ -71,7 +71,7 @@ static mill_status load_sketch(mill_run_state *run, uint64_t unit, mill_buf *raw
 // Takes verdicts and band keys from the sketches; a document that is represented by another has that one's.
 static mill_status load_sketches(mill_run_state *run, judge *j, mill_error *err)
 {
-    mill_buf raw = {0};
+    mill_view raw = {0};
     mill_key *keys = mill_alloc((size_t)run->bands * sizeof *keys);
     mill_status status = MILL_OK;
     if (keys == NULL) {
@@ -92,6 +92,7 @@ static mill_status load_sketches(mill_run_state *run, judge *j, mill_error *err)
             for (uint32_t band = 0; band < run->bands; band++)
                 j->bands[band * j->count + first + i] = keys[band];
         }
+        mill_workdir_unview(run->dir, &raw);
     }
     for (uint64_t i = 0; i < run->doc_count; i++) {
         uint32_t from = run->docs[i].represents;
@@ -101,7 +102,7 @@ static mill_status load_sketches(mill_run_state *run, judge *j, mill_error *err)
     }
 cleanup:
     mill_free(keys);
-    mill_buf_free(&raw);
+    mill_workdir_unview(run->dir, &raw);
     return status;
 }
 
@@ -177,12 +178,13 @@ static uint64_t survivor_of(const judge *j, uint64_t doc)
     return doc;
 }
 
-static mill_status read_signature(mill_run_state *run, uint64_t doc, mill_buf *raw, uint64_t *loaded_unit, uint32_t *out,
+static mill_status read_signature(mill_run_state *run, uint64_t doc, mill_view *raw, uint64_t *loaded_unit, uint32_t *out,
                                   mill_error *err)
 {
     const mill_doc *d = &run->docs[run->docs[doc].represents];
     if (*loaded_unit != d->unit) {
         *loaded_unit = UINT64_MAX;
+        mill_workdir_unview(run->dir, raw);
         MILL_TRY(load_sketch(run, d->unit, raw, err));
         *loaded_unit = d->unit;
     }
@@ -216,11 +218,12 @@ static mill_status append_cluster(mill_run_state *run, const judge *j, const dro
     return mill_buf_append_text(out, "]}\n", err);
 }
 
-// Similarities in the order of the list. Documents are visited in order of their units so that each sketch is read about twice.
+// Similarities in the order of the list. Survivors come in the order of their units; sketches are mapped, so that of the others'
+// only the signature is read.
 static mill_status estimate(mill_run_state *run, const judge *j, const dropped *list, size_t count, uint32_t *similarity,
                             mill_error *err)
 {
-    mill_buf a_raw = {0}, b_raw = {0};
+    mill_view a_raw = {0}, b_raw = {0};
     uint64_t a_unit = UINT64_MAX, b_unit = UINT64_MAX;
     uint32_t perms = run->minhash.num_perm;
     uint32_t *signatures = mill_alloc((size_t)perms * 8);
@@ -241,8 +244,8 @@ static mill_status estimate(mill_run_state *run, const judge *j, const dropped *
     }
 cleanup:
     mill_free(signatures);
-    mill_buf_free(&a_raw);
-    mill_buf_free(&b_raw);
+    mill_workdir_unview(run->dir, &a_raw);
+    mill_workdir_unview(run->dir, &b_raw);
     return status;
 }
 
@@ -283,29 +286,24 @@ cleanup:
 
 static mill_status commit(mill_run_state *run, const judge *j, mill_error *err)
 {
-    mill_buf clusters = {0}, packed = {0};
-    uint16_t *verdicts = mill_alloc_zero(run->doc_count, sizeof *verdicts);
+    mill_buf clusters = {0}, packed = {0}, verdicts = {0};
     mill_unit unit;
     mill_unit_init(&unit, "dedup", 0);
     mill_status status = MILL_OK;
-    if (verdicts == NULL) {
-        status = mill_fail_nomem(err, "storing verdicts");
-        goto cleanup;
-    }
+    MILL_TRY_GOTO(mill_buf_reserve(&verdicts, run->doc_count * sizeof run->docs->verdict, err));
     for (uint64_t i = 0; i < run->doc_count; i++)
-        verdicts[i] = run->docs[i].verdict;
-    MILL_TRY_GOTO(mill_unit_add(run->dir, &unit, MILL_STATE "/stage/verdicts", verdicts, run->doc_count * sizeof *verdicts, err));
+        MILL_TRY_GOTO(mill_buf_append(&verdicts, &run->docs[i].verdict, sizeof run->docs->verdict, err));
+    MILL_TRY_GOTO(mill_unit_add(run->dir, &unit, MILL_STATE "/stage/verdicts", &verdicts, err));
     if (run->recipe.dedup.exact || run->recipe.dedup.near) {
         MILL_TRY_GOTO(list_clusters(run, j, &clusters, err));
         MILL_TRY_GOTO(mill_shard_zstd(clusters.data, clusters.bytes, run->recipe.shard.zstd_level, &packed, err));
-        MILL_TRY_GOTO(mill_unit_add(run->dir, &unit, "clusters.jsonl.zst", packed.data, packed.bytes, err));
+        MILL_TRY_GOTO(mill_unit_add(run->dir, &unit, "clusters.jsonl.zst", &packed, err));
     }
     MILL_TRY_GOTO(mill_unit_commit(run->dir, &unit, err));
-    MILL_TRY_GOTO(mill_workdir_flush(run->dir, err));
 cleanup:
     if (status != MILL_OK)
         mill_unit_abort(run->dir, &unit);
-    mill_free(verdicts);
+    mill_buf_free(&verdicts);
     mill_buf_free(&clusters);
     mill_buf_free(&packed);
     return status;
@@ -313,14 +311,14 @@ cleanup:
 
 static mill_status load_verdicts(mill_run_state *run, mill_error *err)
 {
-    mill_buf raw = {0};
-    mill_status status = mill_workdir_read(run->dir, MILL_STATE "/stage/verdicts", &raw, err);
+    mill_view raw;
+    mill_status status = mill_workdir_view(run->dir, MILL_STATE "/stage/verdicts", &raw, err);
     if (status == MILL_OK && raw.bytes != run->doc_count * sizeof(uint16_t))
         status = mill_fail(err, MILL_VERIFY, "%s/" MILL_STATE "/stage/verdicts is damaged; remove it and run again",
                            run->options->output);
     for (uint64_t i = 0; status == MILL_OK && i < run->doc_count; i++)
         memcpy(&run->docs[i].verdict, raw.data + i * sizeof(uint16_t), sizeof(uint16_t));
-    mill_buf_free(&raw);
+    mill_workdir_unview(run->dir, &raw);
     return status;
 }
 

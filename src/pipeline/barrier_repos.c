@@ -35,12 +35,8 @@ typedef struct grouping {
 
 // ---- rows of the imports pass
 
-static mill_status add_rows(mill_run_state *run, mill_sorter *sorter, uint64_t unit, mill_buf *raw,
-                            mill_error *err)
+static mill_status add_rows(mill_run_state *run, mill_sorter *sorter, const mill_view *raw, const char *path, mill_error *err)
 {
-    char path[64];
-    mill_imports_path(unit, path);
-    MILL_TRY(mill_workdir_read(run->dir, path, raw, err));
     for (size_t at = 0; at < raw->bytes;) {
         mill_import_row head;
         if (raw->bytes - at < sizeof head)
@@ -62,11 +58,15 @@ static mill_status add_rows(mill_run_state *run, mill_sorter *sorter, uint64_t u
 
 static mill_status sort_rows(mill_run_state *run, mill_sorter *sorter, mill_error *err)
 {
-    mill_buf raw = {0};
     mill_status status = MILL_OK;
-    for (uint64_t unit = 0; status == MILL_OK && unit < run->unit_count; unit++)
-        status = add_rows(run, sorter, unit, &raw, err);
-    mill_buf_free(&raw);
+    for (uint64_t unit = 0; status == MILL_OK && unit < run->unit_count; unit++) {
+        char path[64];
+        mill_view raw;
+        mill_imports_path(unit, path);
+        MILL_TRY(mill_workdir_view(run->dir, path, &raw, err));
+        status = add_rows(run, sorter, &raw, path, err);
+        mill_workdir_unview(run->dir, &raw);
+    }
     return status == MILL_OK ? mill_sorter_sort(sorter, err) : status;
 }
 

@@ -39,28 +39,28 @@ cleanup:
     return status;
 }
 
-mill_status mill_docs_decode(const mill_buf *raw, const char *name, mill_language_table *languages, mill_doc **docs,
+mill_status mill_docs_decode(const uint8_t *data, size_t bytes, const char *name, mill_language_table *languages, mill_doc **docs,
                              size_t *capacity, uint64_t *count, mill_error *err)
 {
     mill_language_id ids[4200];
     uint32_t names = 0;
     size_t at = sizeof names;
-    if (raw->bytes >= sizeof names)
-        memcpy(&names, raw->data, sizeof names);
-    if (raw->bytes < sizeof names || names > sizeof ids / sizeof ids[0])
+    if (bytes >= sizeof names)
+        memcpy(&names, data, sizeof names);
+    if (bytes < sizeof names || names > sizeof ids / sizeof ids[0])
         return mill_fail(err, MILL_VERIFY, "%s is damaged; remove it and run again", name);
     for (uint32_t i = 0; i < names; i++) {
-        if (at >= raw->bytes || raw->data[at] > raw->bytes - at - 1)
+        if (at >= bytes || data[at] > bytes - at - 1)
             return mill_fail(err, MILL_VERIFY, "%s is damaged; remove it and run again", name);
-        ids[i] = mill_language_intern(languages, (const char *)raw->data + at + 1, raw->data[at]);
-        at += 1u + raw->data[at];
+        ids[i] = mill_language_intern(languages, (const char *)data + at + 1, data[at]);
+        at += 1u + data[at];
     }
     MILL_TRY(mill_language_check(languages, err));
-    size_t rows = (raw->bytes - at) / sizeof **docs;
+    size_t rows = (bytes - at) / sizeof **docs;
     MILL_TRY(MILL_GROW(*docs, *capacity, *count + rows, err));
     for (size_t i = 0; i < rows; i++) {
         mill_doc *doc = *docs + *count + i;
-        memcpy(doc, raw->data + at + i * sizeof *doc, sizeof *doc);
+        memcpy(doc, data + at + i * sizeof *doc, sizeof *doc);
         if (doc->language >= names)
             return mill_fail(err, MILL_VERIFY, "%s is damaged; remove it and run again", name);
         doc->language = ids[doc->language];

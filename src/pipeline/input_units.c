@@ -97,14 +97,13 @@ mill_status mill_input_add_tables(mill_run_state *run, mill_unit *unit, const mi
     char path[64];
     snprintf(path, sizeof path, MILL_STATE "/stage/%s/%06llu.docs", mill_input_stage(run), (unsigned long long)unit->number);
     MILL_TRY(mill_docs_encode(run->languages, docs, doc_count, scratch, err));
-    MILL_TRY(mill_unit_add(run->dir, unit, path, scratch->data, scratch->bytes, err));
-    mill_buf_clear(scratch);
+    MILL_TRY(mill_unit_add(run->dir, unit, path, scratch, err));
     for (size_t i = 0; i < quarantine->count; i++)
         MILL_TRY(quarantine_line(run, &quarantine->rows[i], scratch, err));
     if (scratch->bytes == 0)
         return MILL_OK;
     snprintf(path, sizeof path, MILL_STATE "/stage/%s/%06llu.quarantine", mill_input_stage(run), (unsigned long long)unit->number);
-    return mill_unit_add(run->dir, unit, path, scratch->data, scratch->bytes, err);
+    return mill_unit_add(run->dir, unit, path, scratch, err);
 }
 
 // ---- the end of the pass: what was read of each input ---------------------------------------------------------------------------
@@ -142,8 +141,7 @@ static mill_status commit_end(mill_run_state *run, mill_error *err)
         mill_unit_abort(run->dir, &unit);
         return mill_fail_nomem(err, "the facts of the inputs");
     }
-    MILL_TRY(mill_unit_commit(run->dir, &unit, err));
-    return mill_workdir_flush(run->dir, err);
+    return mill_unit_commit(run->dir, &unit, err);
 }
 
 static uint64_t number_of(const cJSON *json, const char *name)
@@ -206,7 +204,7 @@ static bool all_units_done(mill_run_state *run)
 
 static mill_status load_docs(mill_run_state *run, mill_error *err)
 {
-    mill_buf raw = {0};
+    mill_view view = {0};
     size_t capacity = 0;
     mill_status status = MILL_OK;
     run->doc_count = 0;
@@ -219,13 +217,14 @@ static mill_status load_docs(mill_run_state *run, mill_error *err)
         MILL_ASSERT(record != NULL);
         MILL_TRY_GOTO(add_accounts(run, record, unit, err));
         snprintf(path, sizeof path, MILL_STATE "/stage/%s/%06llu.docs", mill_input_stage(run), (unsigned long long)unit);
-        MILL_TRY_GOTO(mill_workdir_read(run->dir, path, &raw, err));
+        MILL_TRY_GOTO(mill_workdir_view(run->dir, path, &view, err));
         run->unit_first[unit] = run->doc_count;
-        MILL_TRY_GOTO(mill_docs_decode(&raw, path, run->languages, &run->docs, &capacity, &run->doc_count, err));
+        MILL_TRY_GOTO(mill_docs_decode(view.data, view.bytes, path, run->languages, &run->docs, &capacity, &run->doc_count, err));
+        mill_workdir_unview(run->dir, &view);
     }
     run->unit_first[run->unit_count] = run->doc_count;
 cleanup:
-    mill_buf_free(&raw);
+    mill_workdir_unview(run->dir, &view);
     return status;
 }
 
@@ -237,7 +236,6 @@ mill_status mill_input_read(mill_run_state *run, const char *what, const mill_ma
             total += mill_source_input(run->source, i)->file_bytes;
         mill_run_part(run, what, "bytes", total);
         MILL_TRY(mill_map_run(map, err));
-        MILL_TRY(mill_workdir_flush(run->dir, err));
         if (mill_workdir_done(run->dir, end_stage(run), 0) == NULL)
             MILL_TRY(commit_end(run, err));
     }

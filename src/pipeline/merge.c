@@ -217,7 +217,7 @@ static mill_status add_card(merge *m, const mill_buf *metrics, mill_unit *unit, 
     MILL_TRY(list_inputs(m, err));
     mill_status status = mill_card_append(m->run, metrics, &card, err);
     if (status == MILL_OK)
-        status = mill_unit_add(m->run->dir, unit, "README.md", card.data, card.bytes, err);
+        status = mill_unit_add(m->run->dir, unit, "README.md", &card, err);
     mill_buf_free(&card);
     return status;
 }
@@ -230,9 +230,9 @@ static mill_status add_others(merge *m, mill_unit *unit, mill_error *err)
     mill_buf metrics = {0};
     mill_status status = mill_merge_metrics(&m->merged, &metrics, err);
     if (status == MILL_OK)
-        status = mill_unit_add(m->run->dir, unit, "metrics.json", metrics.data, metrics.bytes, err);
-    if (status == MILL_OK)
         status = add_card(m, &metrics, unit, err);
+    if (status == MILL_OK)
+        status = mill_unit_add(m->run->dir, unit, "metrics.json", &metrics, err);
     mill_buf_free(&metrics);
     for (size_t i = 0; status == MILL_OK && i < sizeof copies / sizeof copies[0]; i++)
         status = copy_file(m, copies[i], unit, err);
@@ -252,11 +252,9 @@ static mill_status write_others(merge *m, mill_error *err)
     mill_status status = add_others(m, &unit, err);
     if (status == MILL_OK)
         status = mill_unit_commit(m->run->dir, &unit, err);
-    if (status != MILL_OK) {
+    if (status != MILL_OK)
         mill_unit_abort(m->run->dir, &unit);
-        return status;
-    }
-    return mill_workdir_flush(m->run->dir, err);
+    return status;
 }
 
 // ---- all ----
@@ -304,7 +302,14 @@ static mill_status merge_into(merge *m, mill_error *err)
 {
     mill_run_state *run = m->run;
     const mill_run_options *o = run->options;
-    const mill_workdir_options options = {o->output, o->overwrite, o->fast, o->recheck, o->log, o->context};
+    const mill_workdir_options options = {.path = o->output,
+                                          .overwrite = o->overwrite,
+                                          .fast = o->fast,
+                                          .recheck = o->recheck,
+                                          .each = o->each,
+                                          .held_bytes = UINT64_C(16) << 20, // its products are streams
+                                          .log = o->log,
+                                          .context = o->context};
     bool complete;
     MILL_TRY(mill_workdir_open(run->fs, &options, &run->dir, err));
     MILL_TRY(mill_workdir_check_plan(run->dir, m->plan, err));

@@ -10,7 +10,7 @@ typedef struct check_worker {
     mill_syntax *syntax;
     mill_backend *backend;
     mill_batch batch;
-    mill_buf raw, sketch, text;
+    mill_buf sketch, text;
     uint64_t *offsets;         // of the texts to sign
     size_t offset_capacity;
     uint32_t *signed_rows, *signatures;
@@ -25,7 +25,6 @@ static void close_worker(void *context, void *state)
     if (w->backend != NULL)
         w->backend->ops->close(w->backend);
     mill_batch_free(&w->batch);
-    mill_buf_free(&w->raw);
     mill_buf_free(&w->sketch);
     mill_buf_free(&w->text);
     mill_free(w->offsets);
@@ -138,13 +137,12 @@ static mill_status check_unit(void *context, void *state, uint64_t number, mill_
     mill_run_advance(run, count);
     if (mill_workdir_done(run->dir, "check", number) != NULL)
         return MILL_OK;
-    MILL_TRY(mill_run_load_segment(run, number, &w->raw, &w->batch, err));
+    MILL_TRY(mill_run_load_segment(run, number, &w->batch, err));
     if (w->batch.count != count)
         return mill_fail(err, MILL_VERIFY, "segment %llu holds %u records, its table %u", (unsigned long long)number,
                          w->batch.count, count);
     size_t offset = mill_sketch_signature_offset(count);
     size_t bytes = offset + (run->recipe.dedup.near ? (size_t)count * run->minhash.num_perm * 4 : 0);
-    mill_buf_clear(&w->sketch);
     MILL_TRY(mill_buf_reserve(&w->sketch, bytes, err));
     memset(w->sketch.data, 0, bytes);
     w->sketch.bytes = bytes;
@@ -156,7 +154,7 @@ static mill_status check_unit(void *context, void *state, uint64_t number, mill_
     char path[64];
     mill_unit_init(&unit, "check", number);
     snprintf(path, sizeof path, MILL_STATE "/stage/check/%06llu.sketch", (unsigned long long)number);
-    mill_status status = mill_unit_add(run->dir, &unit, path, w->sketch.data, w->sketch.bytes, err);
+    mill_status status = mill_unit_add(run->dir, &unit, path, &w->sketch, err);
     if (status != MILL_OK) {
         mill_unit_abort(run->dir, &unit);
         return status;
@@ -174,6 +172,5 @@ mill_status mill_pass_check(mill_run_state *run, mill_error *err)
                           .open = open_worker,
                           .close = close_worker,
                           .work = check_unit};
-    MILL_TRY(mill_map_run(&map, err));
-    return mill_workdir_flush(run->dir, err);
+    return mill_map_run(&map, err);
 }

@@ -6,7 +6,7 @@ typedef struct encode_worker {
     mill_encode *encode;
     mill_backend *backend; // NULL: it cannot encode
     mill_batch batch;
-    mill_buf raw, out;
+    mill_buf out;
     mill_rows rows;
     bool *keep;
     size_t keep_capacity;
@@ -20,7 +20,6 @@ static void close_worker(void *context, void *state)
     if (w->backend != NULL)
         w->backend->ops->close(w->backend);
     mill_batch_free(&w->batch);
-    mill_buf_free(&w->raw);
     mill_buf_free(&w->out);
     mill_rows_free(&w->rows);
     mill_free(w->keep);
@@ -59,7 +58,7 @@ static mill_status encode_unit(void *context, void *state, uint64_t number, mill
     mill_run_advance(run, run->unit_first[number + 1] - first);
     if (mill_workdir_done(run->dir, run->token_stage, number) != NULL)
         return MILL_OK;
-    MILL_TRY(mill_run_load_segment(run, number, &w->raw, &w->batch, err));
+    MILL_TRY(mill_run_load_segment(run, number, &w->batch, err));
     MILL_TRY(MILL_GROW(w->keep, w->keep_capacity, w->batch.count, err));
     uint64_t kept_bytes = 0;
     for (uint32_t i = 0; i < w->batch.count; i++) {
@@ -119,6 +118,5 @@ mill_status mill_pass_encode(mill_run_state *run, mill_error *err)
                           .open = open_worker,
                           .close = close_worker,
                           .work = encode_unit};
-    MILL_TRY(mill_map_run(&map, err));
-    return mill_workdir_flush(run->dir, err);
+    return mill_map_run(&map, err);
 }

@@ -67,7 +67,7 @@ static mill_status sort_segment(mill_run_state *run, mill_sorter *sorter, const 
     const uint64_t first = run->unit_first[unit];
     if (run->options->stop != NULL && *run->options->stop != 0)
         return mill_fail(err, MILL_STOPPED, "stopped on request; run the same command again to go on");
-    MILL_TRY(mill_run_load_segment(run, unit, &w->out, &w->batch, err));
+    MILL_TRY(mill_run_load_segment(run, unit, &w->batch, err));
     for (uint32_t i = 0; i < w->batch.count; i++)
         if (places[first + i] != UINT64_MAX)
             MILL_TRY(add_record(sorter, &w->batch, i, places[first + i], &w->scratch, err));
@@ -232,7 +232,6 @@ mill_status mill_repos_encode(mill_run_state *run, mill_error *err)
                           .next = next_unit,
                           .work = encode_unit};
     MILL_TRY_GOTO(mill_map_run(&map, err));
-    MILL_TRY_GOTO(mill_workdir_flush(run->dir, err));
 cleanup:
     mill_sorter_close(pass.sorter);
     return status;

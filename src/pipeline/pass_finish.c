@@ -208,7 +208,6 @@ static mill_status append_metrics(mill_run_state *run, const mill_run_totals *t,
 // Units are in the order of the inputs, and rows in the order of their unit: the whole is sorted by input and offset.
 static mill_status gather_quarantine(mill_run_state *run, mill_buf *out, mill_error *err)
 {
-    mill_buf raw = {0};
     mill_status status = MILL_OK;
     for (uint64_t unit = 0; status == MILL_OK && unit < run->unit_count; unit++) {
         const cJSON *file, *record = mill_workdir_done(run->dir, mill_input_stage(run), unit);
@@ -216,12 +215,12 @@ static mill_status gather_quarantine(mill_run_state *run, mill_buf *out, mill_er
             const char *path = cJSON_GetObjectItemCaseSensitive(file, "path")->valuestring;
             if (strstr(path, ".quarantine") == NULL)
                 continue;
-            status = mill_workdir_read(run->dir, path, &raw, err);
-            if (status == MILL_OK)
-                status = mill_buf_append(out, raw.data, raw.bytes, err);
+            mill_view view;
+            MILL_TRY(mill_workdir_view(run->dir, path, &view, err));
+            status = mill_buf_append(out, view.data, view.bytes, err);
+            mill_workdir_unview(run->dir, &view);
         }
     }
-    mill_buf_free(&raw);
     return status;
 }
 
@@ -241,11 +240,10 @@ static mill_status commit_metrics(mill_run_state *run, const mill_run_totals *t,
     MILL_TRY_GOTO(append_metrics(run, t, &metrics, err));
     MILL_TRY_GOTO(gather_quarantine(run, &quarantine, err));
     MILL_TRY_GOTO(mill_card_append(run, &metrics, &card, err));
-    MILL_TRY_GOTO(mill_unit_add(run->dir, &unit, "README.md", card.data, card.bytes, err));
-    MILL_TRY_GOTO(mill_unit_add(run->dir, &unit, "metrics.json", metrics.data, metrics.bytes, err));
-    MILL_TRY_GOTO(mill_unit_add(run->dir, &unit, "quarantine.jsonl", quarantine.data, quarantine.bytes, err));
+    MILL_TRY_GOTO(mill_unit_add(run->dir, &unit, "README.md", &card, err));
+    MILL_TRY_GOTO(mill_unit_add(run->dir, &unit, "metrics.json", &metrics, err));
+    MILL_TRY_GOTO(mill_unit_add(run->dir, &unit, "quarantine.jsonl", &quarantine, err));
     MILL_TRY_GOTO(mill_unit_commit(run->dir, &unit, err));
-    MILL_TRY_GOTO(mill_workdir_flush(run->dir, err));
 cleanup:
     if (status != MILL_OK)
         mill_unit_abort(run->dir, &unit);

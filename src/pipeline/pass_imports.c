@@ -8,7 +8,7 @@
 
 typedef struct import_worker {
     mill_batch batch;
-    mill_buf raw, out;
+    mill_buf out;
     mill_imports imports;
 } import_worker;
 
@@ -17,7 +17,6 @@ static void close_worker(void *context, void *state)
     (void)context;
     import_worker *w = state;
     mill_batch_free(&w->batch);
-    mill_buf_free(&w->raw);
     mill_buf_free(&w->out);
     mill_imports_free(&w->imports);
     mill_free(w);
@@ -79,7 +78,7 @@ static mill_status scan_unit(void *context, void *state, uint64_t number, mill_e
     mill_run_advance(run, run->unit_first[number + 1] - first);
     if (mill_workdir_done(run->dir, "imports", number) != NULL)
         return MILL_OK;
-    MILL_TRY(mill_run_load_segment(run, number, &w->raw, &w->batch, err));
+    MILL_TRY(mill_run_load_segment(run, number, &w->batch, err));
     mill_buf_clear(&w->out);
     for (uint32_t i = 0; i < w->batch.count; i++)
         if (mill_repo_takes(run, first + i) && w->batch.repo[i].bytes != 0)
@@ -88,7 +87,7 @@ static mill_status scan_unit(void *context, void *state, uint64_t number, mill_e
     char path[64];
     mill_unit_init(&unit, "imports", number);
     mill_imports_path(number, path);
-    mill_status status = mill_unit_add(run->dir, &unit, path, w->out.data, w->out.bytes, err);
+    mill_status status = mill_unit_add(run->dir, &unit, path, &w->out, err);
     if (status != MILL_OK) {
         mill_unit_abort(run->dir, &unit);
         return status;
@@ -113,6 +112,5 @@ mill_status mill_pass_imports(mill_run_state *run, mill_error *err)
                           .open = open_worker,
                           .close = close_worker,
                           .work = scan_unit};
-    MILL_TRY(mill_map_run(&map, err));
-    return mill_workdir_flush(run->dir, err);
+    return mill_map_run(&map, err);
 }

@@ -6,8 +6,6 @@
 #include "pipeline/input_units.h"
 #include "record/segment.h"
 
-// Level of the segments' zstd: they live for minutes, so speed counts.
-
 typedef struct ingest_worker {
     mill_block block;
     mill_parser *parser;
@@ -117,7 +115,7 @@ static mill_status commit_unit(mill_run_state *run, ingest_worker *w, uint64_t n
     }
     MILL_TRY_GOTO(mill_segment_encode(&w->batch, run->languages, mill_run_segment_level(run, number), &w->segment, err));
     snprintf(path, sizeof path, MILL_STATE "/stage/ingest/%06llu.seg", (unsigned long long)number);
-    MILL_TRY_GOTO(mill_unit_add(run->dir, &unit, path, w->segment.data, w->segment.bytes, err));
+    MILL_TRY_GOTO(mill_unit_add(run->dir, &unit, path, &w->segment, err));
     MILL_TRY_GOTO(mill_input_add_tables(run, &unit, w->docs, w->batch.count, &w->quarantine, &w->table, err));
     return mill_unit_commit(run->dir, &unit, err);
 cleanup:

@@ -344,7 +344,7 @@ static mill_status commit_unit(mill_run_state *run, rows_worker *w, uint32_t fir
     // The token file comes first: it is what mill_run_map_tokens looks for.
     mill_token_unit_path(run->token_stage, w->block.unit, path);
     MILL_TRY_GOTO(mill_token_unit_write(&w->rows, &meta, w->id_end, &w->out, err));
-    MILL_TRY_GOTO(mill_unit_add(run->dir, &unit, path, w->out.data, w->out.bytes, err));
+    MILL_TRY_GOTO(mill_unit_add(run->dir, &unit, path, &w->out, err));
     MILL_TRY_GOTO(mill_input_add_tables(run, &unit, w->docs, w->doc_count, &w->quarantine, &w->table, err));
     return mill_unit_commit(run->dir, &unit, err);
 cleanup:

@@ -26,7 +26,7 @@ typedef struct out_pass {
 
 typedef struct out_worker {
     mill_batch batch;
-    mill_buf raw, text;
+    mill_buf text;
     uint64_t loaded; // unit in batch
     uint32_t *ids;
     size_t id_capacity;
@@ -39,7 +39,6 @@ static void close_worker(void *context, void *state)
     (void)context;
     out_worker *w = state;
     mill_batch_free(&w->batch);
-    mill_buf_free(&w->raw);
     mill_buf_free(&w->text);
     mill_free(w->ids);
     mill_free(w->mask);
@@ -182,7 +181,7 @@ static mill_status write_docs(out_pass *pass, out_worker *w, mill_shard_out *out
         uint64_t index = pass->kept[i], unit = pass->run->docs[index].unit;
         if (pass->needs_segments && w->loaded != unit) {
             w->loaded = UINT64_MAX;
-            MILL_TRY(mill_run_load_segment(pass->run, unit, &w->raw, &w->batch, err));
+            MILL_TRY(mill_run_load_segment(pass->run, unit, &w->batch, err));
             w->loaded = unit;
         }
         MILL_TRY(pass->append(pass, w, index, err));
@@ -252,8 +251,7 @@ static mill_status write_all(out_pass *pass, mill_error *err)
                           .work = write_file};
     mill_status status = mill_map_run(&map, err);
     mill_free(pass->kept);
-    MILL_TRY(status);
-    return mill_workdir_flush(run->dir, err);
+    return status;
 }
 
 mill_status mill_pass_records(mill_run_state *run, mill_error *err)

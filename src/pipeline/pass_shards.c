@@ -362,7 +362,7 @@ static mill_status write_index(mill_run_state *run, const mill_shard_group *g, c
         facts[i] = cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(payload, "containers"), c->name);
     }
     MILL_TRY_GOTO(c->write_index(&run->shard_plan->options[g->documents], facts, g->units, &text, err));
-    MILL_TRY_GOTO(mill_unit_add(run->dir, &unit, path, text.data, text.bytes, err));
+    MILL_TRY_GOTO(mill_unit_add(run->dir, &unit, path, &text, err));
     MILL_TRY_GOTO(mill_unit_commit(run->dir, &unit, err));
 cleanup:
     if (status != MILL_OK)
@@ -384,7 +384,7 @@ static mill_status write_indexes(mill_run_state *run, mill_error *err)
                 MILL_TRY(write_index(run, g, c, err));
         }
     }
-    return mill_workdir_flush(run->dir, err);
+    return MILL_OK;
 }
 
 // ---- all ----
@@ -427,6 +427,5 @@ mill_status mill_pass_shards(mill_run_state *run, mill_error *err)
                           .close = close_worker,
                           .work = work};
     MILL_TRY(mill_map_run(&map, err));
-    MILL_TRY(mill_workdir_flush(run->dir, err));
     return write_indexes(run, err);
 }

@@ -17,7 +17,7 @@ typedef struct train_worker {
     mill_word_counts *counts;  // borrowed
     mill_backend *backend;     // NULL: it cannot count words
     mill_batch batch;
-    mill_buf raw, line;
+    mill_buf line;
     mill_buf text;             // with a backend: the unit's texts, one behind the other
     uint64_t *offsets;
     size_t offset_capacity;
@@ -31,7 +31,6 @@ static void close_worker(void *context, void *state)
     if (w->backend != NULL)
         w->backend->ops->close(w->backend);
     mill_batch_free(&w->batch);
-    mill_buf_free(&w->raw);
     mill_buf_free(&w->line);
     mill_buf_free(&w->text);
     mill_free(w->offsets);
@@ -154,7 +153,7 @@ static mill_status count_unit(void *context, void *state, uint64_t number, mill_
     mill_run_state *run = pass->run;
     train_worker *w = state;
     uint64_t first = run->unit_first[number];
-    MILL_TRY(mill_run_load_segment(run, number, &w->raw, &w->batch, err));
+    MILL_TRY(mill_run_load_segment(run, number, &w->batch, err));
     uint64_t begin = mill_time_begin(), counted_bytes = 0, counted = 0;
     for (uint32_t i = 0; i < w->batch.count; i++) {
         if (run->docs[first + i].verdict != MILL_KEPT)
@@ -349,11 +348,10 @@ static mill_status commit(mill_run_state *run, mill_error *err)
         MILL_TRY_GOTO(mill_tokenizer_write_json(run->tokenizer, run->recipe.decoder, &json, err));
     MILL_TRY_GOTO(mill_tokenizer_write_config(run->tokenizer, end, run->recipe.model_max_length, &config, err));
     MILL_TRY_GOTO(mill_tokenizer_write_specials(run->tokenizer, end, &specials, err));
-    MILL_TRY_GOTO(mill_unit_add(run->dir, &unit, "tokenizer/tokenizer.json", json.data, json.bytes, err));
-    MILL_TRY_GOTO(mill_unit_add(run->dir, &unit, "tokenizer/tokenizer_config.json", config.data, config.bytes, err));
-    MILL_TRY_GOTO(mill_unit_add(run->dir, &unit, "tokenizer/special_tokens_map.json", specials.data, specials.bytes, err));
+    MILL_TRY_GOTO(mill_unit_add(run->dir, &unit, "tokenizer/tokenizer.json", &json, err));
+    MILL_TRY_GOTO(mill_unit_add(run->dir, &unit, "tokenizer/tokenizer_config.json", &config, err));
+    MILL_TRY_GOTO(mill_unit_add(run->dir, &unit, "tokenizer/special_tokens_map.json", &specials, err));
     MILL_TRY_GOTO(mill_unit_commit(run->dir, &unit, err));
-    MILL_TRY_GOTO(mill_workdir_flush(run->dir, err));
 cleanup:
     if (status != MILL_OK)
         mill_unit_abort(run->dir, &unit);
@@ -365,11 +363,10 @@ cleanup:
 
 static mill_status load_finished(mill_run_state *run, mill_error *err)
 {
-    mill_buf json = {0};
-    mill_status status = mill_workdir_read(run->dir, "tokenizer/tokenizer.json", &json, err);
-    if (status == MILL_OK)
-        status = mill_tokenizer_parse(json.data, json.bytes, "tokenizer/tokenizer.json", &run->tokenizer, err);
-    mill_buf_free(&json);
+    mill_view json;
+    MILL_TRY(mill_workdir_view(run->dir, "tokenizer/tokenizer.json", &json, err));
+    mill_status status = mill_tokenizer_parse(json.data, json.bytes, "tokenizer/tokenizer.json", &run->tokenizer, err);
+    mill_workdir_unview(run->dir, &json);
     return status;
 }
 

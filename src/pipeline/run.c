@@ -225,11 +225,19 @@ static uint64_t memory_needed(uint32_t threads, uint64_t batch_bytes)
     return (UINT64_C(64) << 20) + threads * (8 * batch_bytes + (UINT64_C(16) << 20));
 }
 
+// Of finished units that wait in memory to be made durable.
+static uint64_t held_bytes(uint64_t memory_bytes)
+{
+    const uint64_t share = memory_bytes / 16, most = UINT64_C(128) << 20;
+    return share < most ? share : most;
+}
+
 static mill_status choose_memory(mill_run_state *run, mill_error *err)
 {
     long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
     uint64_t half = pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page / 2 : UINT64_C(1) << 30;
-    uint64_t needed = memory_needed(run->threads, run->batch_bytes);
+    // An eighth is for finished units: twice held_bytes.
+    uint64_t needed = memory_needed(run->threads, run->batch_bytes) * 8 / 7;
     run->memory_bytes = run->options->memory_bytes != 0 ? run->options->memory_bytes : half;
     if (run->options->memory_bytes != 0 && needed > run->memory_bytes)
         return mill_fail(
@@ -457,7 +465,14 @@ static mill_status refuse_second_stdin(mill_run_state *run, mill_error *err)
 static mill_status claim_directory(mill_run_state *run, mill_error *err)
 {
     const mill_run_options *o = run->options;
-    const mill_workdir_options options = {o->output, o->overwrite, o->fast, o->recheck, o->log, o->context};
+    const mill_workdir_options options = {.path = o->output,
+                                          .overwrite = o->overwrite,
+                                          .fast = o->fast,
+                                          .recheck = o->recheck,
+                                          .each = o->each,
+                                          .held_bytes = held_bytes(run->memory_bytes),
+                                          .log = o->log,
+                                          .context = o->context};
     MILL_TRY(mill_workdir_open(run->fs, &options, &run->dir, err));
     MILL_TRY(refuse_second_stdin(run, err));
     cJSON *plan = NULL;
@@ -510,11 +525,10 @@ static mill_status check_complete(mill_run_state *run, const cJSON *manifest, mi
 
 static mill_status report_complete(mill_run_state *run, mill_error *err)
 {
-    mill_buf text = {0};
+    mill_view text;
     cJSON *manifest = NULL;
-    mill_status status = mill_workdir_read(run->dir, "manifest.json", &text, err);
-    if (status == MILL_OK)
-        status = mill_manifest_parse(text.data, text.bytes, "manifest.json", &manifest, err);
+    MILL_TRY(mill_workdir_view(run->dir, "manifest.json", &text, err));
+    mill_status status = mill_manifest_parse(text.data, text.bytes, "manifest.json", &manifest, err);
     if (status == MILL_OK)
         status = check_complete(run, manifest, err);
     if (status == MILL_OK)
@@ -533,7 +547,7 @@ static mill_status report_complete(mill_run_state *run, mill_error *err)
                                           .tokens = json_number(totals, "tokens")};
     run->summary.already_complete = true;
     cJSON_Delete(manifest);
-    mill_buf_free(&text);
+    mill_workdir_unview(run->dir, &text);
     return status;
 }
 
@@ -549,12 +563,15 @@ uint64_t mill_run_stored_bytes(const mill_run_state *run)
     return run->memory_bytes / 4;
 }
 
-mill_status mill_run_load_segment(mill_run_state *run, uint64_t unit, mill_buf *raw, mill_batch *batch, mill_error *err)
+mill_status mill_run_load_segment(mill_run_state *run, uint64_t unit, mill_batch *batch, mill_error *err)
 {
     char path[64];
+    mill_view view;
     snprintf(path, sizeof path, MILL_STATE "/stage/ingest/%06llu.seg", (unsigned long long)unit);
-    MILL_TRY(mill_workdir_read(run->dir, path, raw, err));
-    return mill_segment_decode(raw->data, raw->bytes, path, run->languages, batch, err);
+    MILL_TRY(mill_workdir_view(run->dir, path, &view, err));
+    mill_status status = mill_segment_decode(view.data, view.bytes, path, run->languages, batch, err);
+    mill_workdir_unview(run->dir, &view);
+    return status;
 }
 
 static mill_status run_prepared(mill_run_state *run, mill_error *err)

@@ -67,8 +67,7 @@ typedef struct mill_part_of_run { // what is running, for progress
 } mill_part_of_run;
 
 typedef struct mill_token_unit { // a unit's tokens, mapped
-    const uint8_t *map;
-    uint64_t map_bytes;
+    mill_view file;
     const mill_row *rows;
     uint64_t row_count;
     uint32_t records;            // rows of the segment
@@ -165,7 +164,7 @@ mill_status mill_pass_finish(mill_run_state *run, mill_error *err) MILL_MUST_CHE
 // Tables of mill_doc on disk: language names, then the rows with places in that list instead of ids. decode appends.
 mill_status mill_docs_encode(const mill_language_table *languages, const mill_doc *docs, uint32_t count, mill_buf *out,
                              mill_error *err) MILL_MUST_CHECK;
-mill_status mill_docs_decode(const mill_buf *raw, const char *name, mill_language_table *languages, mill_doc **docs,
+mill_status mill_docs_decode(const uint8_t *data, size_t bytes, const char *name, mill_language_table *languages, mill_doc **docs,
                              size_t *capacity, uint64_t *count, mill_error *err) MILL_MUST_CHECK;
 
 // Offset of the signatures in a sketch of `count` documents.
@@ -179,9 +178,8 @@ const char *mill_input_stage(const mill_run_state *run);
 // else that is done to small inputs; the others are packed, as the disk would bound large ones. Readers take both.
 int mill_run_segment_level(const mill_run_state *run, uint64_t unit);
 uint64_t mill_run_stored_bytes(const mill_run_state *run); // of text, at most
-// Loads the segment of a unit; raw is scratch.
-mill_status mill_run_load_segment(mill_run_state *run, uint64_t unit, mill_buf *raw, mill_batch *batch, mill_error *err)
-    MILL_MUST_CHECK;
+// Loads the segment of a unit.
+mill_status mill_run_load_segment(mill_run_state *run, uint64_t unit, mill_batch *batch, mill_error *err) MILL_MUST_CHECK;
 // Maps the token files of all units into run->tokens.
 mill_status mill_run_map_tokens(mill_run_state *run, mill_error *err) MILL_MUST_CHECK;
 void mill_run_unmap_tokens(mill_run_state *run);

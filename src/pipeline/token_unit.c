@@ -128,17 +128,17 @@ cJSON *mill_token_counts_json(const mill_rows *rows)
 static mill_status parse_unit(mill_token_unit *unit, const char *path, mill_error *err)
 {
     token_header header;
-    if (unit->map_bytes < sizeof header)
+    if (unit->file.bytes < sizeof header)
         return mill_fail(err, MILL_VERIFY, "%s is damaged; remove it and run again", path);
-    memcpy(&header, unit->map, sizeof header);
+    memcpy(&header, unit->file.data, sizeof header);
     uint64_t rows = header.row_count * sizeof(mill_row), spans = (uint64_t)header.records * sizeof(mill_span);
     uint64_t runs = (header.run_count + header.run_count % 2) * sizeof *unit->runs;
     const uint64_t docs = header.doc_count * sizeof(uint64_t), files = header.file_count * sizeof(mill_row);
     uint64_t wanted = sizeof header + rows + 3 * spans + header.meta_bytes + docs + files + runs;
     wanted += header.id_count * header.id_bytes;
-    if (memcmp(header.magic, magic, sizeof magic) != 0 || header.version != 3 || wanted != unit->map_bytes)
+    if (memcmp(header.magic, magic, sizeof magic) != 0 || header.version != 3 || wanted != unit->file.bytes)
         return mill_fail(err, MILL_VERIFY, "%s is damaged; remove it and run again", path);
-    const uint8_t *at = unit->map + sizeof header;
+    const uint8_t *at = unit->file.data + sizeof header;
     const uint64_t docs_at = rows + 3 * spans + header.meta_bytes, files_at = docs_at + docs;
     unit->rows = (const mill_row *)(const void *)at;
     unit->row_count = header.row_count;
@@ -158,25 +158,13 @@ static mill_status parse_unit(mill_token_unit *unit, const char *path, mill_erro
 static mill_status map_unit(mill_run_state *run, uint64_t number, mill_error *err)
 {
     char path[64];
-    int file;
     mill_token_unit *unit = &run->tokens[number];
-    const cJSON *record = mill_workdir_done(run->dir, run->token_stage, number);
-    MILL_ASSERT(record != NULL);
-    const cJSON *first = cJSON_GetObjectItemCaseSensitive(record, "files")->child;
-    unit->map_bytes = (uint64_t)cJSON_GetObjectItemCaseSensitive(first, "bytes")->valuedouble;
     mill_token_unit_path(run->token_stage, number, path);
-    MILL_TRY(mill_fs_open(run->fs, mill_workdir_handle(run->dir), path, MILL_OPEN_READ_OWN, &file, err));
-    const void *map = NULL;
-    int result = run->fs->ops->map(run->fs->self, file, unit->map_bytes, &map);
-    mill_status status = mill_fs_close(run->fs, file, path, err);
-    if (result < 0)
-        return mill_fail_errno(err, -result, "%s: cannot map the file", path);
-    unit->map = map;
-    MILL_TRY(status);
+    MILL_TRY(mill_workdir_view(run->dir, path, &unit->file, err));
     return parse_unit(unit, path, err);
 }
 
-mill_status mill_token_unit_commit(mill_run_state *run, uint64_t number, const mill_rows *rows, const mill_buf *content,
+mill_status mill_token_unit_commit(mill_run_state *run, uint64_t number, const mill_rows *rows, mill_buf *content,
                                    mill_error *err)
 {
     mill_unit unit;
@@ -186,7 +174,7 @@ mill_status mill_token_unit_commit(mill_run_state *run, uint64_t number, const m
     mill_token_unit_path(run->token_stage, number, path);
     mill_status status = unit.payload == NULL ? mill_fail_nomem(err, "the counts of a unit") : MILL_OK;
     if (status == MILL_OK)
-        status = mill_unit_add(run->dir, &unit, path, content->data, content->bytes, err);
+        status = mill_unit_add(run->dir, &unit, path, content, err);
     if (status != MILL_OK) {
         mill_unit_abort(run->dir, &unit);
         return status;
@@ -209,10 +197,8 @@ mill_status mill_run_map_tokens(mill_run_state *run, mill_error *err)
 
 void mill_run_unmap_tokens(mill_run_state *run)
 {
-    for (uint64_t i = 0; run->tokens != NULL && i < run->token_units; i++) {
-        if (run->tokens[i].map != NULL)
-            run->fs->ops->unmap(run->fs->self, run->tokens[i].map, run->tokens[i].map_bytes);
-    }
+    for (uint64_t i = 0; run->tokens != NULL && i < run->token_units; i++)
+        mill_workdir_unview(run->dir, &run->tokens[i].file);
     mill_free(run->tokens);
     run->tokens = NULL;
 }

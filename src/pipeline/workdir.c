@@ -1,4 +1,5 @@
-// workdir.c: opening, locking and describing an output directory. workdir_commit.c holds the commit protocol.
+// workdir.c: opening, locking and describing an output directory. workdir_commit.c takes units, workdir_flush.c makes them durable,
+// workdir_read.c reads them.
 #include "pipeline/workdir_internal.h"
 
 #include <errno.h>
@@ -214,22 +215,6 @@ static mill_status read_journals(mill_workdir *dir, mill_error *err)
     return status;
 }
 
-static bool file_is_there(mill_workdir *dir, const cJSON *file)
-{
-    const cJSON *path = cJSON_GetObjectItemCaseSensitive(file, "path");
-    const cJSON *bytes = cJSON_GetObjectItemCaseSensitive(file, "bytes");
-    const cJSON *sha256 = cJSON_GetObjectItemCaseSensitive(file, "sha256");
-    mill_file_info info;
-    if (!cJSON_IsString(path) || !cJSON_IsNumber(bytes) || !cJSON_IsString(sha256) ||
-        dir->fs->ops->info(dir->fs->self, dir->handle, path->valuestring, false, &info) != 0 || info.kind != MILL_FILE_REGULAR ||
-        (double)info.bytes < bytes->valuedouble || (double)info.bytes > bytes->valuedouble)
-        return false;
-    if (!dir->options.recheck)
-        return true;
-    char digest[65];
-    return mill_workdir_digest(dir, path->valuestring, digest, NULL) == MILL_OK && strcmp(digest, sha256->valuestring) == 0;
-}
-
 // A unit whose files are gone or cut is undone.
 static void drop_lost_units(mill_workdir *dir)
 {
@@ -237,7 +222,7 @@ static void drop_lost_units(mill_workdir *dir)
         mill_entry *entry = &dir->entries[i];
         const cJSON *file;
         cJSON_ArrayForEach(file, cJSON_GetObjectItemCaseSensitive(entry->record, "files")) {
-            if (!file_is_there(dir, file))
+            if (!mill_workdir_has_file(dir, file))
                 entry->lost = true;
         }
     }
@@ -371,7 +356,8 @@ static mill_status open_state(mill_workdir *dir, mill_error *err)
     if (dir->options.overwrite)
         MILL_TRY(remove_products(dir, err));
     drop_lost_units(dir);
-    return mill_fs_remove_tree(dir->fs, dir->handle, STATE "/tmp", err);
+    MILL_TRY(mill_fs_remove_tree(dir->fs, dir->handle, STATE "/tmp", err));
+    return mill_fs_mkdir(dir->fs, dir->handle, STATE "/tmp", err); // no harm if a power cut takes it
 }
 
 mill_status mill_workdir_open(const mill_fs *fs, const mill_workdir_options *options, mill_workdir **out, mill_error *err)
@@ -383,12 +369,19 @@ mill_status mill_workdir_open(const mill_fs *fs, const mill_workdir_options *opt
     dir->options = *options;
     dir->handle = dir->lock_file = dir->journal_file = -1;
     dir->journal_number = 1;
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&dir->lock, NULL);
+    pthread_cond_init(&dir->wake, &monotonic);
+    pthread_cond_init(&dir->moved, NULL);
+    pthread_condattr_destroy(&monotonic);
     mill_status status = open_state(dir, err);
     if (status != MILL_OK) {
         mill_workdir_close(dir);
         return status;
     }
+    mill_workdir_start_thread(dir);
     *out = dir;
     return MILL_OK;
 }
@@ -397,6 +390,9 @@ void mill_workdir_close(mill_workdir *dir)
 {
     if (dir == NULL)
         return;
+    mill_workdir_stop_thread(dir);
+    for (size_t i = 0; i < dir->pending_count; i++) // of a run that failed
+        mill_pending_release(dir, &dir->pending[i]);
     int files[] = {dir->journal_file, dir->lock_file, dir->handle};
     for (size_t i = 0; i < 3; i++) {
         if (files[i] >= 0)
@@ -404,10 +400,10 @@ void mill_workdir_close(mill_workdir *dir)
     }
     for (size_t i = 0; i < dir->entry_count; i++)
         cJSON_Delete(dir->entries[i].record);
-    for (size_t i = 0; i < dir->pending_count; i++)
-        cJSON_Delete(dir->pending[i].payload);
     for (size_t i = 0; i < dir->known_directories; i++)
         mill_free(dir->directories[i]);
+    pthread_cond_destroy(&dir->moved);
+    pthread_cond_destroy(&dir->wake);
     pthread_mutex_destroy(&dir->lock);
     mill_free(dir->entries);
     mill_free(dir->slots);

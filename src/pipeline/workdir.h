@@ -1,7 +1,9 @@
 // workdir.h: an output directory: its lock, its plan, and the commit protocol that makes files appear complete or not at all.
 //
 // A unit is (stage, number). Its files are written to .shardmill/tmp, synced, renamed, their directories synced; then one
-// journal record makes the unit done. Records of several units are committed together, at most 2 s or 1 GiB apart.
+// journal record makes the unit durable. Units are made durable in groups, in the order in which they were handed over, at most
+// 2 s apart, by a thread of the directory's own: no worker waits for a disk. Until then the run reads them from memory, so a short
+// run never writes its state at all: when the run is sealed, what is not durable by then and no product is dropped.
 #ifndef MILL_PIPELINE_WORKDIR_H
 #define MILL_PIPELINE_WORKDIR_H
 
@@ -10,10 +12,13 @@
 #include "core/fs.h"
 
 typedef struct mill_workdir mill_workdir;
+typedef struct mill_held mill_held; // the content of a file that is not on the disk yet
 
 typedef struct mill_workdir_options {
     const char *path;
     bool overwrite, fast, recheck;
+    bool each;           // every unit is made durable before the next one is accepted
+    uint64_t held_bytes; // of files in memory, from which on the disk is waited for
     void (*log)(void *context, mill_log_level level, const char *message);
     void *context;
 } mill_workdir_options;
@@ -41,8 +46,9 @@ typedef struct mill_unit_file {
     char path[160];      // final place below the output directory
     char tmp[64];        // name below the output directory until then
     uint64_t bytes;
-    char sha256[65];
-    mill_outfile out;    // open while it is written
+    char digest[65];     // SHA-256 of what was written as a stream and of products, else XXH3-128; hex
+    mill_outfile out;    // a stream: open until it is synced
+    mill_held *held;     // a whole file: in memory until it is written
 } mill_unit_file;
 
 #define MILL_UNIT_FILES_MAX 16
@@ -55,19 +61,19 @@ typedef struct mill_unit {
 } mill_unit;
 
 void mill_unit_init(mill_unit *unit, const char *stage, uint64_t number);
-// Adds a file and opens it for writing (mill_outfile_write on the returned file's out).
+// Adds a stream: a file that is open for writing (mill_outfile_write on the returned file's out). Nobody reads it before a flush.
 mill_status mill_unit_create(mill_workdir *dir, mill_unit *unit, const char *path, mill_unit_file **file, mill_error *err)
     MILL_MUST_CHECK;
-// Adds a whole file from memory.
-mill_status mill_unit_add(mill_workdir *dir, mill_unit *unit, const char *path, const void *data, size_t bytes, mill_error *err)
-    MILL_MUST_CHECK;
-// Hands the unit over: its files are closed; it is done at the latest after the next mill_workdir_flush. Thread-safe. The unit is
-// released in every case.
+// Adds a whole file, whose content it takes over: the buffer is empty afterwards, whatever the result.
+mill_status mill_unit_add(mill_workdir *dir, mill_unit *unit, const char *path, mill_buf *content, mill_error *err) MILL_MUST_CHECK;
+// Hands the unit over: from now on it is done for this run; it is durable at the latest after the next mill_workdir_flush.
+// Thread-safe. The unit is released in every case. Fails, too, where an earlier unit could not be made durable.
 mill_status mill_unit_commit(mill_workdir *dir, mill_unit *unit, mill_error *err) MILL_MUST_CHECK;
 void mill_unit_abort(mill_workdir *dir, mill_unit *unit);
-mill_status mill_workdir_flush(mill_workdir *dir, mill_error *err) MILL_MUST_CHECK; // commits what is pending
+mill_status mill_workdir_flush(mill_workdir *dir, mill_error *err) MILL_MUST_CHECK; // all that was handed over is durable
 
-// Done units. The record is {"stage", "unit", "files": [{"path", "bytes", "sha256"}], "payload"}, NULL if the unit is not done.
+// Done units. The record is {"stage", "unit", "files": [{"path", "bytes", "sha256" or "xxh3"}], "payload"}, NULL if the unit is not
+// done.
 const cJSON *mill_workdir_done(mill_workdir *dir, const char *stage, uint64_t number);
 // All product files (outside .shardmill) of done units, sorted by path: for the manifest. Borrowed strings.
 typedef struct mill_product {
@@ -76,8 +82,16 @@ typedef struct mill_product {
 } mill_product;
 mill_status mill_workdir_products(mill_workdir *dir, mill_product **products, size_t *count, mill_error *err) MILL_MUST_CHECK;
 
-// Reads a stage file of a done unit whole.
-mill_status mill_workdir_read(mill_workdir *dir, const char *path, mill_buf *out, mill_error *err) MILL_MUST_CHECK;
+// A whole file of a done unit, in memory or mapped. The view must be given back before the directory is closed; one that is zero
+// may be, too. Thread-safe.
+typedef struct mill_view {
+    const uint8_t *data;
+    uint64_t bytes;
+    mill_held *held;  // the file in memory that the view keeps there
+    const void *map;  // the mapping, to be unmapped
+} mill_view;
+mill_status mill_workdir_view(mill_workdir *dir, const char *path, mill_view *view, mill_error *err) MILL_MUST_CHECK;
+void mill_workdir_unview(mill_workdir *dir, mill_view *view); // leaves it zero
 
 // The end: SHA256SUMS and manifest.json, in this order, each durable before the next; then state files go (unless keep_work).
 mill_status mill_workdir_seal(mill_workdir *dir, const mill_buf *sums, const mill_buf *manifest, bool keep_work, mill_error *err)

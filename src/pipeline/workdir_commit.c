@@ -1,4 +1,5 @@
-// workdir_commit.c: making files appear complete or not at all, and the journal that remembers them.
+// workdir_commit.c: units while they are made, and the hand-over to the queue of those that are to be made durable
+// (workdir_flush.c).
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,14 +9,6 @@
 #include "pipeline/workdir_internal.h"
 
 #define STATE ".shardmill"
-#define FLUSH_MS 2000
-#define FLUSH_BYTES (UINT64_C(1) << 30)
-#define FLUSH_UNITS 256
-
-static int64_t now_ms(void)
-{
-    return mill_clock_ns() / 1000000;
-}
 
 void mill_unit_init(mill_unit *unit, const char *stage, uint64_t number)
 {
@@ -24,18 +17,22 @@ void mill_unit_init(mill_unit *unit, const char *stage, uint64_t number)
     unit->number = number;
 }
 
-// The directory part of path; false if it has none.
-static bool parent_of(const char *path, char *parent, size_t bytes)
+bool mill_path_is_state(const char *path)
+{
+    return strncmp(path, STATE "/", sizeof STATE) == 0;
+}
+
+void mill_path_parent(const char *path, char *parent, size_t bytes)
 {
     const char *slash = strrchr(path, '/');
     if (slash == NULL)
-        return false;
-    snprintf(parent, bytes, "%.*s", (int)(slash - path), path);
-    return true;
+        snprintf(parent, bytes, ".");
+    else
+        snprintf(parent, bytes, "%.*s", (int)(slash - path), path);
 }
 
-// Makes sure that a directory below the output exists; remembers it. Caller holds the lock.
-static mill_status ensure_directory(mill_workdir *dir, const char *path, mill_error *err)
+// Makes sure that a directory below the output exists; remembers it.
+mill_status mill_workdir_ensure_directory(mill_workdir *dir, const char *path, mill_error *err)
 {
     for (size_t i = 0; i < dir->known_directories; i++) {
         if (strcmp(dir->directories[i], path) == 0)
@@ -51,115 +48,115 @@ static mill_status ensure_directory(mill_workdir *dir, const char *path, mill_er
     return MILL_OK;
 }
 
-static mill_status reserve_tmp(mill_workdir *dir, const char *path, char tmp[64], mill_error *err)
+void mill_workdir_name_tmp(mill_workdir *dir, char tmp[64])
 {
-    char parent[160];
     pthread_mutex_lock(&dir->lock);
-    mill_status status = ensure_directory(dir, STATE "/tmp", err);
-    if (status == MILL_OK && parent_of(path, parent, sizeof parent))
-        status = ensure_directory(dir, parent, err);
     snprintf(tmp, 64, STATE "/tmp/%llu", (unsigned long long)dir->tmp_number++);
     pthread_mutex_unlock(&dir->lock);
-    return status;
+}
+
+static mill_unit_file *next_file(mill_unit *unit, const char *path)
+{
+    MILL_ASSERT(unit->file_count < MILL_UNIT_FILES_MAX && strlen(path) < sizeof unit->files->path);
+    mill_unit_file *file = &unit->files[unit->file_count];
+    *file = (mill_unit_file){.out.file = -1};
+    snprintf(file->path, sizeof file->path, "%s", path);
+    return file;
 }
 
 mill_status mill_unit_create(mill_workdir *dir, mill_unit *unit, const char *path, mill_unit_file **file, mill_error *err)
 {
-    MILL_ASSERT(unit->file_count < MILL_UNIT_FILES_MAX && strlen(path) < sizeof unit->files->path);
-    mill_unit_file *f = &unit->files[unit->file_count];
-    *f = (mill_unit_file){.out.file = -1};
-    snprintf(f->path, sizeof f->path, "%s", path);
-    MILL_TRY(reserve_tmp(dir, path, f->tmp, err));
+    mill_unit_file *f = next_file(unit, path);
+    mill_workdir_name_tmp(dir, f->tmp);
     MILL_TRY(mill_outfile_open(&f->out, dir->fs, dir->handle, f->tmp, err));
     unit->file_count++;
     *file = f;
     return MILL_OK;
 }
 
-mill_status mill_unit_add(mill_workdir *dir, mill_unit *unit, const char *path, const void *data, size_t bytes, mill_error *err)
+// The digest that its record tells of a file: a product's goes into the manifest, a state file's only tells damage.
+static mill_status digest_content(const mill_buf *content, bool state, char hex[65], mill_error *err)
 {
-    mill_unit_file *file;
-    MILL_TRY(mill_unit_create(dir, unit, path, &file, err));
-    return mill_outfile_write(&file->out, data, bytes, err);
+    uint8_t digest[32];
+    if (state) {
+        const mill_key key = mill_hash128(content->data, content->bytes);
+        memcpy(digest, &key, sizeof key);
+        mill_hex(digest, sizeof key, hex);
+        return MILL_OK;
+    }
+    void *sha256 = mill_sha256_create();
+    if (sha256 == NULL)
+        return mill_fail_nomem(err, "a file");
+    mill_sha256_update(sha256, content->data, content->bytes);
+    mill_sha256_finish(sha256, digest);
+    mill_hex(digest, sizeof digest, hex);
+    return MILL_OK;
+}
+
+mill_status mill_unit_add(mill_workdir *dir, mill_unit *unit, const char *path, mill_buf *content, mill_error *err)
+{
+    (void)dir;
+    mill_unit_file *f = next_file(unit, path);
+    f->held = mill_alloc(sizeof *f->held);
+    if (f->held == NULL) {
+        mill_buf_free(content);
+        return mill_fail_nomem(err, "a file");
+    }
+    *f->held = (mill_held){.content = *content, .users = 1};
+    *content = (mill_buf){0};
+    f->bytes = f->held->content.bytes;
+    unit->file_count++;
+    return digest_content(&f->held->content, mill_path_is_state(path), f->digest, err);
+}
+
+void mill_held_drop(mill_held *held)
+{
+    if (held == NULL || --held->users != 0)
+        return;
+    mill_buf_free(&held->content);
+    mill_free(held);
 }
 
 void mill_unit_abort(mill_workdir *dir, mill_unit *unit)
 {
     for (uint32_t i = 0; i < unit->file_count; i++) {
-        mill_outfile_abort(&unit->files[i].out);
-        (void)dir->fs->ops->unlink(dir->fs->self, dir->handle, unit->files[i].tmp);
+        mill_unit_file *file = &unit->files[i];
+        if (file->held != NULL) { // nobody else knows of it
+            mill_buf_free(&file->held->content);
+            mill_free(file->held);
+            continue;
+        }
+        mill_outfile_abort(&file->out);
+        (void)dir->fs->ops->unlink(dir->fs->self, dir->handle, file->tmp);
     }
     cJSON_Delete(unit->payload);
     unit->payload = NULL;
     unit->file_count = 0;
 }
 
-static mill_status finish_files(mill_workdir *dir, mill_unit *unit, mill_error *err)
+static bool add_file(cJSON *files, const mill_unit_file *from)
 {
-    for (uint32_t i = 0; i < unit->file_count; i++) {
-        mill_unit_file *file = &unit->files[i];
-        MILL_TRY(mill_outfile_finish(&file->out, !dir->options.fast, file->sha256, err));
-        file->bytes = file->out.bytes;
+    cJSON *file = cJSON_CreateObject();
+    const char *digest = from->held != NULL && mill_path_is_state(from->path) ? "xxh3" : "sha256";
+    bool good = cJSON_AddNumberToObject(file, "bytes", (double)from->bytes) != NULL &&
+                cJSON_AddStringToObject(file, "path", from->path) != NULL &&
+                cJSON_AddStringToObject(file, digest, from->digest) != NULL;
+    if (!cJSON_AddItemToArray(files, file)) {
+        cJSON_Delete(file);
+        return false;
     }
-    return MILL_OK;
+    return good;
 }
 
-// ---- flush: rename, sync directories, journal --------------------------------------------------------------------------------
-
-static mill_status rename_all(mill_workdir *dir, mill_error *err)
-{
-    for (size_t i = 0; i < dir->pending_count; i++) {
-        const mill_unit *unit = &dir->pending[i];
-        for (uint32_t k = 0; k < unit->file_count; k++)
-            MILL_TRY(mill_fs_rename(dir->fs, dir->handle, unit->files[k].tmp, unit->files[k].path, err));
-    }
-    return MILL_OK;
-}
-
-// True if an earlier pending file has the same parent, so that its directory is synced once.
-static bool parent_seen(const mill_workdir *dir, size_t unit, uint32_t file, const char *parent)
-{
-    char other[160];
-    for (size_t i = 0; i <= unit; i++) {
-        uint32_t count = i < unit ? dir->pending[i].file_count : file;
-        for (uint32_t k = 0; k < count; k++) {
-            if (!parent_of(dir->pending[i].files[k].path, other, sizeof other))
-                snprintf(other, sizeof other, ".");
-            if (strcmp(other, parent) == 0)
-                return true;
-        }
-    }
-    return false;
-}
-
-static mill_status sync_parents(mill_workdir *dir, mill_error *err)
-{
-    for (size_t i = 0; i < dir->pending_count; i++) {
-        for (uint32_t k = 0; k < dir->pending[i].file_count; k++) {
-            char parent[160];
-            if (!parent_of(dir->pending[i].files[k].path, parent, sizeof parent))
-                snprintf(parent, sizeof parent, ".");
-            if (!parent_seen(dir, i, k, parent))
-                MILL_TRY(mill_workdir_sync_directory(dir, dir->handle, parent, err));
-        }
-    }
-    return MILL_OK;
-}
-
-static cJSON *unit_record(mill_unit *unit)
+// What the journal will say of the unit; takes its payload.
+static mill_status make_record(mill_unit *unit, cJSON **out, mill_error *err)
 {
     cJSON *record = cJSON_CreateObject();
     cJSON *files = cJSON_AddArrayToObject(record, "files");
     bool good = files != NULL && cJSON_AddStringToObject(record, "stage", unit->stage) != NULL &&
                 cJSON_AddNumberToObject(record, "unit", (double)unit->number) != NULL;
-    for (uint32_t k = 0; good && k < unit->file_count; k++) {
-        cJSON *file = cJSON_CreateObject();
-        good = cJSON_AddNumberToObject(file, "bytes", (double)unit->files[k].bytes) != NULL &&
-               cJSON_AddStringToObject(file, "path", unit->files[k].path) != NULL &&
-               cJSON_AddStringToObject(file, "sha256", unit->files[k].sha256) != NULL;
-        if (!cJSON_AddItemToArray(files, file))
-            cJSON_Delete(file);
-    }
+    for (uint32_t k = 0; good && k < unit->file_count; k++)
+        good = add_file(files, &unit->files[k]);
     if (good && unit->payload != NULL) {
         good = cJSON_AddItemToObject(record, "payload", unit->payload);
         if (good)
@@ -167,108 +164,72 @@ static cJSON *unit_record(mill_unit *unit)
     }
     if (!good) {
         cJSON_Delete(record);
-        return NULL;
+        return mill_fail_nomem(err, "a journal record");
     }
-    return record;
-}
-
-static mill_status open_journal(mill_workdir *dir, mill_error *err)
-{
-    if (dir->journal_file >= 0)
-        return MILL_OK;
-    char path[64];
-    MILL_TRY(ensure_directory(dir, STATE "/journal", err));
-    snprintf(path, sizeof path, STATE "/journal/%06u.log", dir->journal_number);
-    MILL_TRY(mill_fs_open(dir->fs, dir->handle, path, MILL_OPEN_APPEND, &dir->journal_file, err));
-    return mill_workdir_sync_directory(dir, dir->handle, STATE "/journal", err);
-}
-
-static mill_status write_journal(mill_workdir *dir, mill_error *err)
-{
-    mill_buf frames = {0};
-    mill_status status = MILL_OK;
-    MILL_TRY_GOTO(open_journal(dir, err));
-    for (size_t i = 0; i < dir->pending_count; i++) {
-        cJSON *record = unit_record(&dir->pending[i]);
-        if (record == NULL) {
-            status = mill_fail_nomem(err, "a journal record");
-            goto cleanup;
-        }
-        status = mill_journal_frame(record, &frames, err);
-        if (status != MILL_OK) {
-            cJSON_Delete(record);
-            goto cleanup;
-        }
-        MILL_TRY_GOTO(mill_workdir_add_entry(dir, record, err));
-    }
-    MILL_TRY_GOTO(mill_fs_write_all(dir->fs, dir->journal_file, "the journal", frames.data, frames.bytes, err));
-    if (!dir->options.fast)
-        MILL_TRY_GOTO(mill_fs_sync(dir->fs, dir->journal_file, "the journal", err));
-cleanup:
-    mill_buf_free(&frames);
-    return status;
-}
-
-static mill_status flush(mill_workdir *dir, mill_error *err)
-{
-    dir->flushed_at = now_ms();
-    if (dir->pending_count == 0)
-        return MILL_OK;
-    // A failed fsync is never repeated, and nothing is written behind a torn record.
-    if (dir->broken)
-        return mill_fail(err, MILL_IO, "%s: an earlier commit failed", dir->options.path);
-    dir->broken = true;
-    MILL_TRY(rename_all(dir, err));
-    MILL_TRY(sync_parents(dir, err));
-    MILL_TRY(write_journal(dir, err));
-    dir->broken = false;
-    dir->pending_count = 0;
-    dir->pending_bytes = 0;
+    *out = record;
     return MILL_OK;
 }
 
-mill_status mill_workdir_flush(mill_workdir *dir, mill_error *err)
+static mill_status finish_streams(mill_unit *unit, mill_error *err)
 {
-    pthread_mutex_lock(&dir->lock);
-    mill_status status = flush(dir, err);
-    pthread_mutex_unlock(&dir->lock);
-    return status;
+    for (uint32_t i = 0; i < unit->file_count; i++) {
+        mill_unit_file *file = &unit->files[i];
+        if (file->held != NULL)
+            continue;
+        MILL_TRY(mill_outfile_digest(&file->out, file->digest, err));
+        file->bytes = file->out.bytes;
+    }
+    return MILL_OK;
+}
+
+// Puts the unit into the queue; under the lock.
+static mill_status enqueue(mill_workdir *dir, mill_unit *unit, cJSON *record, mill_error *err)
+{
+    mill_status status = MILL_GROW(dir->pending, dir->pending_capacity, dir->pending_count + 1, err);
+    if (status != MILL_OK) {
+        cJSON_Delete(record);
+        return status;
+    }
+    MILL_TRY(mill_workdir_add_entry(dir, record, err));
+    if (dir->pending_count == 0)
+        dir->oldest_at = mill_clock_ns() / 1000000;
+    dir->pending[dir->pending_count++] = (mill_pending){*unit, record};
+    for (uint32_t i = 0; i < unit->file_count; i++) {
+        if (unit->files[i].held != NULL)
+            dir->pending_bytes += unit->files[i].held->content.capacity;
+        else
+            dir->stream_count++;
+    }
+    unit->file_count = 0;
+    return MILL_OK;
 }
 
 mill_status mill_unit_commit(mill_workdir *dir, mill_unit *unit, mill_error *err)
 {
-    mill_status status = finish_files(dir, unit, err);
-    if (status != MILL_OK) {
-        mill_unit_abort(dir, unit);
-        return status;
-    }
-    pthread_mutex_lock(&dir->lock);
-    if (dir->flushed_at == 0)
-        dir->flushed_at = now_ms();
-    status = MILL_GROW(dir->pending, dir->pending_capacity, dir->pending_count + 1, err);
+    cJSON *record = NULL;
+    mill_status status = finish_streams(unit, err);
+    if (status == MILL_OK)
+        status = make_record(unit, &record, err);
     if (status == MILL_OK) {
-        for (uint32_t i = 0; i < unit->file_count; i++)
-            dir->pending_bytes += unit->files[i].bytes;
-        dir->pending[dir->pending_count++] = *unit;
-        unit->payload = NULL;
-        unit->file_count = 0;
-        if (now_ms() - dir->flushed_at >= FLUSH_MS || dir->pending_bytes >= FLUSH_BYTES || dir->pending_count >= FLUSH_UNITS)
-            status = flush(dir, err);
+        pthread_mutex_lock(&dir->lock);
+        status = enqueue(dir, unit, record, err);
+        if (status == MILL_OK)
+            status = mill_workdir_pending_added(dir, err);
+        pthread_mutex_unlock(&dir->lock);
     }
-    pthread_mutex_unlock(&dir->lock);
     if (status != MILL_OK)
         mill_unit_abort(dir, unit);
     return status;
 }
 
-// ---- single files ------------------------------------------------------------------------------------------------------------
+// ---- single files and the end ------------------------------------------------------------------------------------------------------------
 
 mill_status mill_workdir_write_file(mill_workdir *dir, const char *path, const void *data, size_t bytes, char *sha256_hex,
                                     mill_error *err)
 {
     char tmp[64], parent[160], digest[65];
     mill_outfile out;
-    MILL_TRY(reserve_tmp(dir, path, tmp, err));
+    mill_workdir_name_tmp(dir, tmp);
     MILL_TRY(mill_outfile_open(&out, dir->fs, dir->handle, tmp, err));
     mill_status status = mill_outfile_write(&out, data, bytes, err);
     if (status == MILL_OK)
@@ -279,44 +240,8 @@ mill_status mill_workdir_write_file(mill_workdir *dir, const char *path, const v
         return status;
     }
     MILL_TRY(mill_fs_rename(dir->fs, dir->handle, tmp, path, err));
-    if (!parent_of(path, parent, sizeof parent))
-        snprintf(parent, sizeof parent, ".");
+    mill_path_parent(path, parent, sizeof parent);
     return mill_workdir_sync_directory(dir, dir->handle, parent, err);
-}
-
-mill_status mill_workdir_digest(mill_workdir *dir, const char *path, char sha256_hex[65], mill_error *err)
-{
-    enum { CHUNK = 1 << 18 };
-    uint8_t *chunk = mill_alloc(CHUNK);
-    void *sha256 = mill_sha256_create();
-    int file = -1;
-    mill_status status = MILL_OK;
-    if (chunk == NULL || sha256 == NULL) {
-        status = mill_fail_nomem(err, "checking a file");
-        goto cleanup;
-    }
-    MILL_TRY_GOTO(mill_fs_open(dir->fs, dir->handle, path, MILL_OPEN_READ_OWN, &file, err));
-    size_t got = CHUNK;
-    while (got == CHUNK) {
-        MILL_TRY_GOTO(mill_fs_read(dir->fs, file, path, chunk, CHUNK, &got, err));
-        mill_sha256_update(sha256, chunk, got);
-    }
-    uint8_t digest[32];
-    mill_sha256_finish(sha256, digest);
-    sha256 = NULL;
-    mill_hex(digest, sizeof digest, sha256_hex);
-cleanup:
-    if (file >= 0)
-        (void)dir->fs->ops->close(dir->fs->self, file);
-    mill_sha256_destroy(sha256);
-    mill_free(chunk);
-    return status;
-}
-
-mill_status mill_workdir_read(mill_workdir *dir, const char *path, mill_buf *out, mill_error *err)
-{
-    mill_buf_clear(out);
-    return mill_fs_read_file(dir->fs, dir->handle, path, MILL_OPEN_READ_OWN, UINT64_MAX, out, err);
 }
 
 static int compare_products(const void *a, const void *b)
@@ -334,7 +259,7 @@ mill_status mill_workdir_products(mill_workdir *dir, mill_product **products, si
             if (dir->entries[i].lost)
                 continue;
             const char *path = cJSON_GetObjectItemCaseSensitive(file, "path")->valuestring;
-            if (strncmp(path, STATE "/", sizeof STATE) == 0)
+            if (mill_path_is_state(path))
                 continue;
             if (MILL_GROW(list, capacity, n + 1, err) != MILL_OK) {
                 mill_free(list);
@@ -353,7 +278,7 @@ mill_status mill_workdir_products(mill_workdir *dir, mill_product **products, si
 
 mill_status mill_workdir_seal(mill_workdir *dir, const mill_buf *sums, const mill_buf *manifest, bool keep_work, mill_error *err)
 {
-    MILL_TRY(mill_workdir_flush(dir, err));
+    MILL_TRY(keep_work ? mill_workdir_flush(dir, err) : mill_workdir_publish(dir, err));
     MILL_TRY(mill_workdir_write_file(dir, "SHA256SUMS", sums->data, sums->bytes, NULL, err));
     MILL_TRY(mill_workdir_write_file(dir, "manifest.json", manifest->data, manifest->bytes, NULL, err));
     return mill_workdir_settle(dir, keep_work, err);
@@ -365,8 +290,7 @@ mill_status mill_workdir_settle(mill_workdir *dir, bool keep_work, mill_error *e
     MILL_TRY(mill_workdir_sync_directory(dir, dir->handle, ".", err));
     char parent[4096];
     const char *path = dir->options.path;
-    if (!parent_of(path, parent, sizeof parent))
-        snprintf(parent, sizeof parent, ".");
+    mill_path_parent(path, parent, sizeof parent);
     MILL_TRY(mill_workdir_sync_directory(dir, MILL_FS_CWD, parent[0] != '\0' ? parent : "/", err));
     for (size_t i = 0; !keep_work && i < sizeof state / sizeof state[0]; i++)
         MILL_TRY(mill_fs_remove_tree(dir->fs, dir->handle, state[i], err));

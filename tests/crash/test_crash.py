@@ -25,7 +25,9 @@ def p01_killed_at_any_moment(work, source, wanted, seconds):
         out = os.path.join(work, "killed")
         shutil.rmtree(out, ignore_errors=True)
         for _ in range(6):
-            process = subprocess.Popen(command(source, out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            # Half of the attempts commit each unit, so that the next one finds more than a beginning.
+            process = subprocess.Popen(command(source, out, "--durability", rng.choice(("each", "full"))), stdout=subprocess.DEVNULL,
+                                       stderr=subprocess.DEVNULL)
             time.sleep(rng.uniform(0.0, seconds))
             process.kill()
             if process.wait() == -signal.SIGKILL:

@@ -11,8 +11,9 @@ PROGRAM, LIBRARY = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
 
 
 def command(source, out, *more):
+    """With many small commits, unless told otherwise: so short a run would make just one."""
     return [PROGRAM, "run", source, "-o", out, "-q", "-j", "2", "--batch-size", "64K", "--set", "filter.syntax=off", "--set",
-            "tokenizer.vocab_size=600"] + list(more)
+            "tokenizer.vocab_size=600"] + (["--durability", "each"] if "--durability" not in more else []) + list(more)
 
 
 def run(source, out, *more, **how):
@@ -31,7 +32,7 @@ def resumes(source, out, wanted, what):
     assert not os.path.exists(os.path.join(out, ".shardmill", "tmp")), (what, "temporary files are left")
 
 
-def p05_each_call_may_fail(work, source, wanted):
+def p05_each_call_may_fail(work, source, wanted, durability):
     """Ends with 4 or 5 and one message, or succeeds; never wrong bytes; then goes on to the same bytes."""
     runs = failed = 0
     for call, numbers, codes in (("write", (1, 2, 3, 5, 8, 13, 30, 60), (errno.ENOSPC, errno.EIO, errno.EINTR, "short")),
@@ -43,8 +44,8 @@ def p05_each_call_may_fail(work, source, wanted):
                 out = os.path.join(work, "fault")
                 shutil.rmtree(out, ignore_errors=True)
                 os.mkdir(out)
-                status, text = run(source, out, env=failing(call, at, code, out))
-                what = (call, at, code, status, text)
+                status, text = run(source, out, "--durability", durability, env=failing(call, at, code, out))
+                what = (durability, call, at, code, status, text)
                 if code in (errno.EINTR, "short"):
                     assert status == 0, what  # not failures: the call is made again
                 assert status in (0, 4, 5), what
@@ -56,7 +57,7 @@ def p05_each_call_may_fail(work, source, wanted):
                     resumes(source, out, wanted, what)
                 runs += 1
     assert failed > 20, failed
-    print("p05: %d runs with failing calls, %d of them stopped" % (runs, failed))
+    print("p05: %s: %d runs with failing calls, %d of them stopped" % (durability, runs, failed))
 
 
 def p06_full_disk(work, source, wanted):
@@ -192,7 +193,8 @@ def main():
         seconds = time.monotonic() - begin
         assert code == 0, text
         wanted = product(done)
-        p05_each_call_may_fail(work, source, wanted)
+        p05_each_call_may_fail(work, source, wanted, "each")
+        p05_each_call_may_fail(work, source, wanted, "full")
         p06_full_disk(work, source, wanted)
         p06_few_descriptors(work, source, wanted)
         p06_output_of_words(work, done)
