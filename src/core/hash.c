@@ -70,3 +70,47 @@ void mill_hex(const uint8_t *data, size_t bytes, char *out)
     }
     out[2 * bytes] = '\0';
 }
+
+// ---- XXH3 ----
+
+static void digits_of(XXH128_hash_t hash, char out[33])
+{
+    XXH128_canonical_t bytes;
+    XXH128_canonicalFromHash(&bytes, hash);
+    mill_hex(bytes.digest, sizeof bytes.digest, out);
+}
+
+void mill_xxh3_hex(const void *data, size_t bytes, char out[33])
+{
+    digits_of(XXH3_128bits(data, bytes), out);
+}
+
+// The state wants an alignment that malloc does not give.
+static XXH3_state_t *state_in(void *xxh3)
+{
+    return (XXH3_state_t *)(((uintptr_t)xxh3 + 63) & ~(uintptr_t)63);
+}
+
+void *mill_xxh3_create(void)
+{
+    void *xxh3 = mill_alloc(sizeof(XXH3_state_t) + 64);
+    if (xxh3 != NULL)
+        XXH3_128bits_reset(state_in(xxh3));
+    return xxh3;
+}
+
+void mill_xxh3_update(void *xxh3, const void *data, size_t bytes)
+{
+    XXH3_128bits_update(state_in(xxh3), data, bytes);
+}
+
+void mill_xxh3_finish(void *xxh3, char out[33])
+{
+    digits_of(XXH3_128bits_digest(state_in(xxh3)), out);
+    mill_free(xxh3);
+}
+
+void mill_xxh3_destroy(void *xxh3)
+{
+    mill_free(xxh3);
+}

@@ -33,6 +33,13 @@ static inline mill_key mill_hash128(const void *data, size_t bytes)
     return (mill_key){h.low64, h.high64};
 }
 
+// XXH3-128 for damage, not for attackers: one shot, or streaming. 32 hex digits and a NUL, as xxhsum prints them.
+void mill_xxh3_hex(const void *data, size_t bytes, char out[33]);
+void *mill_xxh3_create(void); // NULL without memory
+void mill_xxh3_update(void *xxh3, const void *data, size_t bytes);
+void mill_xxh3_finish(void *xxh3, char out[33]); // destroys it
+void mill_xxh3_destroy(void *xxh3);              // without a result; NULL is fine
+
 // SHA-1, streaming: for formats that want it. mill_sha256_update and mill_sha256_destroy take its handle as well.
 void *mill_sha1_create(void);
 void mill_sha1_finish(void *sha1, uint8_t digest[20]); // destroys it

@@ -15,6 +15,7 @@ typedef struct out_pass {
     mill_run_state *run;
     uint64_t *kept;       // indexes of kept docs, in global order
     uint64_t kept_count;
+    uint64_t units;       // files
     const char *unit_name, *path_format;
     // Appends the lines of doc `index`; w->batch holds its segment where the pass needs one.
     mill_status (*append)(struct out_pass *pass, void *worker, uint64_t index, mill_error *err);
@@ -207,7 +208,7 @@ static mill_status write_file(void *context, void *state, uint64_t number, mill_
     mill_unit unit;
     mill_unit_file *file;
     mill_shard_out out = {0};
-    char path[64], text_sha256[65];
+    char path[64], text_xxh3[33];
     mill_unit_init(&unit, pass->unit_name, number);
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
@@ -216,18 +217,18 @@ static mill_status write_file(void *context, void *state, uint64_t number, mill_
     mill_buf_clear(&w->text);
     mill_status status = MILL_OK;
     MILL_TRY_GOTO(mill_unit_create(run->dir, &unit, path, &file, err));
-    MILL_TRY_GOTO(mill_shard_out_open(&out, &file->out, pass->level, run->threads, err));
+    MILL_TRY_GOTO(mill_shard_out_open(&out, &file->out, pass->level, pass->units < run->threads, err));
     MILL_TRY_GOTO(write_docs(pass, w, &out, begin, end, err));
-    MILL_TRY_GOTO(mill_shard_out_finish(&out, text_sha256, err));
+    MILL_TRY_GOTO(mill_shard_out_finish(&out, text_xxh3, err));
     MILL_TRY_GOTO(mill_unit_commit(run->dir, &unit, err));
     uint64_t bytes = 0;
     for (uint64_t i = begin; i < end; i++)
         bytes += run->docs[pass->kept[i]].bytes;
     mill_time_end(run, MILL_TIME_WRITE, started, bytes, end - begin);
 cleanup:
+    mill_shard_out_close(&out);
     if (status != MILL_OK)
         mill_unit_abort(run->dir, &unit);
-    mill_shard_out_close(&out);
     return status;
 }
 
@@ -242,8 +243,9 @@ static mill_status write_all(out_pass *pass, mill_error *err)
             pass->kept[pass->kept_count++] = i;
     }
     mill_run_part(run, "write", "records", pass->kept_count);
+    pass->units = (pass->kept_count + RECORDS_PER_FILE - 1) / RECORDS_PER_FILE;
     const mill_map map = {.threads = run->threads,
-                          .units = (pass->kept_count + RECORDS_PER_FILE - 1) / RECORDS_PER_FILE,
+                          .units = pass->units,
                           .stop = run->options->stop,
                           .context = pass,
                           .open = open_worker,

@@ -196,7 +196,7 @@ static mill_status open_files(mill_run_state *run, open_shard *shard, mill_error
     mill_unit_file *file;
     snprintf(path, sizeof path, "%s/docs_%05llu.jsonl.zst", g->docs, (unsigned long long)shard->number);
     MILL_TRY(mill_unit_create(run->dir, &shard->unit, path, &file, err));
-    return mill_shard_out_open(&shard->docs, &file->out, run->recipe.shard.zstd_level, run->threads, err);
+    return mill_shard_out_open(&shard->docs, &file->out, run->recipe.shard.zstd_level, shard->options->beside, err);
 }
 
 static mill_status write_sequences(open_shard *shard, shard_worker *w, mill_error *err)
@@ -263,7 +263,7 @@ static mill_status add_facts(open_shard *shard, size_t at, cJSON *containers, co
 // The payload: what the manifest tells of each first file, by container; and of the sidecar.
 static mill_status finish_shard(open_shard *shard, mill_error *err)
 {
-    char docs_sha256[65] = "";
+    char docs_xxh3[33] = "";
     digests d;
     hex_digest(&shard->ids_sha256, d.ids);
     hex_digest(&shard->lengths_sha256, d.lengths);
@@ -273,21 +273,20 @@ static mill_status finish_shard(open_shard *shard, mill_error *err)
     for (size_t i = 0; i < shard->group->container_count; i++)
         MILL_TRY(add_facts(shard, i, containers, &d, err));
     if (shard->group->docs != NULL)
-        MILL_TRY(mill_shard_out_finish(&shard->docs, docs_sha256, err));
+        MILL_TRY(mill_shard_out_finish(&shard->docs, docs_xxh3, err));
     cJSON *payload = shard->unit.payload;
     bool good = containers != NULL && cJSON_AddNumberToObject(payload, "samples", (double)shard->extent.count) != NULL &&
-                cJSON_AddNumberToObject(payload, "tokens", (double)shard->extent.tokens) != NULL &&
-                cJSON_AddStringToObject(payload, "docs_sha256", docs_sha256) != NULL;
+                cJSON_AddNumberToObject(payload, "tokens", (double)shard->extent.tokens) != NULL;
     return good ? MILL_OK : mill_fail_nomem(err, "the facts of a shard");
 }
 
 static void close_shard(mill_run_state *run, open_shard *shard, mill_status status)
 {
-    if (status != MILL_OK)
-        mill_unit_abort(run->dir, &shard->unit);
     for (size_t i = 0; i < shard->group->container_count; i++)
         shard->group->containers[i]->close(shard->writers[i]);
     mill_shard_out_close(&shard->docs);
+    if (status != MILL_OK) // its files are nobody's any more
+        mill_unit_abort(run->dir, &shard->unit);
     mill_sha256_destroy(shard->ids_sha256);
     mill_sha256_destroy(shard->lengths_sha256);
     mill_sha256_destroy(shard->mask_sha256);

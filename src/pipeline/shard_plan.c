@@ -331,6 +331,8 @@ static mill_status fill(mill_shard_plan *plan, mill_run_state *run, mill_error *
             MILL_TRY(cut(g, plan, err));
         plan->units += g->units;
     }
+    for (int kind = 0; kind < 2; kind++)
+        plan->options[kind].beside = plan->units < run->threads;
     return MILL_OK;
 }
 

@@ -79,9 +79,7 @@ static mill_status digest_content(const mill_buf *content, bool state, char hex[
 {
     uint8_t digest[32];
     if (state) {
-        const mill_key key = mill_hash128(content->data, content->bytes);
-        memcpy(digest, &key, sizeof key);
-        mill_hex(digest, sizeof key, hex);
+        mill_xxh3_hex(content->data, content->bytes, hex);
         return MILL_OK;
     }
     void *sha256 = mill_sha256_create();

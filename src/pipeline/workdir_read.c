@@ -66,7 +66,7 @@ void mill_workdir_unview(mill_workdir *dir, mill_view *view)
     *view = (mill_view){0};
 }
 
-static mill_status digest_file(mill_workdir *dir, const char *path, void *sha256, XXH3_state_t *xxh3, uint8_t *chunk, mill_error *err)
+static mill_status digest_file(mill_workdir *dir, const char *path, void *sha256, void *xxh3, uint8_t *chunk, mill_error *err)
 {
     int file;
     MILL_TRY(mill_fs_open(dir->fs, dir->handle, path, MILL_OPEN_READ_OWN, &file, err));
@@ -75,35 +75,30 @@ static mill_status digest_file(mill_workdir *dir, const char *path, void *sha256
         status = mill_fs_read(dir->fs, file, path, chunk, CHUNK, &got, err);
         if (status == MILL_OK) {
             mill_sha256_update(sha256, chunk, got);
-            XXH3_128bits_update(xxh3, chunk, got);
+            mill_xxh3_update(xxh3, chunk, got);
         }
     }
     (void)dir->fs->ops->close(dir->fs->self, file);
     return status;
 }
 
-// The digest in hex of the file as it is now.
-static mill_status digest_now(mill_workdir *dir, const char *path, bool want_sha256, char hex[65], mill_error *err)
+// Both digests of the file as it is now, in hex; false if it cannot be read.
+static bool digest_now(mill_workdir *dir, const char *path, char sha256_hex[65], char xxh3_hex[33])
 {
     uint8_t *chunk = mill_alloc(CHUNK), digest[32];
-    void *sha256 = mill_sha256_create();
-    XXH3_state_t xxh3;
-    XXH3_128bits_reset(&xxh3);
-    mill_status status = chunk == NULL || sha256 == NULL ? mill_fail_nomem(err, "checking a file")
-                                                         : digest_file(dir, path, sha256, &xxh3, chunk, err);
-    if (status == MILL_OK && want_sha256) {
+    void *sha256 = mill_sha256_create(), *xxh3 = mill_xxh3_create();
+    bool good = chunk != NULL && sha256 != NULL && xxh3 != NULL &&
+                digest_file(dir, path, sha256, xxh3, chunk, NULL) == MILL_OK;
+    if (good) {
         mill_sha256_finish(sha256, digest);
-        sha256 = NULL;
-        mill_hex(digest, 32, hex);
-    } else if (status == MILL_OK) {
-        const XXH128_hash_t h = XXH3_128bits_digest(&xxh3);
-        const mill_key key = {h.low64, h.high64};
-        memcpy(digest, &key, sizeof key);
-        mill_hex(digest, sizeof key, hex);
+        mill_hex(digest, sizeof digest, sha256_hex);
+        mill_xxh3_finish(xxh3, xxh3_hex);
+    } else {
+        mill_sha256_destroy(sha256);
+        mill_xxh3_destroy(xxh3);
     }
-    mill_sha256_destroy(sha256);
     mill_free(chunk);
-    return status;
+    return good;
 }
 
 bool mill_workdir_has_file(mill_workdir *dir, const cJSON *file)
@@ -111,14 +106,14 @@ bool mill_workdir_has_file(mill_workdir *dir, const cJSON *file)
     const cJSON *path = cJSON_GetObjectItemCaseSensitive(file, "path");
     const cJSON *bytes = cJSON_GetObjectItemCaseSensitive(file, "bytes");
     const cJSON *sha256 = cJSON_GetObjectItemCaseSensitive(file, "sha256"), *xxh3 = cJSON_GetObjectItemCaseSensitive(file, "xxh3");
-    const cJSON *digest = sha256 != NULL ? sha256 : xxh3;
     mill_file_info info;
-    if (!cJSON_IsString(path) || !cJSON_IsNumber(bytes) || !cJSON_IsString(digest) ||
+    if (!cJSON_IsString(path) || !cJSON_IsNumber(bytes) || !cJSON_IsString(sha256 != NULL ? sha256 : xxh3) ||
         dir->fs->ops->info(dir->fs->self, dir->handle, path->valuestring, false, &info) != 0 || info.kind != MILL_FILE_REGULAR ||
         (double)info.bytes < bytes->valuedouble || (double)info.bytes > bytes->valuedouble)
         return false;
     if (!dir->options.recheck)
         return true;
-    char now[65];
-    return digest_now(dir, path->valuestring, sha256 != NULL, now, NULL) == MILL_OK && strcmp(now, digest->valuestring) == 0;
+    char sha256_now[65], xxh3_now[33];
+    return digest_now(dir, path->valuestring, sha256_now, xxh3_now) &&
+           strcmp(sha256 != NULL ? sha256_now : xxh3_now, (sha256 != NULL ? sha256 : xxh3)->valuestring) == 0;
 }

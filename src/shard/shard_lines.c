@@ -33,7 +33,7 @@ static mill_status open_writer(const mill_container_options *options, const mill
         return mill_fail_nomem(err, "opening a shard");
     w->check.extent = extent;
     MILL_TRY(mill_shard_writer_open(&options->shard, &w->lines, err));
-    return mill_shard_out_open(&w->out, file, level, options->threads, err);
+    return mill_shard_out_open(&w->out, file, level, options->beside, err);
 }
 
 static mill_status open_plain(const mill_container_options *options, const mill_extent *extent, mill_outfile *const *files,
@@ -67,12 +67,13 @@ static mill_status finish(void *self, uint64_t number, cJSON *facts, mill_error 
 {
     (void)number;
     writer *w = self;
-    char text_sha256[65];
+    char text_xxh3[33];
     MILL_TRY(mill_extent_end(&w->check, err));
     MILL_TRY(hand_on(w, err));
-    MILL_TRY(mill_shard_out_finish(&w->out, text_sha256, err));
-    return cJSON_AddStringToObject(facts, "text_sha256", text_sha256) != NULL ? MILL_OK
-                                                                              : mill_fail_nomem(err, "the facts of a shard");
+    MILL_TRY(mill_shard_out_finish(&w->out, text_xxh3, err));
+    return text_xxh3[0] == '\0' || cJSON_AddStringToObject(facts, "text_xxh3", text_xxh3) != NULL
+               ? MILL_OK
+               : mill_fail_nomem(err, "the facts of a shard");
 }
 
 const mill_container mill_container_jsonl_zst = {.name = "jsonl.zst",
