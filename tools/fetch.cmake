@@ -161,7 +161,7 @@ if(MILL_HAVE_TREE_SITTER)
   # This archive lacks the grammar headers; those of another grammar made by the same generator (ABI 14) fit.
   target_sources(mill_grammars PRIVATE ${mill_csharp}/parser.c ${mill_csharp}/scanner.c)
   set_source_files_properties(${mill_csharp}/parser.c ${mill_csharp}/scanner.c PROPERTIES INCLUDE_DIRECTORIES ${mill_pack}/java/src)
-  target_include_directories(mill_grammars SYSTEM INTERFACE ${mill_runtime}/include)
+  target_include_directories(mill_grammars SYSTEM INTERFACE ${mill_runtime}/include ${mill_runtime}/src)
   target_compile_definitions(mill_grammars PRIVATE _GNU_SOURCE TREE_SITTER_HIDE_SYMBOLS
     TREE_SITTER_REUSE_ALLOCATOR) # scanners allocate by the runtime's allocator too
   target_compile_options(mill_grammars PRIVATE -O2 -g0 -w -fvisibility=hidden)

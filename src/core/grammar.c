@@ -16,6 +16,7 @@
 #include <setjmp.h>
 #include <tree_sitter/api.h>
 
+#include "core/grammar_tables.h"
 #include "core/pool.h"
 
 #define GRAMMAR_MAP(X)                                                                             \
@@ -47,6 +48,14 @@ static const struct grammar {
 };
 enum { GRAMMAR_COUNT = sizeof grammars / sizeof grammars[0] };
 
+// The same grammars with wide tables, as far as they were needed: all handles share them, and the last one frees them.
+static struct {
+    pthread_mutex_t lock;
+    size_t handles;
+    TSLanguage *wide[GRAMMAR_COUNT];
+    bool tried[GRAMMAR_COUNT];
+} shared = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
 struct mill_grammar {
     mill_pool pools[2]; // of the tree, and of the one in the dialect's other grammar
     TSTree *tree;
@@ -56,6 +65,7 @@ struct mill_grammar {
     int current;                      // grammar of the tree
     const uint8_t *text;              // borrowed
     uint64_t work_max;
+    const TSLanguage *languages[GRAMMAR_COUNT]; // those looked up so far
     mill_grammar_span *blocks;
     size_t block_count, block_capacity;
 };
@@ -171,8 +181,35 @@ mill_status mill_grammar_open(mill_grammar **out, mill_error *err)
     mill_grammar *self = mill_alloc_zero(1, sizeof *self);
     if (self == NULL)
         return mill_fail_nomem(err, "opening a parser");
+    pthread_mutex_lock(&shared.lock);
+    shared.handles++;
+    pthread_mutex_unlock(&shared.lock);
     *out = self;
     return MILL_OK;
+}
+
+static void free_wide_tables(void)
+{
+    for (int i = 0; i < GRAMMAR_COUNT; i++) {
+        mill_free(shared.wide[i]);
+        shared.wide[i] = NULL;
+        shared.tried[i] = false;
+    }
+}
+
+// The grammar in the form that is parsed with.
+static const TSLanguage *language_of(mill_grammar *self, int grammar)
+{
+    if (self->languages[grammar] != NULL)
+        return self->languages[grammar];
+    const TSLanguage *narrow = grammars[grammar].language();
+    pthread_mutex_lock(&shared.lock);
+    if (!shared.tried[grammar])
+        shared.wide[grammar] = mill_grammar_widen(narrow);
+    shared.tried[grammar] = true;
+    const TSLanguage *wide = shared.wide[grammar];
+    pthread_mutex_unlock(&shared.lock);
+    return self->languages[grammar] = wide != NULL ? wide : narrow;
 }
 
 static void drop_tree(mill_grammar *self)
@@ -187,6 +224,10 @@ void mill_grammar_close(mill_grammar *self)
 {
     if (self == NULL)
         return;
+    pthread_mutex_lock(&shared.lock);
+    if (--shared.handles == 0)
+        free_wide_tables();
+    pthread_mutex_unlock(&shared.lock);
     mill_pool_free(&self->pools[0]);
     mill_pool_free(&self->pools[1]);
     for (int i = 0; i < GRAMMAR_COUNT; i++)
@@ -230,11 +271,12 @@ static TSTree *parse_freely(const mill_grammar *self, const TSLanguage *language
 static mill_status parse_as(mill_grammar *self, int grammar, mill_pool *pool, TSTree **out, mill_error *err)
 {
     watch guard = {.done = 0, .max = self->work_max, .pool = pool};
+    const TSLanguage *const language = language_of(self, grammar);
     *out = NULL;
     const int left = setjmp(guard.out); // guard is only read through memory after a jump: its address was given away
     if (left == 0) {
         watching = &guard;
-        *out = parse_freely(self, grammars[grammar].language());
+        *out = parse_freely(self, language);
     }
     watching = NULL;
     self->work = guard.done;
