@@ -572,6 +572,13 @@ static int sim_map(void *self, int file, uint64_t bytes, const void **data)
     return leave(sim, v, value, refused);
 }
 
+static void sim_forget(void *self, const void *data, uint64_t bytes)
+{
+    (void)self;
+    (void)data;
+    (void)bytes;
+}
+
 static void sim_unmap(void *self, const void *data, uint64_t bytes)
 {
     (void)self;
@@ -601,4 +608,5 @@ const mill_fs_ops sim_ops = {
     .lock = sim_lock,
     .map = sim_map,
     .unmap = sim_unmap,
+    .forget = sim_forget,
 };

@@ -3,6 +3,7 @@
 
 #include "core/utf8.h"
 
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -75,6 +76,11 @@ void *mill_realloc_array(void *pointer, size_t count, size_t size)
 void mill_free(void *pointer)
 {
     free(pointer);
+}
+
+void mill_alloc_trim(void)
+{
+    (void)malloc_trim(0);
 }
 
 char *mill_strndup(const char *text, size_t bytes)

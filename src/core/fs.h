@@ -46,6 +46,7 @@ typedef struct mill_fs_ops {
     int (*lock)(void *self, int file);     // exclusive, not waiting; -EAGAIN when another process holds it
     int (*map)(void *self, int file, uint64_t bytes, const void **data); // read-only
     void (*unmap)(void *self, const void *data, uint64_t bytes);
+    void (*forget)(void *self, const void *data, uint64_t bytes); // a mapping leaves memory until it is touched again
 } mill_fs_ops;
 
 typedef struct mill_fs {

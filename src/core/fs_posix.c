@@ -207,6 +207,17 @@ static void posix_unmap(void *self, const void *data, uint64_t bytes)
         MILL_ASSERT(munmap(place.out, (size_t)bytes) == 0);
 }
 
+static void posix_forget(void *self, const void *data, uint64_t bytes)
+{
+    (void)self;
+    union {
+        const void *in;
+        void *out;
+    } place = {.in = data};
+    if (bytes != 0)
+        (void)madvise(place.out, (size_t)bytes, MADV_DONTNEED); // of a file: nothing is lost
+}
+
 const mill_fs *mill_fs_posix(void)
 {
     static const mill_fs_ops ops = {
@@ -227,6 +238,7 @@ const mill_fs *mill_fs_posix(void)
         .lock = posix_lock,
         .map = posix_map,
         .unmap = posix_unmap,
+        .forget = posix_forget,
     };
     static const mill_fs posix = {&ops, NULL, false};
     return &posix;

@@ -37,8 +37,9 @@ TSLanguage *mill_grammar_widen(const TSLanguage *language)
     // Older generators' structure ends before `name`.
     memcpy(wide, language, language->abi_version < 15 ? offsetof(TSLanguage, name) : sizeof *language);
     memcpy(table, language->parse_table, row * language->large_state_count * sizeof *table);
+    const uint32_t *lists = language->small_parse_table_map;
     for (uint32_t state = language->large_state_count; state < language->state_count; state++)
-        spread(language->small_parse_table + language->small_parse_table_map[state - language->large_state_count], table + row * state);
+        spread(language->small_parse_table + *lists++, table + row * state);
     wide->parse_table = table;
     wide->large_state_count = language->state_count;
     return wide;

@@ -14,6 +14,7 @@ typedef enum mill_purpose {
     MILL_DRAW_ORDER = 5,   // place in the shuffled output
     MILL_DRAW_INSPECT = 6, // samples shown by inspect
     MILL_DRAW_REPO = 7,    // a row of a repository: words 0: transform a file of it?, 1: which one
+    MILL_DRAW_TRAIN = 8,   // is a document trained on?
 } mill_purpose;
 
 // 64 uniform bits: XXH3-64 of (purpose, nth, key) seeded with seed. nth numbers the words of one decision; piece numbers go

@@ -30,7 +30,7 @@ static mill_status collect_rows(mill_run_state *run, doc_rows **out, mill_error 
     if (rows == NULL)
         return mill_fail_nomem(err, "the rows of documents");
     for (uint64_t unit = 0; unit < run->token_units; unit++) {
-        const mill_token_unit *tokens = &run->tokens[unit];
+        const mill_token_unit *tokens = mill_run_tokens(run, unit);
         for (uint32_t i = 0; i < tokens->row_count; i++) {
             const mill_row *row = &tokens->rows[i];
             MILL_ASSERT(row->record < tokens->records);
@@ -216,9 +216,10 @@ static mill_status pack_turns(mill_run_state *run, const doc_rows *rows, const t
     for (uint64_t i = 0; i < count; i++) {
         const doc_rows *d = &rows[turns[i].doc];
         uint32_t unit = d->unit;
+        const mill_token_unit *tokens = mill_run_tokens(run, unit);
         for (uint32_t k = 0; k < d->count; k++) {
             run->packed[at] = (mill_packed_row){unit, d->first + k, turns[i].doc};
-            lengths[at++] = run->tokens[unit].rows[d->first + k].tokens;
+            lengths[at++] = tokens->rows[d->first + k].tokens;
         }
     }
     run->packed_count = total;

@@ -57,7 +57,7 @@ static void sum_up(mill_run_state *run, mill_run_totals *t)
         t->encoded_tokens += payload_number(record, "tokens");
         t->dropped_rows += payload_number(record, "dropped_rows");
         t->dropped_tokens += payload_number(record, "dropped_tokens");
-        const mill_token_unit *tokens = &run->tokens[unit];
+        const mill_token_unit *tokens = mill_run_tokens(run, unit);
         for (uint64_t i = 0; i < tokens->row_count; i++) {
             const mill_doc *doc = &run->docs[mill_token_doc(run, unit, tokens->rows[i].record)];
             if (doc->epochs == 0)
@@ -138,8 +138,9 @@ static mill_status append_languages(mill_run_state *run, mill_buf *out, mill_err
     for (uint64_t i = 0; i < run->doc_count; i++)
         counts[run->docs[i].language].documents += run->docs[i].verdict == MILL_KEPT;
     for (uint64_t unit = 0; run->tokens != NULL && unit < run->token_units; unit++) {
-        for (uint64_t i = 0; i < run->tokens[unit].row_count; i++)
-            count_row(run, unit, &run->tokens[unit].rows[i], counts);
+        const mill_token_unit *tokens = mill_run_tokens(run, unit);
+        for (uint64_t i = 0; i < tokens->row_count; i++)
+            count_row(run, unit, &tokens->rows[i], counts);
     }
     MILL_TRY_GOTO(mill_buf_append_text(out, "\"language_distribution\":{", err));
     MILL_TRY_GOTO(append_language_list(run, counts, true, out, err));

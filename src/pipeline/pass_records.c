@@ -149,7 +149,7 @@ static mill_status append_rows(out_pass *pass, void *worker, uint64_t index, mil
     out_worker *w = worker;
     const mill_doc *doc = &run->docs[index];
     const mill_rows_place place = mill_rows_of(run, index);
-    const mill_token_unit *unit = &run->tokens[place.unit];
+    const mill_token_unit *unit = mill_run_tokens(run, place.unit);
     const char *language = mill_language_get(run->languages, doc->language)->name;
     // Rows stand in the order of their records: find the first by bisection.
     uint64_t low = 0, high = unit->row_count;

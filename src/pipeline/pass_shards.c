@@ -67,7 +67,7 @@ static mill_status append_line(mill_run_state *run, uint64_t sequence, uint32_t 
                                mill_buf *out, mill_error *err)
 {
     const mill_packed_row *packed = &run->packed[part->row];
-    const mill_token_unit *unit = &run->tokens[packed->unit];
+    const mill_token_unit *unit = mill_run_tokens(run, packed->unit);
     const mill_doc *doc = &run->docs[mill_token_doc(run, packed->unit, row->record)];
     const mill_span *repo = &unit->repo[row->record], *path = &unit->path[row->record], *licence = &unit->licence[row->record];
     const char *file = run->inputs[doc->input].name, *language = mill_language_get(run->languages, doc->language)->name;
@@ -101,7 +101,7 @@ static mill_status append_doc(mill_run_state *run, uint64_t sequence, uint32_t b
                               mill_error *err)
 {
     const mill_packed_row *packed = &run->packed[part->row];
-    const mill_token_unit *unit = &run->tokens[packed->unit];
+    const mill_token_unit *unit = mill_run_tokens(run, packed->unit);
     const mill_row *row = &unit->rows[packed->row];
     if (row->files == 0)
         return append_line(run, sequence, begin, part, row, out, err);

@@ -1,4 +1,5 @@
 // pass_train.c: the tokenizer of the run: the given file, or byte-level BPE trained on the documents that are left.
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,10 @@
 typedef struct train_pass {
     mill_run_state *run;
     mill_word_counts **counts; // one a worker
+    uint64_t counts_bytes;     // of a worker's counts, from which on they are added to those of all
+    uint64_t text_bytes;       // of the documents that are left
+    pthread_mutex_t lock;
+    mill_word_counts *all;     // guarded by the lock
 } train_pass;
 
 typedef struct train_worker {
@@ -147,6 +152,34 @@ static mill_status add_chat(mill_run_state *run, train_worker *w, uint32_t i, co
     return MILL_OK;
 }
 
+static mill_status fail_memory(const mill_word_counts *counts, uint64_t needed, mill_error *err)
+{
+    return mill_fail(err, MILL_RESOURCE,
+                     "training on %llu different words needs about %llu MiB, more than --memory allows; raise it, or train on a "
+                     "part of the text (--set tokenizer.sample_bytes=1000000000)",
+                     (unsigned long long)mill_word_counts_unique(counts), (unsigned long long)(needed >> 20) + 1);
+}
+
+// Adds the worker's counts to the common ones, and lets go of their memory.
+static mill_status give_counts(train_pass *pass, mill_word_counts *counts, mill_error *err)
+{
+    pthread_mutex_lock(&pass->lock);
+    mill_status status = mill_word_counts_merge(pass->all, counts, err);
+    if (status == MILL_OK && mill_word_counts_memory(pass->all) > pass->run->memory_bytes)
+        status = fail_memory(pass->all, mill_word_counts_memory(pass->all), err);
+    pthread_mutex_unlock(&pass->lock);
+    mill_word_counts_clear(counts);
+    return status;
+}
+
+static bool is_trained_on(const train_pass *pass, const mill_doc *doc)
+{
+    const uint64_t wanted = pass->run->recipe.train_sample_bytes;
+    if (doc->verdict != MILL_KEPT || wanted == 0 || wanted >= pass->text_bytes)
+        return doc->verdict == MILL_KEPT;
+    return mill_draw_below(mill_draw(pass->run->recipe.seed, MILL_DRAW_TRAIN, doc->key, 0), pass->text_bytes) < wanted;
+}
+
 static mill_status count_unit(void *context, void *state, uint64_t number, mill_error *err)
 {
     train_pass *pass = context;
@@ -156,7 +189,7 @@ static mill_status count_unit(void *context, void *state, uint64_t number, mill_
     MILL_TRY(mill_run_load_segment(run, number, &w->batch, err));
     uint64_t begin = mill_time_begin(), counted_bytes = 0, counted = 0;
     for (uint32_t i = 0; i < w->batch.count; i++) {
-        if (run->docs[first + i].verdict != MILL_KEPT)
+        if (!is_trained_on(pass, &run->docs[first + i]))
             continue;
         uint64_t bytes;
         const uint8_t *text = mill_batch_text(&w->batch, i, &bytes);
@@ -172,6 +205,8 @@ static mill_status count_unit(void *context, void *state, uint64_t number, mill_
         counted++;
     }
     MILL_TRY(count_texts(w, err));
+    if (mill_word_counts_memory(w->counts) > pass->counts_bytes)
+        MILL_TRY(give_counts(pass, w->counts, err));
     mill_time_end(run, MILL_TIME_WORDS, begin, counted_bytes, counted);
     mill_run_advance(run, w->batch.count);
     return MILL_OK;
@@ -278,8 +313,15 @@ static int show_progress(void *context, uint32_t done, uint32_t wanted)
     return run->options->stop != NULL && *run->options->stop != 0;
 }
 
-static mill_status train(mill_run_state *run, const mill_word_counts *counts, mill_error *err)
+static mill_status check_memory(const mill_run_state *run, const mill_word_counts *counts, mill_error *err)
 {
+    const uint64_t needed = mill_tokenizer_train_memory(counts);
+    return needed <= run->memory_bytes ? MILL_OK : fail_memory(counts, needed, err);
+}
+
+static mill_status train(mill_run_state *run, mill_word_counts *counts, mill_error *err)
+{
+    MILL_TRY(check_memory(run, counts, err));
     special_list *list = mill_alloc_zero(1, sizeof *list);
     if (list == NULL)
         return mill_fail_nomem(err, "special tokens");
@@ -292,6 +334,7 @@ static mill_status train(mill_run_state *run, const mill_word_counts *counts, mi
         options.backend = backend;
         options.specials = (const char *const *)list->items;
         options.special_count = list->count;
+        options.spent = counts;
         mill_run_part(run, "train tokenizer", "merges", options.vocab_size);
         uint64_t begin = mill_time_begin();
         status = mill_tokenizer_train(counts, &options, show_progress, run, &run->tokenizer, err);
@@ -307,31 +350,52 @@ static mill_status train(mill_run_state *run, const mill_word_counts *counts, mi
     return status;
 }
 
-static mill_status count_and_train(mill_run_state *run, mill_error *err)
+static mill_status count_words(train_pass *pass, mill_error *err)
 {
-    train_pass pass = {.run = run, .counts = mill_alloc_zero(run->threads, sizeof(mill_word_counts *))};
-    if (pass.counts == NULL)
-        return mill_fail_nomem(err, "starting word counters");
+    mill_run_state *run = pass->run;
     mill_run_part(run, "count words", "records", run->doc_count);
     const mill_map map = {.threads = run->threads,
                           .units = run->unit_count,
                           .stop = run->options->stop,
-                          .context = &pass,
+                          .context = pass,
                           .open = open_worker,
                           .close = close_worker,
                           .work = count_unit};
-    mill_status status = mill_map_run(&map, err);
+    MILL_TRY(mill_map_run(&map, err));
     uint64_t begin = mill_time_begin();
-    for (uint32_t i = 1; status == MILL_OK && i < run->threads; i++) {
-        if (pass.counts[i] != NULL)
-            status = mill_word_counts_merge(pass.counts[0], pass.counts[i], err);
+    for (uint32_t i = 0; i < run->threads; i++) {
+        mill_word_counts *counts = pass->counts[i];
+        if (counts == NULL)
+            continue;
+        if (mill_word_counts_unique(counts) > mill_word_counts_unique(pass->all)) { // the smaller ones are added to the larger
+            pass->counts[i] = pass->all;
+            pass->all = counts;
+        }
+        MILL_TRY(give_counts(pass, pass->counts[i], err));
     }
     mill_time_end(run, MILL_TIME_WORDS, begin, 0, 0);
+    return MILL_OK;
+}
+
+static mill_status count_and_train(mill_run_state *run, mill_error *err)
+{
+    train_pass pass = {.run = run,
+                       .counts = mill_alloc_zero(run->threads, sizeof(mill_word_counts *)),
+                       .counts_bytes = run->memory_bytes / 4 / run->threads,
+                       .text_bytes = mill_run_kept_bytes(run)};
+    if (pass.counts == NULL)
+        return mill_fail_nomem(err, "starting word counters");
+    pthread_mutex_init(&pass.lock, NULL);
+    mill_status status = mill_word_counts_open(MILL_PRETOK_GPT2, &pass.all, err);
     if (status == MILL_OK)
-        status = train(run, pass.counts[0], err);
+        status = count_words(&pass, err);
+    if (status == MILL_OK)
+        status = train(run, pass.all, err);
+    mill_word_counts_close(pass.all);
     for (uint32_t i = 0; i < run->threads; i++)
         mill_word_counts_close(pass.counts[i]);
     mill_free(pass.counts);
+    pthread_mutex_destroy(&pass.lock);
     return status;
 }
 

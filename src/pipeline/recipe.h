@@ -49,6 +49,7 @@ typedef struct mill_recipe {
     int dedup_scope;             // 0 language, 1 global
     mill_train_options train;
     mill_train_unit train_unit;
+    uint64_t train_sample_bytes;   // 0: all
     bool decoder;
     const char *token_preset;
     mill_string_list specials;      // empty: those of the preset

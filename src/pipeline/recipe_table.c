@@ -128,6 +128,7 @@ const mill_recipe_key mill_recipe_keys[] = {
 
     U32("tokenizer.vocab_size", train.vocab_size, 1, 1 << 24, "32000", NULL, "number of ids, special tokens included"),
     U64("tokenizer.min_frequency", train.min_frequency, 0, INT64_MAX, "2", NULL, "a pair that occurs less often is not merged"),
+    U64("tokenizer.sample_bytes", train_sample_bytes, 0, INT64_MAX, "0", NULL, "train on about this many bytes of text, drawn by document; 0: on all"),
     U32("tokenizer.max_token_length", train.max_token_length, 0, 65535, "0", NULL, "longest token in bytes, plus one, as in HF's trainer; 0: no limit"),
     FLAG("tokenizer.full_alphabet", train.full_alphabet, "false", "true", "ids for all 256 bytes; false: only for those that occur"),
     ENUM("tokenizer.unit", train_unit, unit_names, "\"document\"", NULL, "what the trainer sees as one text: document, line, or the record's jsonl-line"),

@@ -68,6 +68,7 @@ typedef struct mill_part_of_run { // what is running, for progress
 
 typedef struct mill_token_unit { // a unit's tokens, mapped
     mill_view file;
+    _Atomic bool touched;        // looked at since it last left memory
     const mill_row *rows;
     uint64_t row_count;
     uint32_t records;            // rows of the segment
@@ -130,6 +131,7 @@ typedef struct mill_run_state {
     mill_repos *repos;           // NULL: documents are encoded one by one (repos.h)
     mill_token_unit *tokens;     // by token unit
     uint64_t token_units;        // while they are mapped
+    _Atomic uint64_t tokens_touched; // bytes of the files that are in memory
     mill_packed_row *packed;     // in packing order
     uint64_t packed_count;
     mill_packing packing;
@@ -183,6 +185,9 @@ mill_status mill_run_load_segment(mill_run_state *run, uint64_t unit, mill_batch
 // Maps the token files of all units into run->tokens.
 mill_status mill_run_map_tokens(mill_run_state *run, mill_error *err) MILL_MUST_CHECK;
 void mill_run_unmap_tokens(mill_run_state *run);
+// The mapped token file of a unit, for a look at it; thread-safe. A mapped file stays in memory as far as it was looked at (a
+// kernel may map a MiB around each place), so now and then all of them leave it; they come back by themselves.
+const mill_token_unit *mill_run_tokens(mill_run_state *run, uint64_t number);
 uint32_t mill_token_id(const mill_token_unit *unit, uint64_t index);
 // Place in the table of documents of record `record` of token unit number `unit`.
 uint64_t mill_token_doc(const mill_run_state *run, uint64_t unit, uint32_t record);

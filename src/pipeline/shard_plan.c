@@ -48,7 +48,7 @@ mill_status mill_formats_documents(const mill_string_list *names, uint32_t *docu
 static uint32_t last_id(const mill_sequences *s, uint64_t packed)
 {
     const mill_packed_row *row = &s->run->packed[packed];
-    const mill_token_unit *unit = &s->run->tokens[row->unit];
+    const mill_token_unit *unit = mill_run_tokens(s->run, row->unit);
     return mill_token_id(unit, unit->rows[row->row].first_token + unit->rows[row->row].tokens - 1);
 }
 
@@ -69,7 +69,7 @@ mill_part mill_sequence_part(const mill_sequences *s, uint64_t number, uint64_t 
     if (!s->documents)
         return s->run->packing.parts[at];
     const mill_packed_row *row = &s->run->packed[at];
-    uint32_t tokens = s->run->tokens[row->unit].rows[row->row].tokens;
+    uint32_t tokens = mill_run_tokens(s->run, row->unit)->rows[row->row].tokens;
     return (mill_part){.row = at, .count = tokens + (at + 1 == s->first[number + 1] && is_open(s, number))};
 }
 
@@ -120,7 +120,7 @@ mill_status mill_sequence_gather(const mill_sequences *s, mill_gather *g, uint64
     for (uint64_t i = first; i < end; i++) {
         const mill_part part = mill_sequence_part(s, number, i);
         const mill_packed_row *packed = &s->run->packed[part.row];
-        const mill_token_unit *unit = &s->run->tokens[packed->unit];
+        const mill_token_unit *unit = mill_run_tokens(s->run, packed->unit);
         const mill_row *row = &unit->rows[packed->row];
         bool added = s->documents && part.count > row->tokens;
         g->bounds[i - first] = at;

@@ -195,6 +195,22 @@ mill_status mill_run_map_tokens(mill_run_state *run, mill_error *err)
     return MILL_OK;
 }
 
+const mill_token_unit *mill_run_tokens(mill_run_state *run, uint64_t number)
+{
+    mill_token_unit *unit = &run->tokens[number];
+    if (atomic_load_explicit(&unit->touched, memory_order_relaxed) || atomic_exchange(&unit->touched, true))
+        return unit;
+    const uint64_t bytes = atomic_fetch_add(&run->tokens_touched, unit->file.bytes) + unit->file.bytes;
+    if (bytes < run->memory_bytes / 8)
+        return unit;
+    atomic_store(&run->tokens_touched, 0);
+    for (uint64_t i = 0; i < run->token_units; i++) {
+        if (atomic_exchange(&run->tokens[i].touched, false))
+            mill_workdir_forget(run->dir, &run->tokens[i].file);
+    }
+    return unit;
+}
+
 void mill_run_unmap_tokens(mill_run_state *run)
 {
     for (uint64_t i = 0; run->tokens != NULL && i < run->token_units; i++)

@@ -92,6 +92,7 @@ typedef struct mill_view {
 } mill_view;
 mill_status mill_workdir_view(mill_workdir *dir, const char *path, mill_view *view, mill_error *err) MILL_MUST_CHECK;
 void mill_workdir_unview(mill_workdir *dir, mill_view *view); // leaves it zero
+void mill_workdir_forget(mill_workdir *dir, const mill_view *view); // what was read leaves memory; it comes back when it is touched
 
 // The end: SHA256SUMS and manifest.json, in this order, each durable before the next; then state files go (unless keep_work).
 mill_status mill_workdir_seal(mill_workdir *dir, const mill_buf *sums, const mill_buf *manifest, bool keep_work, mill_error *err)

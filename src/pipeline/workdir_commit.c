@@ -220,7 +220,7 @@ mill_status mill_unit_commit(mill_workdir *dir, mill_unit *unit, mill_error *err
     return status;
 }
 
-// ---- single files and the end ------------------------------------------------------------------------------------------------------------
+// ---- single files, and the end ------------------------------------------------------------------------------------------------
 
 mill_status mill_workdir_write_file(mill_workdir *dir, const char *path, const void *data, size_t bytes, char *sha256_hex,
                                     mill_error *err)

@@ -12,7 +12,7 @@
 // A group begins this long after its first unit came, or when so much of it waits. Open files are few by the system's own limits.
 enum { GROUP_MS = 2000, GROUP_UNITS = 1024, GROUP_STREAMS = 64 };
 
-// ---- one group ---------------------------------------------------------------------------------------------------------------
+// ---- one group ----------------------------------------------------------------------------------------------------------------
 
 typedef struct group { // pending[0 .. count) of the directory, whose array may move meanwhile
     mill_pending *units;
@@ -125,7 +125,7 @@ static mill_status make_durable(mill_workdir *dir, const group *g, bool journal,
     return journal ? write_journal(dir, g, err) : MILL_OK;
 }
 
-// ---- the queue: all below is called with the lock held --------------------------------------------------------------------------
+// ---- the queue: all below is called with the lock held ------------------------------------------------------------------------
 
 void mill_pending_release(mill_workdir *dir, mill_pending *pending)
 {
@@ -278,7 +278,7 @@ mill_status mill_workdir_publish(mill_workdir *dir, mill_error *err)
     return status;
 }
 
-// ---- the thread ------------------------------------------------------------------------------------------------------------------
+// ---- the thread ---------------------------------------------------------------------------------------------------------------
 
 void mill_workdir_start_thread(mill_workdir *dir)
 {

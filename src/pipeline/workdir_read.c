@@ -66,6 +66,12 @@ void mill_workdir_unview(mill_workdir *dir, mill_view *view)
     *view = (mill_view){0};
 }
 
+void mill_workdir_forget(mill_workdir *dir, const mill_view *view)
+{
+    if (view->map != NULL)
+        dir->fs->ops->forget(dir->fs->self, view->map, view->bytes);
+}
+
 static mill_status digest_file(mill_workdir *dir, const char *path, void *sha256, void *xxh3, uint8_t *chunk, mill_error *err)
 {
     int file;

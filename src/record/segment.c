@@ -112,10 +112,9 @@ mill_status mill_segment_encode(const mill_batch *batch, const mill_language_tab
                              .text_raw = batch->text.bytes};
     memcpy(header.magic, magic, sizeof magic);
     mill_buf_clear(out);
-    MILL_TRY_GOTO(mill_buf_reserve(out, sizeof header + sizeof(mill_key) +
-                                            (level == 0 ? columns.bytes + batch->text.bytes
-                                                        : ZSTD_compressBound(columns.bytes) + ZSTD_compressBound(batch->text.bytes)),
-                                   err));
+    const size_t packed_max = level == 0 ? columns.bytes + batch->text.bytes
+                                         : ZSTD_compressBound(columns.bytes) + ZSTD_compressBound(batch->text.bytes);
+    MILL_TRY_GOTO(mill_buf_reserve(out, sizeof header + packed_max + sizeof(mill_key), err));
     MILL_TRY_GOTO(mill_buf_append(out, &header, sizeof header, err));
     MILL_TRY_GOTO(append_packed(columns.data, columns.bytes, level, out, &header.columns_packed, err));
     MILL_TRY_GOTO(append_packed(batch->text.data, batch->text.bytes, level, out, &header.text_packed, err));

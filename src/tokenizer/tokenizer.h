@@ -25,6 +25,8 @@ typedef struct mill_train_options {
     const char *const *specials;    // in id order
     uint32_t special_count;
     mill_backend *backend;          // learns the merges if it has a way of its own; may be NULL. The result is the same
+    struct mill_word_counts *spent; // the counts that are trained on, to be emptied as soon as they are not needed: half of the
+                                    // memory of training; NULL: they stay
 } mill_train_options;
 
 // Counts words. One handle a thread; handles are merged before training. Order of calls never shows in the result.
@@ -40,6 +42,10 @@ mill_status mill_word_counts_add_texts(mill_word_counts *counts, mill_backend *b
 mill_status mill_word_counts_merge(mill_word_counts *counts, const mill_word_counts *other, mill_error *err) MILL_MUST_CHECK;
 uint64_t mill_word_counts_unique(const mill_word_counts *counts);
 uint64_t mill_word_counts_total(const mill_word_counts *counts);
+uint64_t mill_word_counts_memory(const mill_word_counts *counts); // bytes that it holds
+void mill_word_counts_clear(mill_word_counts *counts);            // no words, and no memory but a little
+// Bytes that training on these words takes at its peak, spent counts not included; about.
+uint64_t mill_tokenizer_train_memory(const mill_word_counts *counts);
 
 typedef struct mill_tokenizer mill_tokenizer;
 

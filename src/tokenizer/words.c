@@ -33,12 +33,6 @@ mill_status mill_word_counts_open(mill_pretok kind, mill_word_counts **out, mill
     if (counts == NULL)
         return mill_fail_nomem(err, "counting words");
     counts->kind = kind;
-    counts->capacity = SLOTS_FIRST;
-    counts->slots = mill_alloc_zero(counts->capacity, sizeof(slot));
-    if (counts->slots == NULL) {
-        mill_free(counts);
-        return mill_fail_nomem(err, "counting words");
-    }
     *out = counts;
     return MILL_OK;
 }
@@ -51,6 +45,19 @@ void mill_word_counts_close(mill_word_counts *counts)
     mill_buf_free(&counts->arena);
     mill_free(counts->found.rows);
     mill_free(counts);
+}
+
+uint64_t mill_word_counts_memory(const mill_word_counts *counts)
+{
+    return counts->capacity * sizeof(slot) + counts->arena.capacity + counts->found.capacity * sizeof *counts->found.rows;
+}
+
+void mill_word_counts_clear(mill_word_counts *counts)
+{
+    mill_free(counts->slots);
+    mill_buf_free(&counts->arena);
+    mill_free(counts->found.rows);
+    *counts = (mill_word_counts){.kind = counts->kind};
 }
 
 uint64_t mill_word_counts_unique(const mill_word_counts *counts)
@@ -76,7 +83,7 @@ static inline uint64_t slot_hash(const slot *at)
 // Doubles the table when `more` further words would fill it beyond three quarters.
 static mill_status make_room(mill_word_counts *counts, size_t more, mill_error *err)
 {
-    size_t capacity = counts->capacity;
+    size_t capacity = counts->capacity != 0 ? counts->capacity : SLOTS_FIRST;
     while ((counts->unique + more) * 4 > capacity * 3)
         capacity *= 2;
     if (capacity == counts->capacity)

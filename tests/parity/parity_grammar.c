@@ -1,5 +1,5 @@
-// parity_grammar.c: a grammar with a wide parse table (core/grammar_tables.h) makes the tree that the grammar as generated makes, of good
-// programs and of damaged ones. Argument: the first seed.
+// parity_grammar.c: a grammar with a wide parse table (core/grammar_tables.h) makes the trees that the grammar as generated
+// makes, of good programs and of damaged ones. Argument: the first seed.
 #include "core/grammar_tables.h"
 
 #include <stdio.h>
@@ -7,21 +7,78 @@
 #include <string.h>
 #include <tree_sitter/api.h>
 
-// The same parts of each language that its grammar has most states for.
+// clang-format off
 #define PROGRAM_MAP(X)                                                                             \
-    X(bash, "f() {\n  if test -n \"$1\"; then\n    echo \"${1%.*}\" | sed 's/a/b/' >> out\n  fi\n  for i in a b; do g $i; done\n}\n") \
-    X(c, "#define A(x) ((x) + 1)\nstatic int f(const char *a, struct b *c)\n{\n    while (*a++ != '\\0')\n        c->d[A(2)] += 3;\n    return 0;\n}\n") \
-    X(cpp, "template <class T> struct A : B {\n    T a = [&](auto x) { return x<3>(4); }(1);\n    virtual ~A() noexcept override;\n};\n") \
-    X(c_sharp, "class A<T> where T : new() {\n  int F(int a) => a switch { 1 => 2, _ => throw new E() };\n  public string S { get; init; }\n}\n") \
-    X(go, "package a\n\nfunc (r *R) f(a int, b ...string) (n int, err error) {\n\tgo func() { c <- a }()\n\tfor i := range b {\n\t\tn += i\n\t}\n\treturn\n}\n") \
-    X(java, "class A<T extends B> {\n  @Override int f(int a) { for (int i : list) a += i; return a > 1 ? a : (int) 2L; }\n}\n") \
-    X(javascript, "import a from 'b';\nclass C extends D { #x = `t${a}`; async f(...r) { return await r?.y ?? /re[/]/g; } }\nlabel: for (const x of y) { a = <b c={d}/>; }\n") \
-    X(json, "{\"a\": [1, 2.5e3, null], \"b\": {\"c\": \"\\u0041\"}}\n") \
-    X(php, "<?php\nfunction f(?A $a, ...$b): int { return $a?->x ?? \"s {$b[0]}\"; }\n?>\n<p><?= 1 ?></p>\n") \
-    X(python, "@d\nasync def f(a, *b: int, c=3):\n    with x as y:\n        return f'{a!r:>{c}}' if a else [i for i in b]\n    match a:\n        case {'k': v}:\n            pass\n") \
-    X(rust, "impl<'a, T: Trait> A<'a, T> {\n    fn f(&mut self) -> Result<u32, E> { match self.x { Some(ref y) if *y > 1 => g!(y), _ => Ok(1..=2) } }\n}\n") \
-    X(typescript, "interface A<T> { b?: string; readonly [k: string]: T }\nlet x: A<number> = <A<number>>{b: 'c'};\nexport enum E { F = 1 }\n") \
-    X(tsx, "const f = <T,>(p: T) => <a b={p as any}>{...c}text</a>;\ntype M = { [K in keyof T]-?: T[K] };\n")
+    X(bash, \
+      "f() {\n" \
+      "  if test -n \"$1\"; then\n" \
+      "    echo \"${1%.*}\" | sed 's/a/b/' >> out\n" \
+      "  fi\n" \
+      "  for i in a b; do g $i; done\n" \
+      "}\n") \
+    X(c, \
+      "#define A(x) ((x) + 1)\n" \
+      "static int f(const char *a, struct b *c)\n" \
+      "{\n" \
+      "    while (*a++ != '\\0')\n" \
+      "        c->d[A(2)] += 3;\n" \
+      "    return 0;\n" \
+      "}\n") \
+    X(cpp, \
+      "template <class T> struct A : B {\n" \
+      "    T a = [&](auto x) { return x<3>(4); }(1);\n" \
+      "    virtual ~A() noexcept override;\n" \
+      "};\n") \
+    X(c_sharp, \
+      "class A<T> where T : new() {\n" \
+      "  int F(int a) => a switch { 1 => 2, _ => throw new E() };\n" \
+      "  public string S { get; init; }\n" \
+      "}\n") \
+    X(go, \
+      "package a\n" \
+      "\n" \
+      "func (r *R) f(a int, b ...string) (n int, err error) {\n" \
+      "\tgo func() { c <- a }()\n" \
+      "\tfor i := range b {\n" \
+      "\t\tn += i\n" \
+      "\t}\n" \
+      "\treturn\n" \
+      "}\n") \
+    X(java, \
+      "class A<T extends B> {\n" \
+      "  @Override int f(int a) { for (int i : list) a += i; return a > 1 ? a : (int) 2L; }\n" \
+      "}\n") \
+    X(javascript, \
+      "import a from 'b';\n" \
+      "class C extends D { #x = `t${a}`; async f(...r) { return await r?.y ?? /re[/]/g; } }\n" \
+      "label: for (const x of y) { a = <b c={d}/>; }\n") \
+    X(json, \
+      "{\"a\": [1, 2.5e3, null], \"b\": {\"c\": \"\\u0041\"}}\n") \
+    X(php, \
+      "<?php\n" \
+      "function f(?A $a, ...$b): int { return $a?->x ?? \"s {$b[0]}\"; }\n" \
+      "?>\n" \
+      "<p><?= 1 ?></p>\n") \
+    X(python, \
+      "@d\n" \
+      "async def f(a, *b: int, c=3):\n" \
+      "    with x as y:\n" \
+      "        return f'{a!r:>{c}}' if a else [i for i in b]\n" \
+      "    match a:\n" \
+      "        case {'k': v}:\n" \
+      "            pass\n") \
+    X(rust, \
+      "impl<'a, T: Trait> A<'a, T> {\n" \
+      "    fn f(&mut self) -> Result<u32, E> { match self.x { Some(ref y) if *y > 1 => g!(y), _ => Ok(1..=2) } }\n" \
+      "}\n") \
+    X(typescript, \
+      "interface A<T> { b?: string; readonly [k: string]: T }\n" \
+      "let x: A<number> = <A<number>>{b: 'c'};\n" \
+      "export enum E { F = 1 }\n") \
+    X(tsx, \
+      "const f = <T,>(p: T) => <a b={p as any}>{...c}text</a>;\n" \
+      "type M = { [K in keyof T]-?: T[K] };\n")
+// clang-format on
 #define DECLARE(symbol, text) const TSLanguage *tree_sitter_##symbol(void);
 PROGRAM_MAP(DECLARE)
 
@@ -46,7 +103,8 @@ static uint64_t draw(uint64_t *state) // splitmix64
 // A program of several good parts, hurt in up to three places.
 static uint32_t hurt_program(const struct program *p, uint64_t *random, char *text)
 {
-    static const char *const pieces[] = {"(", ")", "{", "}", "[", ";", ",", "\"", "'", "`", "=", "=>", "if", "\n", "#", "//", "<", ":", "0x", "\\"};
+    static const char *const pieces[] = {"(",  ")",  "{",   "}", "[",  ";", ",", "\"", "'", "`", "=",
+                                         "=>", "if", "\n", "#", "//", "<", ":", "0x", "\\"};
     size_t bytes = 0, parts = 1 + draw(random) % 20;
     for (size_t i = 0; i < parts; i++)
         bytes += (size_t)snprintf(text + bytes, ROOM - bytes, "%s\n", p->text);
