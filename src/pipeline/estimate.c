@@ -9,8 +9,10 @@
 #include "pipeline/finished.h"
 #include "shard/container.h"
 
-#define SAMPLE_BYTES ((uint64_t)24 << 20)
-#define SIDECAR_BYTES 24.0 // of a row in the docs sidecar, compressed
+#define SAMPLE_BYTES ((uint64_t)96 << 20)
+#define SIDECAR_BYTES 45.0 // of a row in the docs sidecar, compressed
+#define TOKENIZER_BYTES 70.0 // of an id in tokenizer.json
+#define SHARE_MAX 0.9      // of duplicates: what a sample may foretell
 #define GROWTH 0.6         // different words grow with the text to about this power (Heaps' law)
 
 enum { LINES_MAX = 12 };
@@ -38,6 +40,16 @@ static double ratio(double part, double whole)
     return whole > 0.0 ? part / whole : 0.0;
 }
 
+// The share of duplicates in the whole corpus. A document of the sample meets only partners that are in the sample, too, so the share
+// grows with the part that is looked at: as a power of it, which half of the sample and the sample tell.
+static double share_of_all(uint64_t in_half, uint64_t in_whole, const mill_plan_facts *f, double scale)
+{
+    const double half = ratio((double)in_half, (double)f->half.of), whole = ratio((double)in_whole, (double)f->whole.of);
+    double power = half > 0.0 && whole > 0.0 ? log2(whole / half) : 0.0;
+    power = fmax(0.0, fmin(power, 1.0));
+    return fmin(whole * pow(scale, power), SHARE_MAX);
+}
+
 // ---- projecting -----------------------------------------------------------------------------------------------------------------
 
 static void project_documents(projection *p)
@@ -49,10 +61,13 @@ static void project_documents(projection *p)
     double unchecked = f->checked != 0 ? 1.0 - ratio((double)f->checked, passed) : 0.0;
     double left = 1.0 - failing * unchecked;
     p->syntax = scale * failing * passed;
-    p->exact = scale * left * (double)f->exact;
-    p->near = scale * left * (double)f->near;
-    p->kept = scale * left * (double)f->kept;
-    p->kept_bytes = scale * left * (double)f->kept_bytes;
+    const double judged = scale * left * (double)f->whole.of, exact = share_of_all(f->half.exact, f->whole.exact, f, scale);
+    const double near = share_of_all(f->half.near, f->whole.near, f, scale);
+    p->exact = judged * exact;
+    p->near = judged * fmin(near, 1.0 - exact);
+    p->kept = judged - p->exact - p->near;
+    // Of what the sample keeps, those that go for a partner beyond it are as long as the others.
+    p->kept_bytes = ratio((double)f->kept_bytes, (double)f->kept) * p->kept;
 }
 
 static void project_tokens(projection *p)
@@ -105,6 +120,7 @@ static void project_disk(projection *p)
             p->disk[n++] = (line){c->label, out * bytes};
     }
     p->disk[n++] = (line){"docs sidecar", packed_rows(p) * SIDECAR_BYTES};
+    p->disk[n++] = (line){"tokenizer", (double)f->vocab_size * TOKENIZER_BYTES};
     p->disk_count = n;
     for (size_t i = 0; i < n; i++) {
         p->disk_total += p->disk[i].value;
@@ -210,7 +226,7 @@ static double available(const projection *p, const mill_share_report *share)
 
 // ---- showing --------------------------------------------------------------------------------------------------------------------
 
-static const char duplicate_note[] = "duplicates are counted inside the sample only: a corpus has at least this share, mostly more";
+static const char duplicate_note[] = "duplicates: as many as there would be if their share went on growing as it does inside the sample";
 
 static mill_status show_count(mill_buf *out, const char *name, uint64_t in_sample, double estimate, mill_error *err)
 {
@@ -236,8 +252,8 @@ static mill_status show_documents(const projection *p, mill_buf *out, mill_error
     }
     if (f->checked != 0)
         MILL_TRY(show_count(out, "syntax", f->failed, p->syntax, err));
-    MILL_TRY(show_count(out, "exact duplicates", f->exact, p->exact, err));
-    MILL_TRY(show_count(out, "near duplicates", f->near, p->near, err));
+    MILL_TRY(show_count(out, "exact duplicates", f->whole.exact, p->exact, err));
+    MILL_TRY(show_count(out, "near duplicates", f->whole.near, p->near, err));
     MILL_TRY(show_count(out, "kept", f->kept, p->kept, err));
     if (f->checked != 0 && f->checked < f->passed)
         MILL_TRY(mill_buf_printf(out, err, "  (syntax: %llu of %llu were parsed)\n", (unsigned long long)f->checked,

@@ -20,6 +20,10 @@ typedef struct mill_plan_sample {
 // hash of their path; the same sample each time. MILL_INPUT: an input is standard input, or there are no records.
 mill_status mill_plan_sample_read(mill_run_state *run, uint64_t bytes_max, mill_plan_sample *out, mill_error *err) MILL_MUST_CHECK;
 
+typedef struct mill_plan_duplicates { // among `of` documents
+    uint64_t of, exact, near;
+} mill_plan_duplicates;
+
 typedef struct mill_plan_facts { // of the sample, as measured
     uint64_t by_reason[MILL_REASON_COUNT];
     uint64_t passed, passed_bytes;           // the filter, without syntax
@@ -27,7 +31,8 @@ typedef struct mill_plan_facts { // of the sample, as measured
     uint64_t segment_bytes;                  // of what passed, on disk
     uint64_t checked, checked_bytes, failed, syntax_ns; // syntax, on a part of what passed
     uint64_t signed_bytes, sketch_ns;
-    uint64_t exact, near, dedup_ns;
+    mill_plan_duplicates half, whole;        // in half of the sample, and in all of it
+    uint64_t dedup_ns;
     uint64_t kept, kept_bytes;               // after deduplication of the sample, as if all parsed that was not checked
     uint64_t word_bytes, words_ns, unique_words, train_ns;
     uint32_t vocab_size;

@@ -1,11 +1,13 @@
 // estimate_measure.c: a sample of records on its way through the stages of a run, counted and timed.
+#include <stdlib.h>
+
 #include "core/clock.h"
 #include "dedup/minhash.h"
 #include "pipeline/estimate.h"
 #include "record/segment.h"
 
-#define SYNTAX_BYTES ((uint64_t)4 << 20)  // text that is parsed
-#define TRAIN_BYTES ((uint64_t)8 << 20)   // text that a tokenizer is trained on
+#define SYNTAX_BYTES ((uint64_t)8 << 20)  // text that is parsed
+#define TRAIN_BYTES ((uint64_t)16 << 20)   // text that a tokenizer is trained on
 #define ENCODE_BYTES ((uint64_t)4 << 20)  // text that is encoded
 #define HELD_OUT_BYTES ((uint64_t)256 << 10) // below it there is too little text to hold some back from training
 
@@ -88,43 +90,54 @@ static mill_status give_keys(void *context, uint32_t band, mill_key *keys, mill_
     return MILL_OK;
 }
 
-static mill_status find_near(mill_run_state *run, const mill_batch *batch, const mill_dedup_view *view, uint64_t *kept_by,
-                             mill_plan_facts *f, mill_error *err)
+static mill_status sign(mill_run_state *run, const mill_batch *batch, uint32_t *signatures, mill_plan_facts *f, mill_error *err)
 {
-    keys_view keys = {.count = batch->count, .num_perm = run->minhash.num_perm, .bands = run->bands, .rows = run->rows};
-    uint32_t *signatures = mill_alloc_zero((size_t)batch->count + 1, run->minhash.num_perm * sizeof *signatures);
-    keys.scratch = mill_alloc_zero(run->bands + 1, sizeof *keys.scratch);
-    keys.signatures = signatures;
     mill_backend *backend = NULL;
-    mill_status status = signatures == NULL || keys.scratch == NULL ? mill_fail_nomem(err, "signatures of the sample") : MILL_OK;
-    if (status == MILL_OK)
-        status = run->backend->open(run->backend, &backend, err);
-    int64_t begin = mill_clock_ns();
+    MILL_TRY(run->backend->open(run->backend, &backend, err));
     const mill_text_view texts = mill_batch_view(batch);
-    if (status == MILL_OK && batch->count != 0)
-        status = backend->ops->minhash(backend, &texts, &run->minhash, signatures, err);
+    int64_t begin = mill_clock_ns();
+    mill_status status = batch->count != 0 ? backend->ops->minhash(backend, &texts, &run->minhash, signatures, err) : MILL_OK;
     f->sketch_ns = since(begin);
     f->signed_bytes = batch->text.bytes;
-    begin = mill_clock_ns();
-    if (status == MILL_OK)
-        status =
-            mill_dedup_near(view, run->bands, run->recipe.dedup.policy, run->recipe.dedup.survivor, give_keys, &keys, kept_by, err);
-    f->dedup_ns += since(begin);
-    if (backend != NULL)
-        backend->ops->close(backend);
-    mill_free(signatures);
-    mill_free(keys.scratch);
+    backend->ops->close(backend);
     return status;
+}
+
+// Finds the duplicates among the documents that passed: of all, or of the half that the first bit of their key draws. kept_by is
+// MILL_DEDUP_NONE for those that stay; counts gets how many go, and with `judge` they get their verdict.
+static mill_status find_duplicates(mill_run_state *run, mill_batch *batch, const mill_dedup_view *view, keys_view *keys,
+                                   bool half, uint64_t *kept_by, mill_plan_duplicates *counts, mill_error *err)
+{
+    const uint32_t n = batch->count;
+    *counts = (mill_plan_duplicates){0};
+    for (uint32_t i = 0; i < n; i++) {
+        const bool member = batch->verdict[i] == MILL_KEPT && (!half || (batch->key_low[i] & 1) == 0);
+        kept_by[i] = member ? MILL_DEDUP_NONE : i;
+        counts->of += member;
+    }
+    if (run->recipe.dedup.exact)
+        MILL_TRY(mill_dedup_exact(view, kept_by, err));
+    for (uint32_t i = 0; i < n; i++)
+        counts->exact += kept_by[i] != MILL_DEDUP_NONE && kept_by[i] != i;
+    if (run->recipe.dedup.near)
+        MILL_TRY(mill_dedup_near(view, run->bands, run->recipe.dedup.policy, run->recipe.dedup.survivor, give_keys, keys, kept_by, err));
+    for (uint32_t i = 0; i < n; i++)
+        counts->near += kept_by[i] != MILL_DEDUP_NONE && kept_by[i] != i;
+    counts->near -= counts->exact;
+    return MILL_OK;
 }
 
 static mill_status measure_dedup(mill_run_state *run, mill_batch *batch, mill_plan_facts *f, mill_error *err)
 {
-    uint32_t n = batch->count;
+    const uint32_t n = batch->count;
     mill_key *content = mill_alloc_zero((size_t)n + 1, sizeof *content);
     uint32_t *scope = mill_alloc_zero((size_t)n + 1, sizeof *scope);
     uint64_t *bytes = mill_alloc_zero((size_t)n + 1, sizeof *bytes), *kept_by = mill_alloc_zero((size_t)n + 1, sizeof *kept_by);
+    uint32_t *signatures = mill_alloc_zero((size_t)n + 1, run->minhash.num_perm * sizeof *signatures);
+    keys_view keys = {signatures, n, run->minhash.num_perm, run->bands, run->rows,
+                      mill_alloc_zero(run->bands + 1, sizeof *keys.scratch)};
     mill_status status = MILL_OK;
-    if (content == NULL || scope == NULL || bytes == NULL || kept_by == NULL) {
+    if (content == NULL || scope == NULL || bytes == NULL || kept_by == NULL || signatures == NULL || keys.scratch == NULL) {
         status = mill_fail_nomem(err, "duplicates of the sample");
         goto cleanup;
     }
@@ -132,38 +145,31 @@ static mill_status measure_dedup(mill_run_state *run, mill_batch *batch, mill_pl
         content[i] = mill_batch_content_key(batch, i);
         scope[i] = run->recipe.dedup.by_language ? batch->language[i] : 0;
         bytes[i] = batch->text_offset[i + 1] - batch->text_offset[i];
-        kept_by[i] = batch->verdict[i] == MILL_KEPT ? MILL_DEDUP_NONE : i;
-    }
-    const mill_dedup_view view = {n, content, scope, batch->stars, bytes};
-    int64_t begin = mill_clock_ns();
-    if (run->recipe.dedup.exact)
-        MILL_TRY_GOTO(mill_dedup_exact(&view, kept_by, err));
-    f->dedup_ns = since(begin);
-    for (uint32_t i = 0; i < n; i++) {
-        if (batch->verdict[i] == MILL_KEPT && kept_by[i] != MILL_DEDUP_NONE) {
-            batch->verdict[i] = MILL_REASON_EXACT;
-            f->exact++;
-        }
     }
     if (run->recipe.dedup.near)
-        MILL_TRY_GOTO(find_near(run, batch, &view, kept_by, f, err));
+        MILL_TRY_GOTO(sign(run, batch, signatures, f, err));
+    const mill_dedup_view view = {n, content, scope, batch->stars, bytes};
+    MILL_TRY_GOTO(find_duplicates(run, batch, &view, &keys, true, kept_by, &f->half, err));
+    int64_t begin = mill_clock_ns();
+    MILL_TRY_GOTO(find_duplicates(run, batch, &view, &keys, false, kept_by, &f->whole, err));
+    f->dedup_ns = since(begin);
     for (uint32_t i = 0; i < n; i++) {
-        if (batch->verdict[i] == MILL_KEPT && kept_by[i] != MILL_DEDUP_NONE) {
-            batch->verdict[i] = MILL_REASON_NEAR;
-            f->near++;
-        }
+        if (batch->verdict[i] == MILL_KEPT && kept_by[i] != MILL_DEDUP_NONE)
+            batch->verdict[i] = MILL_REASON_NEAR; // or exact: it goes
     }
 cleanup:
     mill_free(content);
     mill_free(scope);
     mill_free(bytes);
     mill_free(kept_by);
+    mill_free(signatures);
+    mill_free(keys.scratch);
     return status;
 }
 
 // ---- tokens ---------------------------------------------------------------------------------------------------------------------
 
-// A tokenizer of the recipe's size, trained on every second document (on all of a small sample).
+// A tokenizer of the recipe's size, trained on every n-th document (on all of a small sample).
 static mill_status measure_training(mill_run_state *run, const mill_batch *batch, uint32_t step, mill_tokenizer **out,
                                     mill_plan_facts *f, mill_error *err)
 {
@@ -172,7 +178,7 @@ static mill_status measure_training(mill_run_state *run, const mill_batch *batch
     MILL_TRY(mill_word_counts_open(MILL_PRETOK_GPT2, &counts, err));
     mill_status status = MILL_OK;
     int64_t begin = mill_clock_ns();
-    for (uint32_t i = 0; status == MILL_OK && i < batch->count && f->word_bytes < TRAIN_BYTES; i += step) {
+    for (uint32_t i = 0; status == MILL_OK && i < batch->count; i += step) {
         uint64_t bytes;
         const uint8_t *text = mill_batch_text(batch, i, &bytes);
         status = mill_word_counts_add(counts, text, bytes, err);
@@ -220,9 +226,38 @@ static mill_status measure_shards(mill_run_state *run, const mill_ids *ids, mill
     return status;
 }
 
+typedef struct drawn {
+    uint64_t key;
+    uint32_t row;
+} drawn;
+
+static int compare_drawn(const void *a, const void *b)
+{
+    const drawn *x = a, *y = b;
+    return x->key != y->key ? (x->key < y->key ? -1 : 1) : x->row < y->row ? -1 : x->row > y->row;
+}
+
+// Every n-th row, shuffled as a run shuffles documents: neighbours in the input are alike, and would pack better than they will.
+static mill_status draw_order(const mill_batch *batch, uint32_t first, uint32_t step, drawn **out, uint32_t *count, mill_error *err)
+{
+    drawn *rows = mill_alloc_zero((size_t)batch->count / step + 1, sizeof *rows);
+    if (rows == NULL)
+        return mill_fail_nomem(err, "the sample");
+    for (uint32_t i = first; i < batch->count; i += step)
+        rows[(*count)++] = (drawn){batch->key_low[i], i};
+    qsort(rows, *count, sizeof *rows, compare_drawn);
+    *out = rows;
+    return MILL_OK;
+}
+
 static mill_status measure_tokens(mill_run_state *run, const mill_batch *batch, mill_plan_facts *f, mill_error *err)
 {
-    uint32_t step = batch->text.bytes < HELD_OUT_BYTES || batch->count < 16 ? 1 : 2;
+    // Every n-th document to train on, and every n-th of the others to encode, spread over the whole sample.
+    const bool few = batch->text.bytes < HELD_OUT_BYTES || batch->count < 16;
+    const uint32_t step = few ? 1 : (uint32_t)(batch->text.bytes / TRAIN_BYTES) + 2;
+    const uint32_t encode_step = few ? 1 : (uint32_t)(batch->text.bytes / ENCODE_BYTES / step + 1) * step;
+    drawn *order = NULL;
+    uint32_t count = 0;
     mill_tokenizer *trained = NULL;
     mill_encoder *encoder = NULL;
     mill_ids ids = {0};
@@ -232,10 +267,11 @@ static mill_status measure_tokens(mill_run_state *run, const mill_batch *batch, 
     const mill_tokenizer *tokenizer = run->tokenizer != NULL ? run->tokenizer : trained;
     f->vocab_size = mill_tokenizer_vocab_size(tokenizer);
     MILL_TRY_GOTO(mill_encoder_open(tokenizer, &encoder, err));
+    MILL_TRY_GOTO(draw_order(batch, few ? 0 : 1, encode_step, &order, &count, err));
     int64_t begin = mill_clock_ns();
-    for (uint32_t i = step - 1; i < batch->count && f->encoded_bytes < ENCODE_BYTES; i += step) {
+    for (uint32_t i = 0; i < count; i++) {
         uint64_t bytes;
-        const uint8_t *text = mill_batch_text(batch, i, &bytes);
+        const uint8_t *text = mill_batch_text(batch, order[i].row, &bytes);
         MILL_TRY_GOTO(mill_encoder_encode(encoder, text, bytes, false, &ids, err));
         f->encoded_bytes += bytes;
     }
@@ -243,6 +279,7 @@ static mill_status measure_tokens(mill_run_state *run, const mill_batch *batch, 
     f->tokens = ids.count;
     status = measure_shards(run, &ids, f, err);
 cleanup:
+    mill_free(order);
     mill_encoder_close(encoder);
     mill_tokenizer_close(trained);
     mill_ids_free(&ids);

@@ -1,12 +1,12 @@
 // estimate_sample.c: a sample of the inputs, spread over them, the same each time.
+#include <math.h>
 #include <string.h>
 
 #include "core/clock.h"
 #include "core/stream.h"
 #include "pipeline/estimate.h"
 
-#define CHUNK_BYTES ((uint64_t)1 << 20) // read at one place of a plain file
-#define STEP_BYTES ((size_t)64 << 10)
+#define PLACE_BYTES ((size_t)64 << 10)  // neighbours are alike: many small places tell more than few large ones
 #define FILES_MAX 48
 #define UNPACK_BYTES ((uint64_t)1 << 30) // text to go through in all compressed files: seconds
 #define USUAL_RATIO 4.0                 // of compressed files that were not looked into
@@ -60,70 +60,100 @@ static mill_status parse(sampler *s, const mill_block_piece *piece, mill_error *
     return MILL_OK;
 }
 
-// Takes the whole lines of the block: not the piece of a line before the first newline unless `at_start`, and not the one behind
-// the last unless `at_end`.
-static mill_status take_lines(sampler *s, size_t input, bool at_start, bool at_end, mill_error *err)
+// ---- places ----------------------------------------------------------------------------------------------------------------------
+
+// A place is a stretch of PLACE_BYTES; what is taken of it are the lines that begin in it, whole, however long they are, so that long
+// records are as likely as short ones. A line begins in a place where the newline before it lies in it; the first one in place 0.
+
+// The block holds the text from the beginning of a place on. Takes its lines if the last one is whole, else asks for more.
+static mill_status take_place(sampler *s, size_t input, uint64_t offset, bool at_end, bool *more, mill_error *err)
 {
-    size_t begin = 0, end = s->block.bytes.bytes;
     const uint8_t *data = s->block.bytes.data;
-    const uint8_t *first = !at_start && end != 0 ? memchr(data, '\n', end) : NULL;
-    const uint8_t *last = !at_end && end != 0 ? memrchr(data, '\n', end) : NULL;
-    if (!at_start)
-        begin = first != NULL ? (size_t)(first - data) + 1 : end;
-    if (!at_end)
-        end = last != NULL ? (size_t)(last - data) + 1 : begin;
-    if (begin >= end)
+    const size_t held = s->block.bytes.bytes, place = held < PLACE_BYTES ? held : PLACE_BYTES;
+    const uint8_t *first = offset != 0 && place != 0 ? memchr(data, '\n', place) : NULL;
+    const uint8_t *last = place != 0 ? memrchr(data, '\n', place) : NULL;
+    size_t begin = first != NULL ? (size_t)(first - data) + 1 : 0, end = held;
+    *more = false;
+    if (offset != 0 && first == NULL)
+        return MILL_OK; // no line begins here
+    const uint8_t *newline = held > place ? memchr(data + place, '\n', held - place) : NULL; // of the line behind `last`
+    *more = newline == NULL && !at_end && held < s->run->recipe.record_bytes_max;
+    if (newline != NULL)
+        end = (size_t)(newline - data) + 1;
+    else if (!at_end)
+        end = last != NULL ? (size_t)(last - data) + 1 : begin; // it is too long, or more is wanted
+    if (*more || begin >= end)
         return MILL_OK;
     const mill_block_piece piece = {.input = (uint32_t)input, .first_record = 1, .begin = begin, .bytes = end - begin};
     return parse(s, &piece, err);
 }
 
-static mill_status sample_plain(sampler *s, size_t input, int file, uint64_t budget, mill_error *err)
+// Distance of the places in `bytes` of text of which `budget` are to be taken; a multiple of PLACE_BYTES.
+static uint64_t stride_of(double bytes, uint64_t budget)
 {
-    const mill_input_info *info = mill_source_input(s->run->source, input);
-    uint64_t bytes = info->file_bytes, places = (budget + CHUNK_BYTES - 1) / CHUNK_BYTES;
-    uint64_t chunk = budget < STEP_BYTES ? STEP_BYTES : budget < CHUNK_BYTES ? budget : CHUNK_BYTES;
-    bool whole = bytes <= budget || bytes <= chunk;
-    for (uint64_t i = 0; i < (whole ? 1 : places); i++) {
-        uint64_t size = whole ? bytes : chunk;
-        uint64_t offset = places > 1 && !whole ? (uint64_t)((double)(bytes - size) * (double)i / (double)(places - 1)) : 0;
-        mill_buf_clear(&s->block.bytes);
-        MILL_TRY(mill_buf_reserve(&s->block.bytes, (size_t)size, err));
-        int64_t begin = mill_clock_ns();
-        MILL_TRY(mill_fs_pread_all(s->run->fs, file, info->path, s->block.bytes.data, (size_t)size, offset, err));
-        s->sample->read_ns += (uint64_t)(mill_clock_ns() - begin);
-        s->block.bytes.bytes = (size_t)size;
-        s->sample->read_bytes += size;
-        MILL_TRY(take_lines(s, input, offset == 0, offset + size == bytes, err));
-    }
-    s->sample->total_bytes += (double)bytes;
+    const double places = bytes > (double)budget ? bytes / (double)budget : 1.0;
+    return (uint64_t)ceil(places) * PLACE_BYTES;
+}
+
+static mill_status read_more(sampler *s, const mill_input_info *info, int file, uint64_t offset, mill_error *err)
+{
+    const uint64_t at = offset + s->block.bytes.bytes, left = info->file_bytes - at;
+    const size_t size = left < PLACE_BYTES ? (size_t)left : PLACE_BYTES;
+    MILL_TRY(mill_buf_reserve(&s->block.bytes, size, err));
+    int64_t begin = mill_clock_ns();
+    MILL_TRY(mill_fs_pread_all(s->run->fs, file, info->path, s->block.bytes.data + s->block.bytes.bytes, size, at, err));
+    s->sample->read_ns += (uint64_t)(mill_clock_ns() - begin);
+    s->block.bytes.bytes += size;
+    s->sample->read_bytes += size;
     return MILL_OK;
 }
 
-// Hands the text gathered in the block on, if it is the last of its place.
-static mill_status end_place(sampler *s, size_t input, uint64_t offset, bool at_end, mill_error *err)
+static mill_status sample_plain(sampler *s, size_t input, int file, uint64_t budget, mill_error *err)
 {
-    mill_status status = take_lines(s, input, offset == 0, at_end, err);
-    mill_buf_clear(&s->block.bytes);
-    return status;
+    const mill_input_info *info = mill_source_input(s->run->source, input);
+    const uint64_t stride = stride_of((double)info->file_bytes, budget);
+    for (uint64_t offset = 0; offset < info->file_bytes; offset += stride) {
+        bool more = true;
+        mill_buf_clear(&s->block.bytes);
+        while (more) {
+            MILL_TRY(read_more(s, info, file, offset, err));
+            MILL_TRY(take_place(s, input, offset, offset + s->block.bytes.bytes == info->file_bytes, &more, err));
+        }
+    }
+    s->sample->total_bytes += (double)info->file_bytes;
+    return MILL_OK;
+}
+
+// The block holds a stream's text up to `text`, from the beginning of a place on; as a long line may have gone into the next ones,
+// those are taken, too. *more: the last of them needs more text.
+static mill_status take_places(sampler *s, size_t input, uint64_t text, uint64_t stride, bool at_end, bool *more, mill_error *err)
+{
+    mill_buf *block = &s->block.bytes;
+    for (;;) {
+        MILL_TRY(take_place(s, input, text - block->bytes, at_end, more, err));
+        if (*more || block->bytes <= stride)
+            return MILL_OK;
+        block->bytes -= stride;
+        memmove(block->data, block->data + stride, block->bytes);
+    }
 }
 
 // A stream can only be read from its beginning: places are taken on the way, up to unpack_max bytes of text.
 static mill_status sample_stream(sampler *s, size_t input, mill_stream *stream, uint64_t budget, mill_error *err)
 {
     const mill_input_info *info = mill_source_input(s->run->source, input);
-    double text_guess = (double)info->file_bytes * USUAL_RATIO;
-    uint64_t chunk = budget < CHUNK_BYTES ? (budget < STEP_BYTES ? STEP_BYTES : budget) : CHUNK_BYTES;
-    uint64_t stride =
-        text_guess > (double)budget ? (uint64_t)(text_guess / (double)budget * (double)chunk) : 0; // 0: everything is taken
-    uint64_t text = 0, place = 0, raw = 0, ratio_raw = 0, ratio_text = 0, begun = s->sample->taken_bytes;
-    bool taking = true, ended = false;
+    const uint64_t stride = stride_of((double)info->file_bytes * USUAL_RATIO, budget);
+    uint64_t text = 0, raw = 0, ratio_raw = 0, ratio_text = 0, begun = s->sample->taken_bytes;
+    bool taking = false, ended = false;
     mill_buf_clear(&s->block.bytes);
-    while (!ended && text < s->unpack_max && s->sample->taken_bytes - begun < 2 * budget + chunk) {
+    while (!ended && text < s->unpack_max && s->sample->taken_bytes - begun < 2 * budget + PLACE_BYTES) {
         size_t got;
-        MILL_TRY(mill_buf_reserve(&s->block.bytes, STEP_BYTES, err));
+        if (!taking)
+            mill_buf_clear(&s->block.bytes);
+        taking = taking || text % stride == 0;
+        MILL_TRY(mill_buf_reserve(&s->block.bytes, PLACE_BYTES, err));
         int64_t begin = mill_clock_ns();
-        MILL_TRY(mill_stream_read(stream, s->block.bytes.data + s->block.bytes.bytes, STEP_BYTES, &got, err));
+        MILL_TRY(mill_stream_read(stream, s->block.bytes.data + s->block.bytes.bytes, PLACE_BYTES, &got, err));
         s->sample->read_ns += (uint64_t)(mill_clock_ns() - begin);
         // The raw count runs ahead of the text by what is buffered, so the ratio is taken where a new buffer was just needed.
         uint64_t now = mill_stream_file_bytes(stream);
@@ -132,20 +162,12 @@ static mill_status sample_stream(sampler *s, size_t input, mill_stream *stream, 
             ratio_text = text;
         }
         raw = now;
-        ended = got == 0;
-        if (!taking && stride != 0 && text / stride != place) {
-            taking = true;
-            place = text / stride;
-        }
+        ended = got < PLACE_BYTES; // reads are full but for the last one
         text += got;
         s->block.bytes.bytes += taking ? got : 0;
-        if (taking && (ended || (stride != 0 && s->block.bytes.bytes >= chunk))) {
-            MILL_TRY(end_place(s, input, text - s->block.bytes.bytes, ended && mill_stream_damage(stream) == NULL, err));
-            taking = false;
-        }
+        if (taking)
+            MILL_TRY(take_places(s, input, text, stride, ended && mill_stream_damage(stream) == NULL, &taking, err));
     }
-    if (s->block.bytes.bytes != 0)
-        MILL_TRY(end_place(s, input, text - s->block.bytes.bytes, false, err));
     s->sample->read_bytes += text;
     ratio_text = ended || ratio_raw == 0 ? text : ratio_text;
     ratio_raw = ended || ratio_raw == 0 ? raw : ratio_raw;
@@ -213,7 +235,7 @@ static mill_status sample_tree_file(sampler *s, size_t input, const char *path, 
         status = mill_buf_append(&s->block.paths, path, strlen(path) + 1, err);
     int64_t begin = mill_clock_ns();
     if (status == MILL_OK)
-        status = mill_fs_read_file(s->run->fs, MILL_FS_CWD, (const char *)full.data, MILL_OPEN_READ, bytes + CHUNK_BYTES,
+        status = mill_fs_read_file(s->run->fs, MILL_FS_CWD, (const char *)full.data, MILL_OPEN_READ, bytes + PLACE_BYTES,
                                    &s->block.bytes, err);
     s->sample->read_ns += (uint64_t)(mill_clock_ns() - begin);
     mill_buf_free(&full);

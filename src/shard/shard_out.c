@@ -9,13 +9,10 @@
 #include <zstd.h>
 
 #include "core/hash.h"
+#include "shard/shard.h"
 
 // Fixed, so that zstd meets the same block borders whatever the appends were: text is handed on in pieces of this size.
 #define PIECE (1u << 20)
-
-// Level 1 is what ids are packed with. Its hash table and window made smaller stay in the caches: a tenth faster, and no larger, as
-// the digits of ids repeat at short distances or not at all (docs/BENCHMARKS.md).
-enum { IDS_LEVEL = 1, IDS_WINDOW_LOG = 18, IDS_HASH_LOG = 13 };
 
 struct mill_shard_beside {
     mill_shard_out *out;
@@ -27,16 +24,6 @@ struct mill_shard_beside {
     mill_buf own;             // the thread's: what it is at work on
     mill_error error;         // the thread's first failure; it only drains after that
 };
-
-static bool set_up(ZSTD_CCtx *zstd, int level)
-{
-    bool good = !ZSTD_isError(ZSTD_CCtx_setParameter(zstd, ZSTD_c_compressionLevel, level)) &&
-                !ZSTD_isError(ZSTD_CCtx_setParameter(zstd, ZSTD_c_checksumFlag, 1));
-    if (level == IDS_LEVEL)
-        good = good && !ZSTD_isError(ZSTD_CCtx_setParameter(zstd, ZSTD_c_windowLog, IDS_WINDOW_LOG)) &&
-               !ZSTD_isError(ZSTD_CCtx_setParameter(zstd, ZSTD_c_hashLog, IDS_HASH_LOG));
-    return good;
-}
 
 static mill_status compress(mill_shard_out *out, const void *data, size_t bytes, ZSTD_EndDirective end, mill_error *err)
 {
@@ -168,7 +155,7 @@ mill_status mill_shard_out_open(mill_shard_out *out, mill_outfile *file, int lev
         out->text = mill_xxh3_create();
         if (out->zstd == NULL || out->text == NULL)
             return mill_fail_nomem(err, "writing a compressed shard");
-        if (!set_up(out->zstd, level))
+        if (!mill_shard_zstd_set_up(out->zstd, level))
             return mill_fail(err, MILL_RECIPE, "zstd %s has no level %d", ZSTD_versionString(), level);
         MILL_TRY(mill_buf_reserve(&out->packed, ZSTD_CStreamOutSize(), err));
     }

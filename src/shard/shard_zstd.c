@@ -4,17 +4,30 @@
 
 #include "shard/shard.h"
 
+// Level 1 is what ids are packed with. Its hash table and window made smaller stay in the caches: a tenth faster, and no larger, as
+// the digits of ids repeat at short distances or not at all (docs/BENCHMARKS.md).
+enum { IDS_LEVEL = 1, IDS_WINDOW_LOG = 18, IDS_HASH_LOG = 13 };
+
+bool mill_shard_zstd_set_up(void *context, int level)
+{
+    ZSTD_CCtx *zstd = context;
+    bool good = !ZSTD_isError(ZSTD_CCtx_setParameter(zstd, ZSTD_c_compressionLevel, level)) &&
+                !ZSTD_isError(ZSTD_CCtx_setParameter(zstd, ZSTD_c_checksumFlag, 1));
+    if (level == IDS_LEVEL)
+        good = good && !ZSTD_isError(ZSTD_CCtx_setParameter(zstd, ZSTD_c_windowLog, IDS_WINDOW_LOG)) &&
+               !ZSTD_isError(ZSTD_CCtx_setParameter(zstd, ZSTD_c_hashLog, IDS_HASH_LOG));
+    return good;
+}
+
 static mill_status compress(ZSTD_CCtx *context, const void *data, size_t bytes, int level, mill_buf *out, mill_error *err)
 {
     size_t bound = ZSTD_compressBound(bytes);
     if (ZSTD_isError(bound))
         return mill_fail(err, MILL_INTERNAL, "zstd: %zu bytes are too many for one frame", bytes);
     MILL_TRY(mill_buf_reserve(out, bound, err));
-    size_t result = ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, level);
-    if (!ZSTD_isError(result))
-        result = ZSTD_CCtx_setParameter(context, ZSTD_c_checksumFlag, 1);
-    if (!ZSTD_isError(result))
-        result = ZSTD_CCtx_setParameter(context, ZSTD_c_contentSizeFlag, 1);
+    if (!mill_shard_zstd_set_up(context, level))
+        return mill_fail(err, MILL_INTERNAL, "zstd %s has no level %d", ZSTD_versionString(), level);
+    size_t result = ZSTD_CCtx_setParameter(context, ZSTD_c_contentSizeFlag, 1);
     if (!ZSTD_isError(result))
         result = ZSTD_compress2(context, out->data + out->bytes, bound, data, bytes);
     if (ZSTD_isError(result)) {
