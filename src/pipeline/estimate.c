@@ -9,7 +9,7 @@
 #include "pipeline/finished.h"
 #include "shard/container.h"
 
-#define SAMPLE_BYTES ((uint64_t)96 << 20)
+#define SAMPLE_BYTES ((uint64_t)512 << 20)
 #define SIDECAR_BYTES 45.0 // of a row in the docs sidecar, compressed
 #define TOKENIZER_BYTES 70.0 // of an id in tokenizer.json
 #define SHARE_MAX 0.9      // of duplicates: what a sample may foretell
@@ -26,6 +26,7 @@ typedef struct projection {
     mill_run_state *run;
     mill_plan_sample sample;
     mill_plan_facts facts;
+    mill_plan_meter *meter;
     double syntax, exact, near, kept, kept_bytes; // records and bytes of the whole run
     double bytes_per_token, tokens, samples;
     line disk[LINES_MAX], seconds[LINES_MAX], memory[LINES_MAX];
@@ -56,18 +57,17 @@ static void project_documents(projection *p)
 {
     const mill_plan_facts *f = &p->facts;
     double scale = p->sample.scale, passed = (double)f->passed;
-    double failing = ratio((double)f->failed, (double)f->checked);
-    // Among the documents that were not parsed as many fail as among the others.
-    double unchecked = f->checked != 0 ? 1.0 - ratio((double)f->checked, passed) : 0.0;
-    double left = 1.0 - failing * unchecked;
+    const double failing = ratio((double)f->failed, (double)f->checked); // among those not parsed as many as among the others
+    const double failing_bytes = ratio((double)f->failed_bytes, (double)f->checked_bytes);
     p->syntax = scale * failing * passed;
-    const double judged = scale * left * (double)f->whole.of, exact = share_of_all(f->half.exact, f->whole.exact, f, scale);
+    const double judged = scale * (1.0 - failing) * passed, exact = share_of_all(f->half.exact, f->whole.exact, f, scale);
     const double near = share_of_all(f->half.near, f->whole.near, f, scale);
     p->exact = judged * exact;
     p->near = judged * fmin(near, 1.0 - exact);
     p->kept = judged - p->exact - p->near;
     // Of what the sample keeps, those that go for a partner beyond it are as long as the others.
-    p->kept_bytes = ratio((double)f->kept_bytes, (double)f->kept) * p->kept;
+    const double kept_here = (double)(f->whole.of - f->whole.exact - f->whole.near);
+    p->kept_bytes = ratio((double)f->whole.kept_bytes, kept_here) * p->kept * ratio(1.0 - failing_bytes, 1.0 - failing);
 }
 
 static void project_tokens(projection *p)
@@ -103,7 +103,7 @@ static void project_disk(projection *p)
     size_t n = 0;
     double text = p->sample.scale * (double)f->passed_bytes, stored = (double)mill_run_stored_bytes(run);
     stored = text < stored ? text : stored;
-    p->disk[n++] = (line){"segments", stored + (text - stored) * ratio((double)f->segment_bytes, (double)f->passed_bytes)};
+    p->disk[n++] = (line){"segments", stored + (text - stored) * ratio((double)f->segment_bytes, (double)f->segment_of)};
     p->disk[n++] = (line){"document tables", passed * (double)sizeof(mill_doc)};
     p->disk[n++] = (line){"sketches", passed * (2.0 + (run->recipe.dedup.near ? 4.0 * run->minhash.num_perm : 0.0))};
     p->disk[n++] = (line){"token units", p->tokens * (f->vocab_size <= 65536 ? 2.0 : 4.0) +
@@ -185,13 +185,13 @@ static void project_seconds(projection *p)
 static mill_status project_mixture(projection *p, mill_error *err)
 {
     mill_run_state *run = p->run;
-    const mill_batch *b = &p->sample.batch;
+    const mill_batch *b = mill_plan_meter_drawn(p->meter);
     if (run->recipe.mixture.target_tokens == 0 || !run->recipe.mixture.enabled || b->count == 0)
         return MILL_OK;
     mill_mixture_doc *docs = mill_alloc_zero(b->count, sizeof *docs);
     uint32_t *epochs = mill_alloc_zero(b->count, sizeof *epochs);
     mill_status status = docs == NULL || epochs == NULL ? mill_fail_nomem(err, "the mixture of the sample") : MILL_OK;
-    double tokens_per_byte = ratio(p->tokens, (double)p->facts.kept_bytes);
+    double tokens_per_byte = ratio(p->tokens, (double)b->text.bytes);
     for (uint32_t i = 0; status == MILL_OK && i < b->count; i++) {
         uint64_t bytes = b->text_offset[i + 1] - b->text_offset[i];
         uint8_t tier = b->stars[i] > run->recipe.filter.stars_high ? 0 : b->stars[i] > run->recipe.filter.stars_mid ? 1 : 2;
@@ -254,7 +254,7 @@ static mill_status show_documents(const projection *p, mill_buf *out, mill_error
         MILL_TRY(show_count(out, "syntax", f->failed, p->syntax, err));
     MILL_TRY(show_count(out, "exact duplicates", f->whole.exact, p->exact, err));
     MILL_TRY(show_count(out, "near duplicates", f->whole.near, p->near, err));
-    MILL_TRY(show_count(out, "kept", f->kept, p->kept, err));
+    MILL_TRY(show_count(out, "kept", f->whole.of - f->whole.exact - f->whole.near, p->kept, err));
     if (f->checked != 0 && f->checked < f->passed)
         MILL_TRY(mill_buf_printf(out, err, "  (syntax: %llu of %llu were parsed)\n", (unsigned long long)f->checked,
                                  (unsigned long long)f->passed));
@@ -450,21 +450,22 @@ mill_status mill_plan(const mill_run_options *options, bool json, mill_text *out
     mill_status status = run == NULL || p == NULL ? mill_fail_nomem(err, "the plan") : MILL_OK;
     if (status == MILL_OK) {
         p->run = run;
-        mill_batch_init(&p->sample.batch);
         status = mill_run_prepare(run, options, err);
     }
     if (status == MILL_OK && options->stages == MILL_STAGES_PACK)
         status = mill_fail(err, MILL_USAGE, "plan estimates from records; rows of token ids need no estimate, see pack --dry-run");
     if (status == MILL_OK)
-        status = mill_plan_sample_read(run, SAMPLE_BYTES, &p->sample, err);
+        status = mill_plan_meter_open(run, &p->facts, &p->meter, err);
     if (status == MILL_OK)
-        status = mill_plan_measure(run, &p->sample, &p->facts, err);
+        status = mill_plan_sample_read(run, SAMPLE_BYTES, p->meter, &p->sample, err);
+    if (status == MILL_OK)
+        status = mill_plan_meter_finish(p->meter, err);
     if (status == MILL_OK)
         status = project(p, err);
     if (status == MILL_OK)
         status = json ? show_document(p, out, err) : show_text(p, out, err);
     if (p != NULL) {
-        mill_batch_free(&p->sample.batch);
+        mill_plan_meter_close(p->meter);
         mill_free(p->shares);
     }
     if (run != NULL)

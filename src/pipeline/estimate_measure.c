@@ -6,6 +6,7 @@
 #include "pipeline/estimate.h"
 #include "record/segment.h"
 
+#define DRAWN_BYTES ((uint64_t)48 << 20)  // documents that are kept whole, for what follows
 #define SYNTAX_BYTES ((uint64_t)8 << 20)  // text that is parsed
 #define TRAIN_BYTES ((uint64_t)16 << 20)   // text that a tokenizer is trained on
 #define ENCODE_BYTES ((uint64_t)4 << 20)  // text that is encoded
@@ -16,37 +17,232 @@ static uint64_t since(int64_t begin)
     return (uint64_t)(mill_clock_ns() - begin);
 }
 
-static mill_status measure_filter(mill_run_state *run, mill_batch *batch, mill_plan_facts *f, mill_error *err)
+struct mill_plan_meter {
+    mill_run_state *run;
+    mill_plan_facts *facts;
+    mill_filter *filter;
+    mill_backend *backend;
+    mill_mt19937 mt;       // rng python
+    // of each document that passed the filter
+    mill_key *content, *bands; // bands: run->bands a document
+    uint32_t *scope;
+    int64_t *stars;
+    uint64_t *bytes;
+    uint8_t *half;         // 1: it is in the half of the sample
+    size_t count, capacity, key_capacity, scope_capacity, star_capacity, byte_capacity, half_capacity, band_capacity;
+    uint32_t *signatures;  // of one batch
+    size_t signature_capacity;
+    mill_batch drawn;      // some of them whole: those whose key has `level` zero bits at its end
+    uint32_t level;
+};
+
+mill_status mill_plan_meter_open(mill_run_state *run, mill_plan_facts *facts, mill_plan_meter **out, mill_error *err)
 {
-    mill_filter *filter = NULL;
-    MILL_TRY(mill_filter_open(&run->recipe.filter, run->languages, run->backend, &filter, err));
+    mill_plan_meter *m = mill_alloc_zero(1, sizeof *m);
+    *out = m;
+    if (m == NULL)
+        return mill_fail_nomem(err, "the sample");
+    m->run = run;
+    m->facts = facts;
+    *facts = (mill_plan_facts){0};
+    mill_batch_init(&m->drawn);
+    mill_mt19937_seed_python(&m->mt, run->recipe.python_seed * 1000);
+    MILL_TRY(mill_filter_open(&run->recipe.filter, run->languages, run->backend, &m->filter, err));
+    return run->backend->open(run->backend, &m->backend, err);
+}
+
+void mill_plan_meter_close(mill_plan_meter *m)
+{
+    if (m == NULL)
+        return;
+    mill_filter_close(m->filter);
+    if (m->backend != NULL)
+        m->backend->ops->close(m->backend);
+    mill_free(m->content);
+    mill_free(m->bands);
+    mill_free(m->scope);
+    mill_free(m->stars);
+    mill_free(m->bytes);
+    mill_free(m->half);
+    mill_free(m->signatures);
+    mill_batch_free(&m->drawn);
+    mill_free(m);
+}
+
+const mill_batch *mill_plan_meter_drawn(const mill_plan_meter *m)
+{
+    return &m->drawn;
+}
+
+// ---- a batch ---------------------------------------------------------------------------------------------------------------------
+
+static mill_status measure_filter(mill_plan_meter *m, mill_batch *batch, mill_error *err)
+{
+    mill_run_state *run = m->run;
+    mill_plan_facts *f = m->facts;
     int64_t begin = mill_clock_ns();
-    mill_status status = mill_filter_batch(filter, batch, err);
-    f->filter_ns = since(begin);
-    mill_filter_close(filter);
+    mill_status status = mill_filter_batch(m->filter, batch, err);
+    f->filter_ns += since(begin);
     MILL_TRY(status);
-    mill_mt19937 mt;
-    mill_mt19937_seed_python(&mt, run->recipe.python_seed * 1000);
     bool draws = run->recipe.filter.enabled && run->recipe.rng == MILL_RNG_PYTHON;
     for (uint32_t i = 0; i < batch->count; i++) {
         if (draws && batch->verdict[i] == MILL_KEPT)
-            batch->verdict[i] = (uint16_t)mill_filter_draw_python(&run->recipe.filter, &mt, (batch->flags[i] & MILL_FLAG_TEST) != 0,
-                                                                  batch->stars[i]);
+            batch->verdict[i] = (uint16_t)mill_filter_draw_python(&run->recipe.filter, &m->mt,
+                                                                  (batch->flags[i] & MILL_FLAG_TEST) != 0, batch->stars[i]);
         f->by_reason[batch->verdict[i]]++;
     }
     mill_batch_compact(batch);
-    f->passed = batch->count;
-    f->passed_bytes = batch->text.bytes;
+    f->passed += batch->count;
+    f->passed_bytes += batch->text.bytes;
+    return MILL_OK;
+}
+
+// Signs the texts; a document's band keys stand together.
+static mill_status sign(mill_plan_meter *m, const mill_batch *batch, mill_error *err)
+{
+    const mill_run_state *run = m->run;
+    const uint32_t perms = run->minhash.num_perm;
+    if (!run->recipe.dedup.near || batch->count == 0)
+        return MILL_OK;
+    MILL_TRY(MILL_GROW(m->signatures, m->signature_capacity, (size_t)batch->count * perms, err));
+    MILL_TRY(MILL_GROW(m->bands, m->band_capacity, (m->count + batch->count) * run->bands, err));
+    const mill_text_view texts = mill_batch_view(batch);
+    int64_t begin = mill_clock_ns();
+    MILL_TRY(m->backend->ops->minhash(m->backend, &texts, &run->minhash, m->signatures, err));
+    m->facts->sketch_ns += since(begin);
+    m->facts->signed_bytes += batch->text.bytes;
+    for (uint32_t i = 0; i < batch->count; i++)
+        mill_lsh_band_keys(m->signatures + (size_t)i * perms, run->bands, run->rows, m->bands + (m->count + i) * run->bands);
+    return MILL_OK;
+}
+
+static mill_status note_documents(mill_plan_meter *m, const mill_batch *batch, mill_error *err)
+{
+    const size_t all = m->count + batch->count;
+    MILL_TRY(MILL_GROW(m->content, m->key_capacity, all, err));
+    MILL_TRY(MILL_GROW(m->scope, m->scope_capacity, all, err));
+    MILL_TRY(MILL_GROW(m->stars, m->star_capacity, all, err));
+    MILL_TRY(MILL_GROW(m->bytes, m->byte_capacity, all, err));
+    MILL_TRY(MILL_GROW(m->half, m->half_capacity, all, err));
+    for (uint32_t i = 0; i < batch->count; i++) {
+        const size_t at = m->count++;
+        m->content[at] = mill_batch_content_key(batch, i);
+        m->scope[at] = m->run->recipe.dedup.by_language ? batch->language[i] : 0;
+        m->stars[at] = batch->stars[i];
+        m->bytes[at] = batch->text_offset[i + 1] - batch->text_offset[i];
+        m->half[at] = batch->key_high[i] & 1;
+    }
+    return MILL_OK;
+}
+
+static bool is_drawn(const mill_plan_meter *m, const mill_batch *batch, uint32_t i)
+{
+    return (batch->key_low[i] & ((UINT64_C(1) << m->level) - 1)) == 0;
+}
+
+// Keeps some documents whole; when they are too much, half of them go, and fewer come from then on.
+static mill_status keep_drawn(mill_plan_meter *m, const mill_batch *batch, mill_error *err)
+{
+    mill_batch *drawn = &m->drawn;
+    for (uint32_t i = 0; i < batch->count; i++) {
+        uint64_t bytes;
+        const uint8_t *text = mill_batch_text(batch, i, &bytes);
+        if (!is_drawn(m, batch, i))
+            continue;
+        const mill_record record = {.text = text, .text_bytes = bytes, .language = batch->language[i], .type = batch->type[i],
+                                    .flags = (uint16_t)(batch->flags[i] & ~MILL_FLAG_CHAT), .stars = batch->stars[i]};
+        MILL_TRY(mill_batch_append(drawn, &record, err));
+        // Its own key would be that of a record without a path.
+        drawn->key_low[drawn->count - 1] = batch->key_low[i];
+        drawn->key_high[drawn->count - 1] = batch->key_high[i];
+        if (drawn->text.bytes <= DRAWN_BYTES)
+            continue;
+        m->level++;
+        for (uint32_t k = 0; k < drawn->count; k++)
+            drawn->verdict[k] = is_drawn(m, drawn, k) ? MILL_KEPT : MILL_REASON_UNSELECTED;
+        mill_batch_compact(drawn);
+    }
+    return MILL_OK;
+}
+
+mill_status mill_plan_meter_add(mill_plan_meter *m, mill_batch *batch, mill_error *err)
+{
+    MILL_TRY(measure_filter(m, batch, err));
+    MILL_TRY(sign(m, batch, err));
+    MILL_TRY(note_documents(m, batch, err));
+    return keep_drawn(m, batch, err);
+}
+
+// How well the drawn documents pack.
+static mill_status measure_segment(mill_plan_meter *m, mill_error *err)
+{
     mill_buf segment = {0};
-    status = mill_segment_encode(batch, run->languages, 1, &segment, err);
-    f->segment_bytes = segment.bytes;
+    mill_status status = mill_segment_encode(&m->drawn, m->run->languages, 1, &segment, err);
+    m->facts->segment_bytes = segment.bytes;
+    m->facts->segment_of = m->drawn.text.bytes;
     mill_buf_free(&segment);
     return status;
 }
 
-// Every n-th document, so that about SYNTAX_BYTES are parsed.
-static mill_status measure_syntax(mill_run_state *run, mill_batch *batch, mill_plan_facts *f, mill_error *err)
+// ---- duplicates -----------------------------------------------------------------------------------------------------------------
+
+static mill_status give_keys(void *context, uint32_t band, mill_key *keys, mill_error *err)
 {
+    (void)err;
+    const mill_plan_meter *m = context;
+    for (size_t i = 0; i < m->count; i++)
+        keys[i] = m->bands[i * m->run->bands + band];
+    return MILL_OK;
+}
+
+// Finds the duplicates among the documents that passed: of all, or of half of them.
+static mill_status find_duplicates(mill_plan_meter *m, bool half, uint64_t *kept_by, mill_plan_duplicates *out, mill_error *err)
+{
+    const mill_run_state *run = m->run;
+    const mill_dedup_view view = {m->count, m->content, m->scope, m->stars, m->bytes};
+    *out = (mill_plan_duplicates){0};
+    for (size_t i = 0; i < m->count; i++) {
+        const bool member = !half || m->half[i] != 0;
+        kept_by[i] = member ? MILL_DEDUP_NONE : i;
+        out->of += member;
+    }
+    if (run->recipe.dedup.exact)
+        MILL_TRY(mill_dedup_exact(&view, kept_by, err));
+    for (size_t i = 0; i < m->count; i++)
+        out->exact += kept_by[i] != MILL_DEDUP_NONE && kept_by[i] != i;
+    if (run->recipe.dedup.near)
+        MILL_TRY(mill_dedup_near(&view, run->bands, run->recipe.dedup.policy, run->recipe.dedup.survivor, give_keys, m, kept_by, err));
+    for (size_t i = 0; i < m->count; i++) {
+        out->near += kept_by[i] != MILL_DEDUP_NONE && kept_by[i] != i;
+        out->kept_bytes += kept_by[i] == MILL_DEDUP_NONE ? m->bytes[i] : 0;
+    }
+    out->near -= out->exact;
+    return MILL_OK;
+}
+
+static mill_status measure_dedup(mill_plan_meter *m, mill_error *err)
+{
+    mill_plan_facts *f = m->facts;
+    uint64_t *kept_by = mill_alloc_zero(m->count + 1, sizeof *kept_by);
+    if (kept_by == NULL)
+        return mill_fail_nomem(err, "duplicates of the sample");
+    mill_status status = find_duplicates(m, true, kept_by, &f->half, err);
+    int64_t begin = mill_clock_ns();
+    if (status == MILL_OK)
+        status = find_duplicates(m, false, kept_by, &f->whole, err);
+    f->dedup_ns = since(begin);
+    mill_free(kept_by);
+    return status;
+}
+
+// ---- syntax ----------------------------------------------------------------------------------------------------------------------
+
+// Every n-th document, so that about SYNTAX_BYTES are parsed.
+static mill_status measure_syntax(mill_plan_meter *m, mill_error *err)
+{
+    mill_run_state *run = m->run;
+    mill_batch *batch = &m->drawn;
+    mill_plan_facts *f = m->facts;
     if (!run->recipe.filter.enabled || run->recipe.syntax.mode == MILL_SYNTAX_OFF)
         return MILL_OK;
     mill_syntax *syntax = NULL;
@@ -62,108 +258,14 @@ static mill_status measure_syntax(mill_run_state *run, mill_batch *batch, mill_p
         if (status == MILL_OK && result.judged && !result.passed) {
             batch->verdict[i] = MILL_REASON_SYNTAX;
             f->failed++;
+            f->failed_bytes += bytes;
         }
         f->checked++;
         f->checked_bytes += bytes;
     }
     f->syntax_ns = since(begin);
     mill_syntax_close(syntax);
-    return status;
-}
-
-// ---- duplicates -----------------------------------------------------------------------------------------------------------------
-
-typedef struct keys_view {
-    const uint32_t *signatures;
-    uint32_t count, num_perm, bands, rows;
-    mill_key *scratch;
-} keys_view;
-
-static mill_status give_keys(void *context, uint32_t band, mill_key *keys, mill_error *err)
-{
-    (void)err;
-    const keys_view *v = context;
-    for (uint32_t i = 0; i < v->count; i++) {
-        mill_lsh_band_keys(v->signatures + (size_t)i * v->num_perm, v->bands, v->rows, v->scratch);
-        keys[i] = v->scratch[band];
-    }
-    return MILL_OK;
-}
-
-static mill_status sign(mill_run_state *run, const mill_batch *batch, uint32_t *signatures, mill_plan_facts *f, mill_error *err)
-{
-    mill_backend *backend = NULL;
-    MILL_TRY(run->backend->open(run->backend, &backend, err));
-    const mill_text_view texts = mill_batch_view(batch);
-    int64_t begin = mill_clock_ns();
-    mill_status status = batch->count != 0 ? backend->ops->minhash(backend, &texts, &run->minhash, signatures, err) : MILL_OK;
-    f->sketch_ns = since(begin);
-    f->signed_bytes = batch->text.bytes;
-    backend->ops->close(backend);
-    return status;
-}
-
-// Finds the duplicates among the documents that passed: of all, or of the half that the first bit of their key draws. kept_by is
-// MILL_DEDUP_NONE for those that stay; counts gets how many go, and with `judge` they get their verdict.
-static mill_status find_duplicates(mill_run_state *run, mill_batch *batch, const mill_dedup_view *view, keys_view *keys,
-                                   bool half, uint64_t *kept_by, mill_plan_duplicates *counts, mill_error *err)
-{
-    const uint32_t n = batch->count;
-    *counts = (mill_plan_duplicates){0};
-    for (uint32_t i = 0; i < n; i++) {
-        const bool member = batch->verdict[i] == MILL_KEPT && (!half || (batch->key_low[i] & 1) == 0);
-        kept_by[i] = member ? MILL_DEDUP_NONE : i;
-        counts->of += member;
-    }
-    if (run->recipe.dedup.exact)
-        MILL_TRY(mill_dedup_exact(view, kept_by, err));
-    for (uint32_t i = 0; i < n; i++)
-        counts->exact += kept_by[i] != MILL_DEDUP_NONE && kept_by[i] != i;
-    if (run->recipe.dedup.near)
-        MILL_TRY(mill_dedup_near(view, run->bands, run->recipe.dedup.policy, run->recipe.dedup.survivor, give_keys, keys, kept_by, err));
-    for (uint32_t i = 0; i < n; i++)
-        counts->near += kept_by[i] != MILL_DEDUP_NONE && kept_by[i] != i;
-    counts->near -= counts->exact;
-    return MILL_OK;
-}
-
-static mill_status measure_dedup(mill_run_state *run, mill_batch *batch, mill_plan_facts *f, mill_error *err)
-{
-    const uint32_t n = batch->count;
-    mill_key *content = mill_alloc_zero((size_t)n + 1, sizeof *content);
-    uint32_t *scope = mill_alloc_zero((size_t)n + 1, sizeof *scope);
-    uint64_t *bytes = mill_alloc_zero((size_t)n + 1, sizeof *bytes), *kept_by = mill_alloc_zero((size_t)n + 1, sizeof *kept_by);
-    uint32_t *signatures = mill_alloc_zero((size_t)n + 1, run->minhash.num_perm * sizeof *signatures);
-    keys_view keys = {signatures, n, run->minhash.num_perm, run->bands, run->rows,
-                      mill_alloc_zero(run->bands + 1, sizeof *keys.scratch)};
-    mill_status status = MILL_OK;
-    if (content == NULL || scope == NULL || bytes == NULL || kept_by == NULL || signatures == NULL || keys.scratch == NULL) {
-        status = mill_fail_nomem(err, "duplicates of the sample");
-        goto cleanup;
-    }
-    for (uint32_t i = 0; i < n; i++) {
-        content[i] = mill_batch_content_key(batch, i);
-        scope[i] = run->recipe.dedup.by_language ? batch->language[i] : 0;
-        bytes[i] = batch->text_offset[i + 1] - batch->text_offset[i];
-    }
-    if (run->recipe.dedup.near)
-        MILL_TRY_GOTO(sign(run, batch, signatures, f, err));
-    const mill_dedup_view view = {n, content, scope, batch->stars, bytes};
-    MILL_TRY_GOTO(find_duplicates(run, batch, &view, &keys, true, kept_by, &f->half, err));
-    int64_t begin = mill_clock_ns();
-    MILL_TRY_GOTO(find_duplicates(run, batch, &view, &keys, false, kept_by, &f->whole, err));
-    f->dedup_ns = since(begin);
-    for (uint32_t i = 0; i < n; i++) {
-        if (batch->verdict[i] == MILL_KEPT && kept_by[i] != MILL_DEDUP_NONE)
-            batch->verdict[i] = MILL_REASON_NEAR; // or exact: it goes
-    }
-cleanup:
-    mill_free(content);
-    mill_free(scope);
-    mill_free(bytes);
-    mill_free(kept_by);
-    mill_free(signatures);
-    mill_free(keys.scratch);
+    mill_batch_compact(batch);
     return status;
 }
 
@@ -286,15 +388,10 @@ cleanup:
     return status;
 }
 
-mill_status mill_plan_measure(mill_run_state *run, mill_plan_sample *sample, mill_plan_facts *out, mill_error *err)
+mill_status mill_plan_meter_finish(mill_plan_meter *m, mill_error *err)
 {
-    mill_batch *batch = &sample->batch;
-    *out = (mill_plan_facts){0};
-    MILL_TRY(measure_filter(run, batch, out, err));
-    MILL_TRY(measure_syntax(run, batch, out, err));
-    MILL_TRY(measure_dedup(run, batch, out, err));
-    mill_batch_compact(batch);
-    out->kept = batch->count;
-    out->kept_bytes = batch->text.bytes;
-    return batch->count != 0 ? measure_tokens(run, batch, out, err) : MILL_OK;
+    MILL_TRY(measure_segment(m, err));
+    MILL_TRY(measure_dedup(m, err));
+    MILL_TRY(measure_syntax(m, err));
+    return m->drawn.count != 0 ? measure_tokens(m->run, &m->drawn, m->facts, err) : MILL_OK;
 }

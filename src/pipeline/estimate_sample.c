@@ -7,6 +7,7 @@
 #include "pipeline/estimate.h"
 
 #define PLACE_BYTES ((size_t)64 << 10)  // neighbours are alike: many small places tell more than few large ones
+#define BATCH_BYTES ((uint64_t)8 << 20) // of text that the meter gets at once
 #define FILES_MAX 48
 #define UNPACK_BYTES ((uint64_t)1 << 30) // text to go through in all compressed files: seconds
 #define USUAL_RATIO 4.0                 // of compressed files that were not looked into
@@ -14,6 +15,8 @@
 typedef struct sampler {
     mill_run_state *run;
     mill_plan_sample *sample;
+    mill_plan_meter *meter;
+    mill_batch batch;                   // records that the meter has not got yet
     mill_parser *parser;
     mill_block block;
     mill_quarantine quarantine;
@@ -47,6 +50,16 @@ static bool has_packed_suffix(const char *name)
     return false;
 }
 
+static mill_status hand_on(sampler *s, uint64_t least, mill_error *err)
+{
+    if (s->batch.text.bytes < least || s->batch.count == 0)
+        return MILL_OK;
+    s->sample->text_bytes += s->batch.text.bytes;
+    MILL_TRY(mill_plan_meter_add(s->meter, &s->batch, err));
+    mill_batch_clear(&s->batch);
+    return MILL_OK;
+}
+
 // Parses what lies in the block as whole records of an input.
 static mill_status parse(sampler *s, const mill_block_piece *piece, mill_error *err)
 {
@@ -54,10 +67,10 @@ static mill_status parse(sampler *s, const mill_block_piece *piece, mill_error *
     MILL_TRY(MILL_GROW(s->block.pieces, s->block.piece_capacity, 1, err));
     s->block.pieces[s->block.piece_count++] = *piece;
     int64_t begin = mill_clock_ns();
-    MILL_TRY(mill_source_parse(s->parser, &s->block, &s->sample->batch, &s->quarantine, s->counts, err));
+    MILL_TRY(mill_source_parse(s->parser, &s->block, &s->batch, &s->quarantine, s->counts, err));
     s->sample->parse_ns += (uint64_t)(mill_clock_ns() - begin);
     s->sample->taken_bytes += piece->bytes;
-    return MILL_OK;
+    return hand_on(s, BATCH_BYTES, err);
 }
 
 // ---- places ----------------------------------------------------------------------------------------------------------------------
@@ -186,10 +199,10 @@ static mill_status sample_parquet(sampler *s, size_t input, uint64_t budget, mil
     s->sample->total_bytes += (double)total;
     s->sample->taken_bytes += taken;
     int64_t begin = mill_clock_ns();
-    MILL_TRY(mill_source_parse(s->parser, &s->block, &s->sample->batch, &s->quarantine, s->counts, err));
+    MILL_TRY(mill_source_parse(s->parser, &s->block, &s->batch, &s->quarantine, s->counts, err));
     s->sample->parse_ns += (uint64_t)(mill_clock_ns() - begin);
     s->sample->read_bytes += taken;
-    return MILL_OK;
+    return hand_on(s, BATCH_BYTES, err);
 }
 
 static mill_status sample_file(sampler *s, size_t input, uint64_t budget, mill_error *err)
@@ -306,10 +319,12 @@ static mill_status sample_inputs(sampler *s, uint64_t bytes_max, mill_error *err
     return MILL_OK;
 }
 
-mill_status mill_plan_sample_read(mill_run_state *run, uint64_t bytes_max, mill_plan_sample *out, mill_error *err)
+mill_status mill_plan_sample_read(mill_run_state *run, uint64_t bytes_max, mill_plan_meter *meter, mill_plan_sample *out,
+                                  mill_error *err)
 {
-    sampler s = {.run = run, .sample = out};
+    sampler s = {.run = run, .sample = out, .meter = meter};
     mill_status status = MILL_OK;
+    mill_batch_init(&s.batch);
     s.counts = mill_alloc_zero(run->input_count, sizeof *s.counts);
     if (s.counts == NULL) {
         status = mill_fail_nomem(err, "the sample");
@@ -317,15 +332,16 @@ mill_status mill_plan_sample_read(mill_run_state *run, uint64_t bytes_max, mill_
     }
     MILL_TRY_GOTO(mill_parser_open(run->source, &s.parser, err));
     MILL_TRY_GOTO(sample_inputs(&s, bytes_max, err));
+    MILL_TRY_GOTO(hand_on(&s, 0, err));
     for (size_t i = 0; i < run->input_count; i++) {
         out->counts.read += s.counts[i].read;
         out->counts.quarantined += s.counts[i].quarantined;
     }
     if (out->counts.read == 0)
         MILL_TRY_GOTO(mill_fail(err, MILL_INPUT, "the sample of the inputs holds no record, so nothing can be estimated"));
-    out->text_bytes = out->batch.text.bytes;
     out->scale = out->total_bytes > (double)out->taken_bytes ? out->total_bytes / (double)out->taken_bytes : 1.0;
 cleanup:
+    mill_batch_free(&s.batch);
     mill_parser_close(s.parser);
     mill_block_free(&s.block);
     mill_quarantine_free(&s.quarantine);
