@@ -41,8 +41,8 @@ static double ratio(double part, double whole)
     return whole > 0.0 ? part / whole : 0.0;
 }
 
-// The share of duplicates in the whole corpus. A document of the sample meets only partners that are in the sample, too, so the share
-// grows with the part that is looked at: as a power of it, which half of the sample and the sample tell.
+// The share of duplicates in the whole corpus. A document of the sample meets only partners that are in the sample, too, so the
+// share grows with the part that is looked at: as a power of it, which half of the sample and the sample tell.
 static double share_of_all(uint64_t in_half, uint64_t in_whole, const mill_plan_facts *f, double scale)
 {
     const double half = ratio((double)in_half, (double)f->half.of), whole = ratio((double)in_whole, (double)f->whole.of);
@@ -226,7 +226,8 @@ static double available(const projection *p, const mill_share_report *share)
 
 // ---- showing --------------------------------------------------------------------------------------------------------------------
 
-static const char duplicate_note[] = "duplicates: as many as there would be if their share went on growing as it does inside the sample";
+static const char duplicate_note[] =
+    "duplicates: as many as there would be if their share went on growing as it does inside the sample";
 
 static mill_status show_count(mill_buf *out, const char *name, uint64_t in_sample, double estimate, mill_error *err)
 {

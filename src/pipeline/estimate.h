@@ -26,7 +26,8 @@ typedef struct mill_plan_facts { // of the sample, as measured
 // Sends the sample, batch by batch, through filter and signatures; in the end all of it through deduplication, and documents that
 // were drawn from it through syntax check, training, encoding and writing.
 typedef struct mill_plan_meter mill_plan_meter;
-mill_status mill_plan_meter_open(mill_run_state *run, mill_plan_facts *facts, mill_plan_meter **out, mill_error *err) MILL_MUST_CHECK;
+mill_status mill_plan_meter_open(mill_run_state *run, mill_plan_facts *facts, mill_plan_meter **out, mill_error *err)
+    MILL_MUST_CHECK; // the meter is to be closed in any case
 mill_status mill_plan_meter_add(mill_plan_meter *meter, mill_batch *batch, mill_error *err) MILL_MUST_CHECK; // changes the batch
 mill_status mill_plan_meter_finish(mill_plan_meter *meter, mill_error *err) MILL_MUST_CHECK;
 // Documents like those that a run would keep, duplicates aside.
@@ -44,8 +45,8 @@ typedef struct mill_plan_sample {
     uint64_t read_ns, parse_ns;
 } mill_plan_sample;
 
-// Gives the meter about bytes_max of text: places spread over plain files and over the first GiB of compressed ones, files of a tree
-// by a hash of their path; the same sample each time. MILL_INPUT: an input is standard input, or there are no records.
+// Gives the meter about bytes_max of text: places spread over plain files and over the first GiB of compressed ones, files of a
+// tree by a hash of their path; the same sample each time. MILL_INPUT: an input is standard input, or there are no records.
 mill_status mill_plan_sample_read(mill_run_state *run, uint64_t bytes_max, mill_plan_meter *meter, mill_plan_sample *out,
                                   mill_error *err) MILL_MUST_CHECK;
 

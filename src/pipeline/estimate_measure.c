@@ -74,7 +74,7 @@ const mill_batch *mill_plan_meter_drawn(const mill_plan_meter *m)
     return &m->drawn;
 }
 
-// ---- a batch ---------------------------------------------------------------------------------------------------------------------
+// ---- a batch ------------------------------------------------------------------------------------------------------------------
 
 static mill_status measure_filter(mill_plan_meter *m, mill_batch *batch, mill_error *err)
 {
@@ -184,7 +184,7 @@ static mill_status measure_segment(mill_plan_meter *m, mill_error *err)
     return status;
 }
 
-// ---- duplicates -----------------------------------------------------------------------------------------------------------------
+// ---- duplicates ---------------------------------------------------------------------------------------------------------------
 
 static mill_status give_keys(void *context, uint32_t band, mill_key *keys, mill_error *err)
 {
@@ -211,7 +211,8 @@ static mill_status find_duplicates(mill_plan_meter *m, bool half, uint64_t *kept
     for (size_t i = 0; i < m->count; i++)
         out->exact += kept_by[i] != MILL_DEDUP_NONE && kept_by[i] != i;
     if (run->recipe.dedup.near)
-        MILL_TRY(mill_dedup_near(&view, run->bands, run->recipe.dedup.policy, run->recipe.dedup.survivor, give_keys, m, kept_by, err));
+        MILL_TRY(mill_dedup_near(&view, run->bands, run->recipe.dedup.policy, run->recipe.dedup.survivor, give_keys, m, kept_by,
+                                 err));
     for (size_t i = 0; i < m->count; i++) {
         out->near += kept_by[i] != MILL_DEDUP_NONE && kept_by[i] != i;
         out->kept_bytes += kept_by[i] == MILL_DEDUP_NONE ? m->bytes[i] : 0;
@@ -235,7 +236,7 @@ static mill_status measure_dedup(mill_plan_meter *m, mill_error *err)
     return status;
 }
 
-// ---- syntax ----------------------------------------------------------------------------------------------------------------------
+// ---- syntax -------------------------------------------------------------------------------------------------------------------
 
 // Every n-th document, so that about SYNTAX_BYTES are parsed.
 static mill_status measure_syntax(mill_plan_meter *m, mill_error *err)
@@ -269,7 +270,7 @@ static mill_status measure_syntax(mill_plan_meter *m, mill_error *err)
     return status;
 }
 
-// ---- tokens ---------------------------------------------------------------------------------------------------------------------
+// ---- tokens -------------------------------------------------------------------------------------------------------------------
 
 // A tokenizer of the recipe's size, trained on every n-th document (on all of a small sample).
 static mill_status measure_training(mill_run_state *run, const mill_batch *batch, uint32_t step, mill_tokenizer **out,
