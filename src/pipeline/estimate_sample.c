@@ -76,7 +76,8 @@ static mill_status parse(sampler *s, const mill_block_piece *piece, mill_error *
 // ---- places -------------------------------------------------------------------------------------------------------------------
 
 // A place is a stretch of PLACE_BYTES; what is taken of it are the lines that begin in it, whole, however long they are, so that
-// long records are as likely as short ones. A line begins in a place where the newline before it lies in it; the first one in place 0.
+// long records are as likely as short ones. A line begins in a place where the newline before it lies in it; the first one
+// begins in place 0.
 
 // The block holds the text from the beginning of a place on. Takes its lines if the last one is whole, else asks for more.
 static mill_status take_place(sampler *s, size_t input, uint64_t offset, bool at_end, bool *more, mill_error *err)
