@@ -19,10 +19,12 @@ STAGES = {
                 ("tiktoken", "main", (1, 2), 0), ("hf-batch-fast", "main", (1, 2), 40)]),
     "pack": ("pack {rows} --tokenizer {tokenizer} --format {format}", ["pack", "write"],
              [("orjson-zstd-jsonl", "main", (1,), 40), ("guide-jsonl", "main", (1,), 40), ("megatron-builder", "mds", (1,), 40),
-              ("mds-writer", "mds", (1,), 40)]),
+              ("mds-writer-raw", "mds", (1,), 40), ("mds-writer", "mds", (1,), 40)]),
+    "pipeline": ("run {corpus} --set filter.syntax=off", None, [("datatrove-pipeline", "dt", (2,), 5)]),  # all of it, files to files
 }
-SLOW = {"hf-iterator", "datatrove-gopher-quality", "datasketch-guide"}  # one turn is enough to see the distance
-PEER_OF = {"train": "train", "count": "train"}  # the peers' script of a stage, where its name differs
+SLOW = {"hf-iterator", "datatrove-gopher-quality", "datasketch-guide", "datatrove-pipeline"}  # one turn is enough to see the distance
+PEER_OF = {"count": "train", "pipeline": "pack"}  # the peers' script of a stage, where its name differs
+RIVAL_OF = {"megatron-builder": "shardmill megatron", "mds-writer-raw": "shardmill mds"}  # the container that a peer writes
 
 
 def pinned(command, threads, env=None):
@@ -43,7 +45,7 @@ def ours(a, work, stage, threads, text_mb, format="jsonl.zst"):
     if code != 0:
         sys.exit("%s: %s" % (command, err))
     timings = json.load(open(os.path.join(out, ".shardmill", "timings.json")))
-    seconds = sum(s["seconds"] for s in timings["stages"] if s["name"] in rows)
+    seconds = sum(s["seconds"] for s in timings["stages"] if s["name"] in rows) if rows else timings["wall_seconds"]
     return {"tool": "shardmill" if format == "jsonl.zst" else "shardmill " + format, "threads": threads, "seconds": round(seconds, 4),
             "mb_s": round(text_mb / seconds, 1), "whole_run_seconds": round(timings["wall_seconds"], 3)}, out
 
@@ -85,7 +87,9 @@ def race(a, work, formats=("jsonl.zst",)):
     for (stage, tool, threads), results in turns.items():
         entry = {"tool": tool, "threads": threads, "best_mb_s": best[stage, tool, threads], "turns": results}
         if not tool.startswith("shardmill") and entry["best_mb_s"]:
-            mine = best.get((stage, "shardmill", threads)) or best[stage, "shardmill", 1]
+            rival = RIVAL_OF.get(tool, "shardmill")
+            rival = rival if (stage, rival, threads) in best else "shardmill"
+            mine = best.get((stage, rival, threads)) or best[stage, rival, 1]
             entry["ours_over_it"] = round(mine / entry["best_mb_s"], 2)
         table.setdefault(stage, []).append(entry)
     return table
