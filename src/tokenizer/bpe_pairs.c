@@ -3,6 +3,22 @@
 
 #include <string.h>
 
+#define SHORT_LIST 256 // positions
+
+static uint32_t *make_list(mill_pair_table *table, uint32_t places)
+{
+    const size_t bytes = (size_t)places * sizeof(uint32_t);
+    return places <= SHORT_LIST ? mill_pool_alloc(&table->lists, bytes) : mill_alloc(bytes);
+}
+
+void mill_pair_table_drop(mill_pair_table *table, uint32_t *positions, uint32_t places)
+{
+    if (positions != NULL && places <= SHORT_LIST)
+        mill_pool_release(&table->lists, positions);
+    else
+        mill_free(positions);
+}
+
 static size_t place_of(uint64_t key, size_t capacity)
 {
     key *= 0x9e3779b97f4a7c15u;
@@ -25,7 +41,7 @@ static mill_status rebuild(mill_pair_table *table, mill_error *err)
         living += table->entries[i].key != MILL_PAIR_FREE && table->entries[i].count != 0;
     while (capacity < 3 * living)
         capacity *= 2;
-    mill_pair_table fresh = {mill_alloc_zero(capacity, sizeof(mill_pair_entry)), capacity, living};
+    mill_pair_table fresh = {mill_alloc_zero(capacity, sizeof(mill_pair_entry)), capacity, living, table->lists};
     if (fresh.entries == NULL)
         return mill_fail_nomem(err, "counting pairs");
     for (size_t i = 0; i < capacity; i++)
@@ -46,7 +62,7 @@ mill_status mill_pair_table_add(mill_pair_table *table, uint64_t key, uint64_t c
         MILL_TRY(rebuild(table, err));
     mill_pair_entry *free_entry = probe(table, key);
     MILL_ASSERT(free_entry->key == MILL_PAIR_FREE);
-    uint32_t *positions = mill_alloc((size_t)places * sizeof *positions);
+    uint32_t *positions = make_list(table, places);
     if (positions == NULL)
         return mill_fail_nomem(err, "counting pairs");
     *free_entry = (mill_pair_entry){key, count, positions, places};
@@ -71,7 +87,7 @@ void mill_pair_table_lose(mill_pair_table *table, uint64_t key, uint64_t lost, u
     MILL_ASSERT(lost <= entry->count);
     entry->count -= lost;
     if (entry->count < count_min) {
-        mill_free(entry->positions);
+        mill_pair_table_drop(table, entry->positions, entry->places);
         entry->positions = NULL;
         entry->count = 0;
     }
@@ -80,9 +96,10 @@ void mill_pair_table_lose(mill_pair_table *table, uint64_t key, uint64_t lost, u
 void mill_pair_table_free(mill_pair_table *table)
 {
     for (size_t i = 0; i < table->capacity; i++) {
-        if (table->entries[i].key != MILL_PAIR_FREE)
+        if (table->entries[i].key != MILL_PAIR_FREE && table->entries[i].places > SHORT_LIST)
             mill_free(table->entries[i].positions);
     }
+    mill_pool_free(&table->lists);
     mill_free(table->entries);
     *table = (mill_pair_table){0};
 }

@@ -2,12 +2,12 @@
 #ifndef MILL_TOKENIZER_BPE_PAIRS_H
 #define MILL_TOKENIZER_BPE_PAIRS_H
 
-#include "core/alloc.h"
+#include "core/pool.h"
 
 typedef struct mill_pair_entry {
     uint64_t key;        // MILL_PAIR_FREE: never used
     uint64_t count;      // 0: gone
-    uint32_t *positions; // owned; ascending, may be out of date
+    uint32_t *positions; // of the table; ascending, may be out of date
     uint32_t places;     // positions
 } mill_pair_entry;
 
@@ -17,6 +17,7 @@ typedef struct mill_pair_table {
     mill_pair_entry *entries;
     size_t capacity; // power of two, or 0
     size_t used;     // gone ones included
+    mill_pool lists; // short ones: most pairs are rare
 } mill_pair_table;
 
 static inline uint64_t mill_pair_key(uint32_t left, uint32_t right)
@@ -31,6 +32,8 @@ mill_status mill_pair_table_add(mill_pair_table *table, uint64_t key, uint64_t c
 mill_pair_entry *mill_pair_table_find(const mill_pair_table *table, uint64_t key);
 // Takes from the pair's count; below count_min the pair is gone.
 void mill_pair_table_lose(mill_pair_table *table, uint64_t key, uint64_t lost, uint64_t count_min);
+// Gives back a list that was taken from its entry.
+void mill_pair_table_drop(mill_pair_table *table, uint32_t *positions, uint32_t places);
 void mill_pair_table_free(mill_pair_table *table);
 
 typedef struct mill_heap_entry {

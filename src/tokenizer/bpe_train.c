@@ -432,7 +432,7 @@ static mill_status learn(trainer *t, progress_call *progress, mill_error *err)
         mill_status status = name_merge(t, &merge, err);
         if (status == MILL_OK)
             status = merge_pair(t, merge, positions, count, err);
-        mill_free(positions);
+        mill_pair_table_drop(&t->pairs, positions, count);
         MILL_TRY(status);
         if (done % PROGRESS_EVERY == 0 && pass_progress(progress, t->tokenizer->token_count - first) != 0)
             return mill_fail(err, MILL_STOPPED, "training was stopped after %u merges", done + 1);
