@@ -335,12 +335,13 @@ static mill_status train(mill_run_state *run, mill_word_counts *counts, mill_err
         options.specials = (const char *const *)list->items;
         options.special_count = list->count;
         options.spent = counts;
+        options.threads = run->threads;
         mill_run_part(run, "train tokenizer", "merges", options.vocab_size);
         uint64_t begin = mill_time_begin();
         status = mill_tokenizer_train(counts, &options, show_progress, run, &run->tokenizer, err);
         mill_time_end(run, MILL_TIME_TRAIN, begin, atomic_load(&run->timing[MILL_TIME_WORDS].bytes),
                       atomic_load(&run->timing[MILL_TIME_WORDS].records));
-        run->timing[MILL_TIME_TRAIN].threads = 1;
+        run->timing[MILL_TIME_TRAIN].threads = 1; // of its time much is one thread's
     }
     if (backend != NULL)
         backend->ops->close(backend);

@@ -8,12 +8,17 @@
 // everywhere at once, so a pair is counted when its younger half is made, and from then on its count only falls. Stale heap
 // entries are therefore upper bounds, and the order of words cannot show. A pair below the smallest useful count is dropped
 // at once. Cost: every occurrence of a merge is touched once; lists hold at most two entries for each.
+//
+// The occurrences of a frequent pair are shared among threads, cut between words: what happens in one word touches no other. Each
+// thread notes neighbours for itself; the sums are integers, and lists are put together in the order of the threads' shares, so the
+// number of threads cannot show.
 #include "tokenizer/bpe_model.h"
 #include "tokenizer/bpe_pairs.h"
 #include "tokenizer/bpe_words.h"
 #include "tokenizer/byte_level.h"
 #include "tokenizer/words.h"
 
+#include "core/crew.h"
 #include "core/utf8.h"
 
 #include <string.h>
@@ -21,6 +26,8 @@
 #define SEPARATOR UINT32_MAX
 #define INSIDE (UINT32_MAX - 1)
 #define PROGRESS_EVERY 256 // merges
+#define PARTS_MAX 64
+#define PART_MIN 4096      // occurrences that are worth a thread
 
 typedef struct neighbour { // one id as neighbour of the pair being merged, on one side
     uint64_t lost, gained; // counts of the pair with the old symbol, and with the new one
@@ -41,6 +48,10 @@ typedef struct side {
     size_t place_count, place_capacity;
 } side;
 
+typedef struct part { // what one thread notes
+    side left, right;
+} part;
+
 typedef struct trainer {
     const mill_train_options *options;
     mill_tokenizer *tokenizer;
@@ -54,11 +65,21 @@ typedef struct trainer {
     uint64_t *weights; // of words
     size_t word_count;
     uint32_t *bytes_of; // length of a token, by id
-    side left, right;
+    mill_crew *crew;
+    part parts[PARTS_MAX];
+    uint32_t part_count; // as many as there may be
+    side sum;            // of several parts' sides
     mill_pair_table pairs;
     mill_pair_heap heap;
     mill_buf text; // scratch: the bytes of a new token
 } trainer;
+
+static void side_free(side *s)
+{
+    mill_free(s->of);
+    mill_free(s->ids);
+    mill_free(s->places);
+}
 
 static void trainer_free(trainer *t)
 {
@@ -66,12 +87,12 @@ static void trainer_free(trainer *t)
     mill_free(t->ranks);
     mill_free(t->weights);
     mill_free(t->bytes_of);
-    for (int i = 0; i < 2; i++) {
-        side *s = i == 0 ? &t->left : &t->right;
-        mill_free(s->of);
-        mill_free(s->ids);
-        mill_free(s->places);
+    mill_crew_close(t->crew);
+    for (uint32_t i = 0; i < PARTS_MAX; i++) {
+        side_free(&t->parts[i].left);
+        side_free(&t->parts[i].right);
     }
+    side_free(&t->sum);
     mill_pair_table_free(&t->pairs);
     mill_free(t->heap.entries);
     mill_buf_free(&t->text);
@@ -154,16 +175,26 @@ static mill_status add_alphabet(trainer *t, const bool seen[256], uint32_t byte_
     return MILL_OK;
 }
 
+static bool side_open(side *s, uint32_t ids_max)
+{
+    s->of = mill_alloc_zero(ids_max, sizeof *s->of);
+    return s->of != NULL;
+}
+
 static mill_status allocate(trainer *t, mill_error *err)
 {
     t->symbols = mill_alloc_zero(t->symbol_count, sizeof *t->symbols);
     t->ranks = mill_alloc_zero(t->symbol_count / 64 + 1, sizeof *t->ranks);
     t->weights = mill_alloc_zero(t->word_count, sizeof *t->weights);
-    t->left.of = mill_alloc_zero(t->ids_max, sizeof *t->left.of);
-    t->right.of = mill_alloc_zero(t->ids_max, sizeof *t->right.of);
-    if (t->symbols == NULL || t->ranks == NULL || t->weights == NULL || t->left.of == NULL || t->right.of == NULL)
-        return mill_fail_nomem(err, "training the tokenizer");
-    return MILL_OK;
+    bool good = t->symbols != NULL && t->ranks != NULL && t->weights != NULL && side_open(&t->sum, t->ids_max);
+    // Few symbols have no pair that is worth sharing.
+    const uint32_t threads = t->symbol_count / PART_MIN < t->options->threads ? 1 : t->options->threads;
+    if (good)
+        MILL_TRY(mill_crew_open(threads < PARTS_MAX ? threads : PARTS_MAX, &t->crew, err));
+    t->part_count = good ? mill_crew_size(t->crew) : 0;
+    for (uint32_t i = 0; i < t->part_count; i++)
+        good = good && side_open(&t->parts[i].left, t->ids_max) && side_open(&t->parts[i].right, t->ids_max);
+    return good ? MILL_OK : mill_fail_nomem(err, "training the tokenizer");
 }
 
 // Two byte values as an index.
@@ -301,7 +332,7 @@ static inline void side_note(side *s, uint32_t id, uint32_t position, uint64_t w
 }
 
 // Replaces the pair wherever it still stands, left to right, and notes the neighbours.
-static void replace(trainer *t, mill_merge merge, const uint32_t *positions, uint32_t count)
+static void replace(const trainer *t, part *p, mill_merge merge, const uint32_t *positions, uint32_t count)
 {
     uint32_t *symbols = t->symbols, left_bytes = t->bytes_of[merge.left], right_bytes = t->bytes_of[merge.right];
     for (uint32_t i = 0; i < count; i++) {
@@ -316,17 +347,17 @@ static void replace(trainer *t, mill_merge merge, const uint32_t *positions, uin
         uint32_t before = symbols[at - 1], behind = symbols[end];
         if (before == merge.id) {
             // The left neighbour was merged a moment ago and took down this place's old symbol as its right neighbour.
-            neighbour *old = &t->right.of[merge.left], *now = side_touch(&t->right, merge.id);
+            neighbour *old = &p->right.of[merge.left], *now = side_touch(&p->right, merge.id);
             old->gained -= weight;
             old->places--;
             now->gained += weight;
             now->places++;
-            t->right.places[t->right.place_count - 1].id = merge.id;
+            p->right.places[p->right.place_count - 1].id = merge.id;
         } else if (before != SEPARATOR) {
-            side_note(&t->left, before, at - t->bytes_of[before], weight);
+            side_note(&p->left, before, at - t->bytes_of[before], weight);
         }
         if (behind != SEPARATOR)
-            side_note(&t->right, behind, at, weight);
+            side_note(&p->right, behind, at, weight);
         symbols[middle - 1] = INSIDE;
         symbols[middle] = INSIDE;
         symbols[at] = merge.id;
@@ -334,8 +365,9 @@ static void replace(trainer *t, mill_merge merge, const uint32_t *positions, uin
     }
 }
 
-// Turns what one side noted into counts: the pairs with the old symbol lose, those with the new one begin.
-static mill_status settle(trainer *t, side *s, bool is_left, mill_merge merge, mill_error *err)
+// Turns what a side noted into counts: the pairs with the old symbol lose, those with the new one begin. Those that are worth it
+// have memory for their list then.
+static mill_status settle_counts(trainer *t, side *s, bool is_left, mill_merge merge, mill_error *err)
 {
     uint32_t limit = t->options->max_token_length;
     for (size_t i = 0; i < s->id_count; i++) {
@@ -353,25 +385,123 @@ static mill_status settle(trainer *t, side *s, bool is_left, mill_merge merge, m
         n->list = entry->positions;
         MILL_TRY(mill_pair_heap_push(&t->heap, (mill_heap_entry){n->gained, key}, err));
     }
+    return MILL_OK;
+}
+
+static void side_clear(side *s)
+{
+    for (size_t i = 0; i < s->id_count; i++)
+        s->of[s->ids[i]] = (neighbour){0};
+    s->id_count = 0;
+    s->place_count = 0;
+}
+
+// Writes the places down in the lists, and forgets all.
+static void fill_lists(side *s)
+{
     for (size_t i = 0; i < s->place_count; i++) {
         neighbour *n = &s->of[s->places[i].id];
         if (n->list != NULL)
             *n->list++ = s->places[i].position;
     }
-    for (size_t i = 0; i < s->id_count; i++)
-        s->of[s->ids[i]] = (neighbour){0};
-    s->id_count = 0;
-    s->place_count = 0;
+    side_clear(s);
+}
+
+// ---- a merge that is shared ----
+
+typedef struct shared_merge {
+    trainer *t;
+    mill_merge merge;
+    const uint32_t *positions;
+    uint32_t begin[PARTS_MAX + 1]; // of each part's positions
+} shared_merge;
+
+static void replace_share(void *context, uint32_t worker)
+{
+    const shared_merge *m = context;
+    replace(m->t, &m->t->parts[worker], m->merge, m->positions + m->begin[worker], m->begin[worker + 1] - m->begin[worker]);
+}
+
+static void fill_share(void *context, uint32_t worker)
+{
+    const shared_merge *m = context;
+    fill_lists(&m->t->parts[worker].left);
+    fill_lists(&m->t->parts[worker].right);
+}
+
+// Settles a side of all parts; their lists are ready to be filled then, each part's share of them behind those of the parts before.
+static mill_status settle_shares(trainer *t, uint32_t parts, bool is_left, mill_merge merge, mill_error *err)
+{
+    side *sum = &t->sum;
+    for (uint32_t i = 0; i < parts; i++) {
+        const side *s = is_left ? &t->parts[i].left : &t->parts[i].right;
+        MILL_TRY(MILL_GROW(sum->ids, sum->id_capacity, sum->id_count + s->id_count, err));
+        for (size_t k = 0; k < s->id_count; k++) {
+            const neighbour *from = &s->of[s->ids[k]];
+            neighbour *to = side_touch(sum, s->ids[k]);
+            to->lost += from->lost;
+            to->gained += from->gained;
+            to->places += from->places;
+        }
+    }
+    MILL_TRY(settle_counts(t, sum, is_left, merge, err));
+    for (uint32_t i = 0; i < parts; i++) {
+        side *s = is_left ? &t->parts[i].left : &t->parts[i].right;
+        for (size_t k = 0; k < s->id_count; k++) {
+            neighbour *own = &s->of[s->ids[k]], *all = &sum->of[s->ids[k]];
+            own->list = all->list;
+            if (all->list != NULL)
+                all->list += own->places;
+        }
+    }
+    side_clear(sum);
+    return MILL_OK;
+}
+
+// Cuts the positions into about equal shares that end with a word.
+static void cut_shares(const trainer *t, shared_merge *m, uint32_t parts, uint32_t count)
+{
+    m->begin[0] = 0;
+    for (uint32_t i = 1; i < parts; i++) {
+        uint32_t at = (uint32_t)((uint64_t)count * i / parts);
+        at = at > m->begin[i - 1] ? at : m->begin[i - 1];
+        while (at > 0 && at < count && mill_bpe_word(t->ranks, m->positions[at]) == mill_bpe_word(t->ranks, m->positions[at - 1]))
+            at++;
+        m->begin[i] = at;
+    }
+    m->begin[parts] = count;
+}
+
+static mill_status merge_shared(trainer *t, uint32_t parts, mill_merge merge, const uint32_t *positions, uint32_t count,
+                                mill_error *err)
+{
+    shared_merge m = {.t = t, .merge = merge, .positions = positions};
+    cut_shares(t, &m, parts, count);
+    for (uint32_t i = 0; i < parts; i++) {
+        MILL_TRY(side_reserve(&t->parts[i].left, m.begin[i + 1] - m.begin[i], err));
+        MILL_TRY(side_reserve(&t->parts[i].right, m.begin[i + 1] - m.begin[i], err));
+    }
+    mill_crew_run(t->crew, parts, replace_share, &m);
+    MILL_TRY(settle_shares(t, parts, true, merge, err));
+    MILL_TRY(settle_shares(t, parts, false, merge, err));
+    mill_crew_run(t->crew, parts, fill_share, &m);
     return MILL_OK;
 }
 
 static mill_status merge_pair(trainer *t, mill_merge merge, const uint32_t *positions, uint32_t count, mill_error *err)
 {
-    MILL_TRY(side_reserve(&t->left, count, err));
-    MILL_TRY(side_reserve(&t->right, count, err));
-    replace(t, merge, positions, count);
-    MILL_TRY(settle(t, &t->left, true, merge, err));
-    return settle(t, &t->right, false, merge, err);
+    const uint32_t parts = count / PART_MIN < t->part_count ? count / PART_MIN : t->part_count;
+    if (parts > 1)
+        return merge_shared(t, parts, merge, positions, count, err);
+    part *p = &t->parts[0];
+    MILL_TRY(side_reserve(&p->left, count, err));
+    MILL_TRY(side_reserve(&p->right, count, err));
+    replace(t, p, merge, positions, count);
+    MILL_TRY(settle_counts(t, &p->left, true, merge, err));
+    fill_lists(&p->left);
+    MILL_TRY(settle_counts(t, &p->right, false, merge, err));
+    fill_lists(&p->right);
+    return MILL_OK;
 }
 
 // Gives the merged token its id and length.

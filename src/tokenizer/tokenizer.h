@@ -24,6 +24,7 @@ typedef struct mill_train_options {
     bool full_alphabet;             // all 256 bytes get ids; false: only bytes that occur (the guide)
     const char *const *specials;    // in id order
     uint32_t special_count;
+    uint32_t threads;               // that may share the occurrences of a merge; 0: one. The result is the same
     mill_backend *backend;          // learns the merges if it has a way of its own; may be NULL. The result is the same
     struct mill_word_counts *spent; // the counts that are trained on, to be emptied as soon as they are not needed: half of the
                                     // memory of training; NULL: they stay

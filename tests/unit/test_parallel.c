@@ -1,11 +1,13 @@
-// test_parallel.c: the task runner. A plain program, so that it also runs under the thread sanitizer.
+// test_parallel.c: the task runner, and the crew. A plain program, so that it also runs under the thread sanitizer.
 #include "core/alloc.h"
+#include "core/crew.h"
 #include "core/parallel.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define CHECK(condition)                                                                           \
     do {                                                                                           \
@@ -95,8 +97,46 @@ static void p08_without_memory_for_threads_the_caller_does_all_tasks(void)
     free(p);
 }
 
+typedef struct pieces {
+    uint64_t done[WORKERS]; // plain memory, read by the caller after each piece
+    uint64_t value;         // plain memory, set by the caller before each piece
+} pieces;
+
+static void do_piece(void *context, uint32_t worker)
+{
+    pieces *p = context;
+    p->done[worker] += p->value;
+}
+
+static void a_crew_does_every_piece_once_and_waits_for_it(void)
+{
+    for (uint32_t size = 1; size <= WORKERS; size += 5) {
+        mill_crew *crew;
+        pieces p = {0};
+        uint64_t wanted[WORKERS] = {0};
+        CHECK(mill_crew_open(size, &crew, NULL) == MILL_OK && mill_crew_size(crew) == size);
+        for (uint64_t piece = 1; piece < 3000; piece++) {
+            const uint32_t workers = 1 + (uint32_t)(piece * 7 % size);
+            p.value = piece;
+            if (piece % 1000 == 0)
+                usleep(2000); // long enough for the others to fall asleep
+            mill_crew_run(crew, workers, do_piece, &p);
+            for (uint32_t i = 0; i < workers; i++)
+                wanted[i] += piece;
+            CHECK(memcmp(p.done, wanted, sizeof wanted) == 0);
+        }
+        mill_crew_close(crew);
+    }
+    mill_crew *crew;
+    mill_alloc_fail_after(1);
+    CHECK(mill_crew_open(4, &crew, NULL) == MILL_NOMEM && crew == NULL);
+    mill_alloc_fail_after(UINT64_MAX);
+    mill_crew_close(NULL);
+}
+
 int main(void)
 {
+    a_crew_does_every_piece_once_and_waits_for_it();
     every_task_runs_once_on_any_number_of_threads();
     p05_the_first_error_in_task_order_is_reported_and_stops_the_rest();
     p08_without_memory_for_threads_the_caller_does_all_tasks();
