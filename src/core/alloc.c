@@ -87,7 +87,8 @@ char *mill_strndup(const char *text, size_t bytes)
 {
     char *copy = mill_alloc(bytes + 1);
     if (copy != NULL) {
-        memcpy(copy, text, bytes);
+        if (bytes != 0) // text may be NULL then
+            memcpy(copy, text, bytes);
         copy[bytes] = '\0';
     }
     return copy;

@@ -13,7 +13,7 @@ void *mill_realloc_array(void *pointer, size_t count, size_t size);
 void mill_free(void *pointer);
 void mill_alloc_trim(void); // what was freed goes back to the system, as far as the allocator can
 char *mill_strdup(const char *text);                     // NULL on failure
-char *mill_strndup(const char *text, size_t bytes);      // NUL-terminated copy of `bytes` bytes
+char *mill_strndup(const char *text, size_t bytes);      // NUL-terminated copy of `bytes` bytes; of none, text may be NULL
 // Test hook: after `count` more successful allocations every further one fails; UINT64_MAX switches it off.
 void mill_alloc_fail_after(uint64_t count);
 uint64_t mill_alloc_count(void); // allocations so far in this process

@@ -150,6 +150,14 @@ Test(core, p08_a_failed_allocation_leaves_the_buffer_as_it_was)
     }
 }
 
+Test(core, a_copy_of_nothing_is_an_empty_text)
+{
+    char *copy = mill_strndup(NULL, 0); // a span of an empty batch; memcpy may not be asked to
+    cr_assert_not_null(copy);
+    cr_expect_str_empty(copy);
+    mill_free(copy);
+}
+
 Test(core, growing_beyond_the_address_space_is_out_of_memory)
 {
     mill_buf buf = {0};
