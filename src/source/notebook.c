@@ -335,6 +335,16 @@ bool mill_notebook_is_parsed(yyjson_val *object)
                     yyjson_is_arr(yyjson_obj_get(object, "cell_types")));
 }
 
+// The first text output of a cell; where there was none, these sets say so in words.
+static mill_status add_parsed_output(script *s, yyjson_val *output)
+{
+    if (!s->options->keep_outputs || is_type(output, "_____no_output_____"))
+        return MILL_OK;
+    mill_buf_clear(&s->cell);
+    MILL_TRY(join_text(s, output));
+    return add_output_text(s);
+}
+
 // cells[i] is a group of [source, output] of cells of the type cell_types[i] (or one such pair, or a bare
 // text).
 static mill_status add_group(script *s, yyjson_val *type, yyjson_val *group)
@@ -346,12 +356,8 @@ static mill_status add_group(script *s, yyjson_val *type, yyjson_val *group)
     while (cell != NULL) {
         yyjson_val *source = yyjson_is_arr(cell) ? yyjson_arr_get_first(cell) : cell;
         MILL_TRY(is_type(type, "code") ? add_code_cell(s, source) : add_comment_cell(s, source, 0));
-        if (is_type(type, "code") && s->options->keep_outputs && yyjson_is_arr(cell) &&
-            yyjson_arr_size(cell) > 1) {
-            mill_buf_clear(&s->cell);
-            MILL_TRY(join_text(s, yyjson_arr_get(cell, 1)));
-            MILL_TRY(add_output_text(s));
-        }
+        if (is_type(type, "code") && yyjson_is_arr(cell))
+            MILL_TRY(add_parsed_output(s, yyjson_arr_get(cell, 1)));
         cell = nested ? yyjson_arr_iter_next(&iter) : NULL;
     }
     return MILL_OK;
@@ -371,12 +377,8 @@ mill_status mill_notebook_convert_parsed(yyjson_val *object, const mill_shape_op
         status = add_comment_cell(&s, markdown, 0);
         if (status == MILL_OK)
             status = add_code_cell(&s, yyjson_obj_get(object, "code"));
-        if (status == MILL_OK && options->keep_outputs) {
-            mill_buf_clear(&s.cell);
-            status = join_text(&s, yyjson_obj_get(object, "output"));
-            if (status == MILL_OK)
-                status = add_output_text(&s);
-        }
+        if (status == MILL_OK)
+            status = add_parsed_output(&s, yyjson_obj_get(object, "output"));
     } else {
         yyjson_arr_iter type = yyjson_arr_iter_with(types),
                         cell = yyjson_arr_iter_with(yyjson_obj_get(object, "cells"));

@@ -215,6 +215,17 @@ Test(shape, data_sets_of_notebooks_are_read_in_each_of_their_forms)
         expect_text(&o, i, expected[i]);
     cr_expect_eq(o.counts.notebooks, 5);
     free_outcome(&o);
+    // With outputs; a cell that has none says so in the words of these sets.
+    static const char outputs[] =
+        "{\"markdown\":\"note\",\"code\":\"d=1\",\"output\":\"7\"}\n{\"markdown\":\"note\",\"code\":\"d=2\",\"output\":\"_____no_output_____\"}\n"
+        "{\"cells\":[[[\"e=1\",\"8\"],[\"f=1\",\"_____no_output_____\"]]],\"cell_types\":[\"code\"]}\n";
+    mill_source_options with = scripts;
+    with.shape.keep_outputs = true;
+    o = read_file("b.jsonl", outputs, strlen(outputs), with);
+    expect_text(&o, 0, "# note\n\nd=1\n\n# Output:\n# 7\n");
+    expect_text(&o, 1, "# note\n\nd=2\n");
+    expect_text(&o, 2, "e=1\n\n# Output:\n# 8\n\nf=1\n");
+    free_outcome(&o);
 }
 
 Test(shape, what_is_no_notebook_is_quarantined_by_name)
