@@ -250,6 +250,7 @@ void mill_parser_close(mill_parser *parser)
         return;
     mill_free(parser->pool.bytes);
     mill_free(parser->inner.bytes);
+    mill_free(parser->listed.bytes);
     mill_parquet_drop(parser->parquet);
     mill_buf_free(&parser->line);
     mill_buf_free(&parser->inner_text);

@@ -1,5 +1,5 @@
-// source_contest.c: lines of contest data sets (code_contests and its kin): one task with all its solutions,
-// each of which becomes a record. They share the number of their line.
+// source_contest.c: records of contest data sets (code_contests, APPS and their kin): one task with all its
+// solutions, each of which becomes a record. They share the number of their line or row.
 #include <stdio.h>
 
 #include "source/notebook.h"
@@ -16,14 +16,32 @@ typedef struct task {
     uint64_t solutions; // so far
 } task;
 
+// The first item that is not null.
+static yyjson_val *first_of(yyjson_val *list)
+{
+    yyjson_arr_iter iter = yyjson_arr_iter_with(list);
+    yyjson_val *item = yyjson_arr_iter_next(&iter);
+    while (item != NULL && yyjson_is_null(item))
+        item = yyjson_arr_iter_next(&iter);
+    return item;
+}
+
+// A text that can only be a list in JSON; none at all where APPS knows no solution.
+static bool is_list_text(yyjson_val *value)
+{
+    const char *text = yyjson_get_str(value);
+    return text != NULL && (*text == '\0' || text[strspn(text, " \t\r\n")] == '[');
+}
+
 bool mill_contest_is(yyjson_val *root)
 {
     yyjson_val *solutions = yyjson_obj_get(root, "solutions");
     if (yyjson_is_obj(solutions))
         return yyjson_is_arr(yyjson_obj_get(solutions, "solution"));
-    yyjson_val *first = yyjson_arr_get_first(solutions);
-    return yyjson_is_obj(first) &&
-           (yyjson_obj_get(first, "solution") != NULL || yyjson_obj_get(first, "code") != NULL);
+    yyjson_val *first = first_of(solutions);
+    if (yyjson_is_obj(first))
+        return yyjson_obj_get(first, "solution") != NULL || yyjson_obj_get(first, "code") != NULL;
+    return is_list_text(solutions) || (yyjson_is_arr(solutions) && (first == NULL || yyjson_is_str(first)));
 }
 
 // By name, or by the numbers of code_contests.
@@ -43,6 +61,8 @@ static mill_status make_text(task *t, yyjson_val *solution, mill_language_id lan
 {
     mill_buf *out = &t->parser->post;
     yyjson_val *statement = yyjson_obj_get(t->root, "description");
+    if (!yyjson_is_str(statement))
+        statement = yyjson_obj_get(t->root, "question");
     mill_buf_clear(out);
     if (t->parser->source->options.shape.statements && yyjson_is_str(statement)) {
         const mill_language *traits = mill_language_get(t->parser->source->languages, language);
@@ -53,13 +73,13 @@ static mill_status make_text(task *t, yyjson_val *solution, mill_language_id lan
     return mill_buf_append(out, yyjson_get_str(solution), yyjson_get_len(solution), t->err);
 }
 
-static mill_status add_solution(task *t, yyjson_val *solution, yyjson_val *language)
+static mill_status add_solution(task *t, yyjson_val *solution, mill_language_id language)
 {
     mill_parser *p = t->parser;
     if (!yyjson_is_str(solution))
         return MILL_OK; // an empty place in one of two lists
     mill_record record = t->record;
-    record.language = language_of(t, language);
+    record.language = language;
     MILL_TRY(make_text(t, solution, record.language));
     record.text = p->post.data != NULL ? p->post.data : (const uint8_t *)"";
     record.text_bytes = p->post.bytes;
@@ -86,9 +106,77 @@ static mill_status add_solution(task *t, yyjson_val *solution, yyjson_val *langu
     return mill_batch_append(t->batch, &record, t->err);
 }
 
+// ---- the forms of solutions
+
+// {"language": [..], "solution": [..]}
+static mill_status add_side_by_side(task *t, yyjson_val *solutions)
+{
+    yyjson_arr_iter text = yyjson_arr_iter_with(yyjson_obj_get(solutions, "solution"));
+    yyjson_arr_iter language = yyjson_arr_iter_with(yyjson_obj_get(solutions, "language"));
+    for (yyjson_val *item = yyjson_arr_iter_next(&text); item != NULL; item = yyjson_arr_iter_next(&text))
+        MILL_TRY(add_solution(t, item, language_of(t, yyjson_arr_iter_next(&language))));
+    return MILL_OK;
+}
+
+// [{"language", "solution" or "code"}, ..], or texts alone, which are in the language of the record.
+static mill_status add_list(task *t, yyjson_val *solutions)
+{
+    yyjson_arr_iter iter = yyjson_arr_iter_with(solutions);
+    for (yyjson_val *item = yyjson_arr_iter_next(&iter); item != NULL; item = yyjson_arr_iter_next(&iter)) {
+        if (!yyjson_is_obj(item)) {
+            MILL_TRY(add_solution(t, item, t->record.language));
+            continue;
+        }
+        yyjson_val *text = yyjson_obj_get(item, "solution");
+        if (text == NULL || yyjson_is_null(text))
+            text = yyjson_obj_get(item, "code");
+        MILL_TRY(add_solution(t, text, language_of(t, yyjson_obj_get(item, "language"))));
+    }
+    return MILL_OK;
+}
+
+// The same list as a JSON text (APPS and what was made like it).
+static mill_status add_list_text(task *t, yyjson_val *solutions, mill_shape_problem *problem)
+{
+    mill_parser *p = t->parser;
+    yyjson_doc *doc = NULL;
+    yyjson_read_err why = {0};
+    const size_t bytes = yyjson_get_len(solutions);
+    if (bytes == 0)
+        return MILL_OK;
+    MILL_TRY(mill_json_text_parse(&p->listed, &p->line, (const uint8_t *)yyjson_get_str(solutions), bytes,
+                                  p->source->options.record_bytes_max, t->counts, &doc, &why, t->err));
+    yyjson_val *list = yyjson_doc_get_root(doc);
+    if (yyjson_is_arr(list))
+        return add_list(t, list);
+    problem->reason = MILL_QUARANTINE_BAD_JSON;
+    snprintf(problem->detail, sizeof problem->detail, "solutions: %s at byte %zu", why.msg, why.pos);
+    return MILL_OK;
+}
+
+// What the set calls its task: a text or a number, under one of these names.
+static mill_status take_name(task *t)
+{
+    static const char *const keys[] = {"name", "problem_id", "id", "title"};
+    mill_buf *out = &t->parser->prose;
+    mill_buf_clear(out);
+    for (size_t i = 0; out->bytes == 0 && i < sizeof keys / sizeof keys[0]; i++) {
+        yyjson_val *value = yyjson_obj_get(t->root, keys[i]);
+        if (yyjson_is_str(value))
+            MILL_TRY(mill_buf_append(out, yyjson_get_str(value), yyjson_get_len(value), t->err));
+        else if (yyjson_is_uint(value))
+            MILL_TRY(mill_buf_append_u64(out, yyjson_get_uint(value), t->err));
+    }
+    if (out->bytes <= UINT32_MAX) {
+        t->record.path = out->bytes != 0 ? (const char *)out->data : "";
+        t->record.path_bytes = (uint32_t)out->bytes;
+    }
+    return MILL_OK;
+}
+
 mill_status mill_contest_append(mill_parser *parser, yyjson_val *root, const mill_record *shared,
                                 mill_batch *batch, mill_quarantine *quarantine, mill_parse_counts *counts,
-                                mill_error *err)
+                                mill_shape_problem *problem, mill_error *err)
 {
     task t = {.parser = parser,
               .root = root,
@@ -97,29 +185,20 @@ mill_status mill_contest_append(mill_parser *parser, yyjson_val *root, const mil
               .quarantine = quarantine,
               .counts = counts,
               .err = err};
-    yyjson_val *solutions = yyjson_obj_get(root, "solutions"), *name = yyjson_obj_get(root, "name");
-    if (t.record.path_bytes == 0 && yyjson_is_str(name) && yyjson_get_len(name) <= UINT32_MAX) {
-        t.record.path = yyjson_get_str(name);
-        t.record.path_bytes = (uint32_t)yyjson_get_len(name);
-    }
+    yyjson_val *solutions = yyjson_obj_get(root, "solutions");
+    if (t.record.path_bytes == 0)
+        MILL_TRY(take_name(&t));
     t.record.type =
         parser->source->options.type_given ? (uint8_t)parser->source->options.type : MILL_TYPE_CONTEST;
     t.record.stars = MILL_STARS_MISSING;
-    if (yyjson_is_obj(solutions)) {
-        yyjson_arr_iter text = yyjson_arr_iter_with(yyjson_obj_get(solutions, "solution"));
-        yyjson_arr_iter language = yyjson_arr_iter_with(yyjson_obj_get(solutions, "language"));
-        for (yyjson_val *item = yyjson_arr_iter_next(&text); item != NULL; item = yyjson_arr_iter_next(&text))
-            MILL_TRY(add_solution(&t, item, yyjson_arr_iter_next(&language)));
-    } else {
-        yyjson_arr_iter iter = yyjson_arr_iter_with(solutions);
-        for (yyjson_val *item = yyjson_arr_iter_next(&iter); item != NULL;
-             item = yyjson_arr_iter_next(&iter)) {
-            yyjson_val *text = yyjson_is_obj(item) ? yyjson_obj_get(item, "solution") : NULL;
-            text = text == NULL && yyjson_is_obj(item) ? yyjson_obj_get(item, "code") : text;
-            MILL_TRY(add_solution(&t, text, yyjson_is_obj(item) ? yyjson_obj_get(item, "language") : NULL));
-        }
-    }
-    if (t.solutions == 0) { // a task that nobody solved is a record all the same
+    if (yyjson_is_obj(solutions))
+        MILL_TRY(add_side_by_side(&t, solutions));
+    else if (yyjson_is_arr(solutions))
+        MILL_TRY(add_list(&t, solutions));
+    else
+        MILL_TRY(add_list_text(&t, solutions, problem));
+    if (t.solutions == 0 &&
+        problem->detail[0] == '\0') { // a task that nobody solved is a record all the same
         counts->read++;
         counts->rejected[MILL_REASON_NO_ANSWER]++;
     }

@@ -138,7 +138,8 @@ struct mill_parser {
     const mill_source *source;
     mill_json_pool pool;    // of a line
     mill_json_pool inner;   // of a notebook, which may lie in a line
-    mill_buf line;          // a line with its lone surrogates replaced
+    mill_json_pool listed;  // of a task's solutions, which may be a text
+    mill_buf line;          // a line, or these solutions, with lone surrogates replaced
     mill_buf inner_text;    // the same of a notebook
     mill_buf shaped;        // a text after a change
     mill_buf decoded;       // a file as UTF-8
@@ -165,6 +166,11 @@ bool mill_json_is_too_deep(const uint8_t *text, size_t bytes);
 // Writes \\ufffd over each surrogate escape that is no half of a pair; returns how many. The text keeps its length.
 uint64_t mill_json_replace_surrogates(uint8_t *text, size_t bytes);
 
+// The same of a text that lies in a record: lone surrogates are replaced (in `replaced`) and counted where
+// they are in the way.
+mill_status mill_json_text_parse(mill_json_pool *pool, mill_buf *replaced, const uint8_t *text, size_t bytes,
+                                 uint64_t record_bytes_max, mill_parse_counts *counts, yyjson_doc **doc,
+                                 yyjson_read_err *why, mill_error *err) MILL_MUST_CHECK;
 // What becomes of a record before it is appended (source_shape.c). Texts that a change makes live in the
 // parser until its next record.
 typedef struct mill_shape_problem {
@@ -200,10 +206,18 @@ mill_status mill_lines_parse(mill_parser *parser, const mill_block *block, const
                              mill_batch *batch, mill_quarantine *quarantine, mill_parse_counts *counts,
                              mill_error *err) MILL_MUST_CHECK;
 
-// Tasks with their solutions (source_contest.c): all that one line holds. shared: what is the same for all of them.
+// The JSON text of one record, which stands at a place of its own: becomes records or a row of the
+// quarantine, and is counted.
+mill_status mill_json_take(mill_parser *parser, const mill_quarantined *at, const uint8_t *text, size_t bytes,
+                           mill_batch *batch, mill_quarantine *quarantine, mill_parse_counts *counts,
+                           mill_error *err) MILL_MUST_CHECK;
+
+// Tasks with their solutions (source_contest.c): all that one line holds. shared: what is the same for all of
+// them. With a problem nothing was appended or counted.
 bool mill_contest_is(yyjson_val *root);
-mill_status mill_contest_append(mill_parser *parser, yyjson_val *root, const mill_record *shared, mill_batch *batch,
-                                mill_quarantine *quarantine, mill_parse_counts *counts, mill_error *err) MILL_MUST_CHECK;
+mill_status mill_contest_append(mill_parser *parser, yyjson_val *root, const mill_record *shared,
+                                mill_batch *batch, mill_quarantine *quarantine, mill_parse_counts *counts,
+                                mill_shape_problem *problem, mill_error *err) MILL_MUST_CHECK;
 
 // Archives (source_archive.c).
 typedef struct mill_archive mill_archive;

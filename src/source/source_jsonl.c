@@ -145,6 +145,22 @@ uint64_t mill_json_replace_surrogates(uint8_t *text, size_t bytes)
     return replaced;
 }
 
+mill_status mill_json_text_parse(mill_json_pool *pool, mill_buf *replaced, const uint8_t *text, size_t bytes,
+                                 uint64_t record_bytes_max, mill_parse_counts *counts, yyjson_doc **doc,
+                                 yyjson_read_err *why, mill_error *err)
+{
+    MILL_TRY(mill_json_pool_parse(pool, text, bytes, record_bytes_max, doc, why, err));
+    if (*doc != NULL || memmem(text, bytes, "\\u", 2) == NULL)
+        return MILL_OK;
+    mill_buf_clear(replaced);
+    MILL_TRY(mill_buf_append(replaced, text, bytes, err));
+    const uint64_t count = mill_json_replace_surrogates(replaced->data, bytes);
+    if (count != 0)
+        MILL_TRY(mill_json_pool_parse(pool, replaced->data, bytes, record_bytes_max, doc, why, err));
+    counts->replaced_surrogates += *doc != NULL ? count : 0;
+    return MILL_OK;
+}
+
 // A line that yyjson refused. *doc is set if it can be read after all.
 static mill_status parse_again(line_sink *sink, const uint8_t *text, size_t bytes, yyjson_read_err why,
                                yyjson_doc **doc)
@@ -285,8 +301,15 @@ static mill_status append_object(line_sink *sink, yyjson_val *root)
     if (wrong != MILL_FIELD_COUNT)
         return QUARANTINE(sink, MILL_QUARANTINE_FIELD_TYPE, "%s is of type %s", mill_field_names[wrong],
                           yyjson_get_type_desc(fields[wrong]));
-    if (task)
-        return mill_contest_append(sink->parser, root, &record, sink->batch, sink->quarantine, sink->counts, sink->err);
+    mill_shape_problem problem = {.detail = ""};
+    if (task) { // the sets whose solutions tell no language are Python's
+        const bool told = language_bytes != 0;
+        record.language =
+            mill_language_intern(source->languages, told ? language : "python", told ? language_bytes : 6);
+        MILL_TRY(mill_contest_append(sink->parser, root, &record, sink->batch, sink->quarantine, sink->counts,
+                                     &problem, sink->err));
+        return problem.detail[0] == '\0' ? MILL_OK : QUARANTINE(sink, problem.reason, "%s", problem.detail);
+    }
     record.stars =
         fields[MILL_FIELD_STARS] != NULL ? mill_stars_value(fields[MILL_FIELD_STARS]) : MILL_STARS_MISSING;
     if (source->options.strip_metadata_head && notebook == NULL && !chat)
@@ -296,7 +319,6 @@ static mill_status append_object(line_sink *sink, yyjson_val *root)
     const char *extension_text = has_extension ? yyjson_get_str(extension) : "";
     record.language = mill_record_language(source, &record, language, language_bytes, extension_text, strlen(extension_text));
     record.type = mill_record_type(source, record.language);
-    mill_shape_problem problem = {.detail = ""};
     if (chat) {
         MILL_TRY(mill_chat_read(sink->parser, fields, &problem, sink->err));
         MILL_TRY(mill_chat_record(sink->parser, &record, sink->counts, &problem, sink->err));

@@ -81,16 +81,8 @@ static mill_status shape_notebook(mill_parser *parser, mill_record *record, mill
     const uint8_t *text = record->text + skip;
     yyjson_doc *doc = NULL;
     yyjson_read_err why;
-    MILL_TRY(mill_json_pool_parse(&parser->inner, text, bytes, options->record_bytes_max, &doc, &why, err));
-    if (doc == NULL && memmem(text, bytes, "\\u", 2) != NULL) {
-        mill_buf_clear(&parser->inner_text);
-        MILL_TRY(mill_buf_append(&parser->inner_text, text, bytes, err));
-        uint64_t replaced = mill_json_replace_surrogates(parser->inner_text.data, bytes);
-        if (replaced != 0)
-            MILL_TRY(mill_json_pool_parse(&parser->inner, parser->inner_text.data, bytes,
-                                          options->record_bytes_max, &doc, &why, err));
-        counts->replaced_surrogates += doc != NULL ? replaced : 0;
-    }
+    MILL_TRY(mill_json_text_parse(&parser->inner, &parser->inner_text, text, bytes, options->record_bytes_max,
+                                  counts, &doc, &why, err));
     if (doc == NULL) {
         refuse(problem, MILL_QUARANTINE_BAD_JSON, "notebook: %s at byte %zu", why.msg, why.pos);
         return MILL_OK;

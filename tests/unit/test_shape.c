@@ -59,7 +59,7 @@ static outcome read_file(const char *name, const void *data, size_t bytes, mill_
         cr_assert_eq(mill_source_parse(parser, &block, &o.batch, &o.quarantine, &o.counts, &err), MILL_OK,
                      "%s", err.message);
     }
-    cr_expect_eq(o.counts.read, o.batch.count + o.quarantine.count);
+    cr_expect_eq(o.counts.read, o.batch.count + o.quarantine.count + o.counts.rejected[MILL_REASON_NO_ANSWER]);
     mill_block_free(&block);
     mill_parser_close(parser);
     mill_source_close(source);
@@ -227,6 +227,49 @@ Test(shape, data_sets_of_notebooks_are_read_in_each_of_their_forms)
     expect_text(&o, 2, "e=1\n\n# Output:\n# 8\n\nf=1\n");
     free_outcome(&o);
 }
+
+// ---- contests
+
+Test(shape, tasks_give_their_solutions_in_each_of_their_forms)
+{
+    static const char lines[] =
+        "{\"name\":\"n\",\"solutions\":{\"language\":[3,2],\"solution\":[\"a\",\"b\",\"c\"]}}\n"
+        "{\"problem_id\":7,\"solutions\":[{\"language\":\"Java\",\"solution\":null,\"code\":\"d\"},null,{\"code\":\"e\"}]}\n"
+        "{\"id\":\"852/A\",\"solutions\":[\"f\",null,\"g\"],\"language\":\"c++\"}\n"
+        "{\"title\":\"t\",\"question\":\"q\",\"solutions\":\" [\\\"h\\\\n\\\",\\\"\\\\ud800\\\"]\"}\n"
+        "{\"solutions\":[null,\"i\"],\"path\":\"p\"}\n"
+        "{\"solutions\":\"\"}\n{\"solutions\":[]}\n{\"solutions\":[null]}\n{\"solutions\":\"[]\"}\n" // nobody solved these
+        "{\"solutions\":\"[\\\"x\"}\n{\"solutions\":\"x = 1\"}\n{\"solutions\":[1]}\n{\"solutions\":null}\n";
+    static const struct {
+        const char *text, *language, *path;
+    } wanted[] = {{"a", "python", "n/1"},     {"b", "cpp", "n/2"}, {"c", "other", "n/3"},         {"d", "java", "7/1"},
+                  {"e", "other", "7/2"},      {"f", "cpp", "852/A/1"}, {"g", "cpp", "852/A/2"},   {"# q\n\nh\n", "python", "t/1"},
+                  {"# q\n\n\xef\xbf\xbd", "python", "t/2"}, {"i", "python", "p/1"}};
+    mill_source_options options = scripts;
+    options.shape.statements = true;
+    outcome o = read_file("a.jsonl", lines, strlen(lines), options);
+    const uint32_t count = sizeof wanted / sizeof wanted[0];
+    cr_assert_eq(o.batch.count, count);
+    for (uint32_t i = 0; i < count; i++) {
+        const mill_span path = o.batch.path[i];
+        expect_text(&o, i, wanted[i].text);
+        cr_expect_str_eq(mill_language_get(languages, o.batch.language[i])->name, wanted[i].language, "record %u", i);
+        cr_expect(path.bytes == strlen(wanted[i].path) && memcmp(mill_batch_meta(&o.batch, path), wanted[i].path, path.bytes) == 0,
+                  "the path of record %u", i);
+        cr_expect_eq(o.batch.type[i], MILL_TYPE_CONTEST);
+    }
+    cr_expect_eq(o.counts.rejected[MILL_REASON_NO_ANSWER], 4);
+    cr_expect_eq(o.counts.further, 5);
+    cr_expect_eq(o.counts.replaced_surrogates, 1);
+    cr_assert_eq(o.quarantine.count, 4);
+    cr_expect_eq(o.quarantine.rows[0].reason, MILL_QUARANTINE_BAD_JSON);
+    cr_expect(o.quarantine.rows[0].record == 10 && o.quarantine.rows[0].length > 0, "the place of a line is told");
+    for (size_t i = 1; i < 4; i++)
+        cr_expect_eq(o.quarantine.rows[i].reason, MILL_QUARANTINE_NO_CONTENT);
+    free_outcome(&o);
+}
+
+// ---- notebooks that are none
 
 Test(shape, what_is_no_notebook_is_quarantined_by_name)
 {
