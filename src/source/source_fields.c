@@ -89,7 +89,7 @@ mill_status mill_columns_resolve(const mill_source_options *options, mill_column
         bool overruled = known[i].field < MILL_FIELD_COUNT && options->field[known[i].field] != NULL;
         if ((known[i].presets & bit) != 0 && !overruled)
             map->columns[map->count++] =
-                (mill_column){known[i].name, (uint32_t)strlen(known[i].name), known[i].field};
+                (mill_column){known[i].name, (uint32_t)strlen(known[i].name), known[i].field, false};
     }
     for (uint8_t field = 0; field < MILL_FIELD_COUNT; field++) {
         const char *name = options->field[field];
@@ -98,9 +98,49 @@ mill_status mill_columns_resolve(const mill_source_options *options, mill_column
         if (*name == '\0' || strlen(name) > 1024)
             return mill_fail(err, MILL_USAGE, "the column name for %s is empty or too long",
                              mill_field_names[field]);
-        map->columns[map->count++] = (mill_column){name, (uint32_t)strlen(name), field};
+        map->columns[map->count++] =
+            (mill_column){name, (uint32_t)strlen(name), field, strchr(name, '.') != NULL};
     }
     return MILL_OK;
+}
+
+bool mill_is_form_column(const char *name)
+{
+    static const char *const names[] = {"cells",    "cell_types", "worksheets", "nbformat",  "metadata",
+                                        "markdown", "code",       "output",     "solutions", "description",
+                                        "question", "name",       "problem_id", "id",        "title"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(names[i], name) == 0)
+            return true;
+    }
+    return false;
+}
+
+// The last of duplicates, as in Python's json.
+static yyjson_val *member_of(yyjson_val *object, const char *name, size_t bytes)
+{
+    yyjson_val *found = NULL;
+    yyjson_obj_iter iter = yyjson_obj_iter_with(object);
+    for (yyjson_val *key = yyjson_obj_iter_next(&iter); key != NULL; key = yyjson_obj_iter_next(&iter))
+        if (yyjson_equals_strn(key, name, bytes))
+            found = yyjson_obj_iter_get_val(key);
+    return found;
+}
+
+// The value at a dotted path. Names may have dots of their own: the longest that leads to the end is taken.
+// Each step down needs a dot of the path, which bounds the recursion.
+static yyjson_val *value_at(yyjson_val *object, const char *path, size_t bytes)
+{
+    for (size_t own = bytes; own > 0; own--) {
+        if (own < bytes && path[own] != '.')
+            continue;
+        yyjson_val *value = member_of(object, path, own);
+        if (own < bytes)
+            value = yyjson_is_obj(value) ? value_at(value, path + own + 1, bytes - own - 1) : NULL;
+        if (value != NULL)
+            return value;
+    }
+    return NULL;
 }
 
 void mill_columns_pick(const mill_column_map *map, yyjson_val *object, yyjson_val *fields[MILL_FIELDS_ALL])
@@ -117,6 +157,8 @@ void mill_columns_pick(const mill_column_map *map, yyjson_val *object, yyjson_va
     for (size_t i = 0; i < MILL_FIELDS_ALL; i++)
         fields[i] = NULL;
     for (uint32_t i = 0; i < map->count; i++) {
+        if (found[i] == NULL && map->columns[i].has_dots)
+            found[i] = value_at(object, map->columns[i].name, map->columns[i].bytes);
         yyjson_val **field = &fields[map->columns[i].field];
         if (*field == NULL && found[i] != NULL && !yyjson_is_null(found[i]))
             *field = found[i];

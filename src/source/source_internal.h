@@ -22,6 +22,7 @@ typedef struct mill_column {
     const char *name;
     uint32_t bytes; // of the name
     uint8_t field;  // mill_field or MILL_FIELD_EXT
+    bool has_dots;  // where there is no such column, it is a path: a.b is the member b of the object a
 } mill_column;
 
 typedef struct mill_column_map { // columns of one field stand in the order in which they are asked

@@ -365,6 +365,34 @@ Test(source, columns_can_be_named_and_presets_restrict_them)
 }
 
 Test(source, metadata_heads_are_stripped_on_request_only)
+Test(source, a_dotted_path_reaches_into_objects)
+{
+    const char *path = put_text(
+        "p.jsonl", "{\"a\":{\"b\":{\"c\":\"deep\"}},\"m\":{\"lang\":\"go\",\"l\":[\"mit\",\"bsd\"],\"n\":7}}\n"
+                   "{\"a.b.c\":\"own\",\"a\":{\"b\":{\"c\":\"deep\"}}}\n{\"a.b\":{\"c\":\"longest\"},\"a\":{\"b.c\":\"other\",\"b\":1}}\n"
+                   "{\"a.b\":{\"d\":1},\"a\":{\"b\":{\"c\":\"behind\"}},\"m\":{}}\n"
+                   "{\"a\":{\"b\":{\"c\":\"first\"}},\"a\":{\"b\":{\"c\":\"last\"}}}\n"
+                   "{\"a\":{\"b\":{\"c\":\"first\"}},\"a\":{\"b\":2}}\n{\"a\":[{\"b\":{\"c\":\"listed\"}}]}\n{\"a\":{\"b\":{\"c\":null}}}\n"
+                   "{\"a\":{\"b\":{\"c\":{}}}}\n{\"c\":\"x\",\"b\":\"x\",\"a\":\"x\",\"\":\"x\",\"content\":\"x\"}\n");
+    mill_source_options options = default_options();
+    options.field[MILL_FIELD_CONTENT] = "a.b.c";
+    options.field[MILL_FIELD_LANGUAGE] = "m.lang";
+    options.field[MILL_FIELD_LICENCE] = "m.l";
+    options.field[MILL_FIELD_STARS] = "m.n";
+    result r = read_one(&options, path);
+    const char *wanted[] = {"deep", "own", "longest", "behind", "last"};
+    cr_assert_eq(r.batch.count, 5);
+    for (uint32_t i = 0; i < 5; i++)
+        cr_expect(content_is(&r, i, wanted[i], strlen(wanted[i])), "record %u is not %s", i, wanted[i]);
+    cr_expect_str_eq(language_name(&r, 0), "go");
+    cr_expect(meta_is(&r, r.batch.licence[0], "mit,bsd"));
+    cr_expect(r.batch.stars[0] == 7 && r.batch.stars[1] == MILL_STARS_MISSING);
+    cr_assert_eq(r.quarantine.count, 5);
+    for (size_t i = 0; i < 5; i++)
+        cr_expect_eq(r.quarantine.rows[i].reason, i == 3 ? MILL_QUARANTINE_CONTENT_TYPE : MILL_QUARANTINE_NO_CONTENT);
+    free_result(&r);
+}
+
 {
     static const char text[] =
         "{\"content\":\"<reponame>o/n<filename>a/b.py<gh_stars>10-100\\nx=1\\n\"}\n{\"content\":\"<gh_stars>0\\ny\"}\n"
