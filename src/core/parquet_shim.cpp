@@ -2,6 +2,7 @@
 // take every encoding (the readers into Arrow arrays do not), with a buffer of fixed size between them and the file.
 #include "core/parquet_shim.h"
 
+#include "core/parquet_nested.hpp"
 #include "core/parquet_pool.hpp"
 
 #include <algorithm>
@@ -29,9 +30,6 @@ namespace
 {
 
 constexpr int64_t BUFFER_BYTES = 1 << 20;
-constexpr uint32_t BATCH = 128;               // levels at a time
-constexpr uint64_t LIST_BYTES_MAX = 16 << 20; // of one row
-constexpr size_t NUMBERS_MAX = size_t{1} << 25;
 constexpr int64_t ROWS_MAX = int64_t{1} << 40;
 
 class HostFile : public arrow::io::RandomAccessFile
@@ -110,12 +108,6 @@ class HostFile : public arrow::io::RandomAccessFile
     bool closed_ = false;
 };
 
-struct Leaf {
-    std::string path;
-    mill_parquet_kind kind;
-    bool is_list, is_unsigned;
-};
-
 } // namespace
 
 struct mill_parquet_file {
@@ -125,6 +117,7 @@ struct mill_parquet_file {
     std::unique_ptr<parquet::ParquetFileReader> reader;
     std::shared_ptr<parquet::FileMetaData> metadata;
     std::vector<Leaf> leaves;
+    std::vector<Node> nodes; // the columns of a row
 };
 
 namespace
@@ -143,6 +136,7 @@ mill_parquet_kind kind_of(const parquet::ColumnDescriptor *column)
     case parquet::Type::INT64:
     case parquet::Type::FLOAT:
     case parquet::Type::DOUBLE: return plain ? MILL_PARQUET_NUMBER : MILL_PARQUET_OTHER;
+    case parquet::Type::BOOLEAN: return plain ? MILL_PARQUET_BOOLEAN : MILL_PARQUET_OTHER;
     default: return MILL_PARQUET_OTHER;
     }
 }
@@ -172,6 +166,23 @@ parquet::ReaderProperties properties_of(mill_parquet_file &file)
     return properties;
 }
 
+void list_leaves(mill_parquet_file &file, const parquet::SchemaDescriptor &schema)
+{
+    for (int i = 0; i < schema.num_columns(); i++) {
+        const parquet::ColumnDescriptor *column = schema.Column(i);
+        const auto &logical = column->logical_type();
+        bool is_unsigned = logical != nullptr && logical->is_int() &&
+                           !static_cast<const parquet::IntLogicalType &>(*logical).is_signed();
+        file.leaves.push_back({column->path()->ToDotString(), "", schema.GetColumnRoot(i)->name(),
+                               kind_of(column), column->max_repetition_level() > 0, is_unsigned});
+    }
+    file.nodes = Schema(schema, file.leaves).columns();
+    for (Leaf &leaf : file.leaves) {
+        if (leaf.name.empty())
+            leaf.kind = MILL_PARQUET_OTHER;
+    }
+}
+
 mill_parquet_result open_file(const mill_parquet_host *host, mill_parquet_file **out, char *why)
 {
     *out = nullptr;
@@ -185,15 +196,7 @@ mill_parquet_result open_file(const mill_parquet_host *host, mill_parquet_file *
         file->reader = parquet::ParquetFileReader::Open(input, properties_of(*file));
         file->metadata = file->reader->metadata();
         check_counts(*file->metadata);
-        const parquet::SchemaDescriptor *schema = file->metadata->schema();
-        for (int i = 0; i < schema->num_columns(); i++) {
-            const parquet::ColumnDescriptor *column = schema->Column(i);
-            const auto &logical = column->logical_type();
-            bool is_unsigned =
-                logical != nullptr && logical->is_int() && !static_cast<const parquet::IntLogicalType &>(*logical).is_signed();
-            file->leaves.push_back(
-                {column->path()->ToDotString(), kind_of(column), column->max_repetition_level() > 0, is_unsigned});
-        }
+        list_leaves(*file, *file->metadata->schema());
         return MILL_PARQUET_OK;
     });
     if (result != MILL_PARQUET_OK) {
@@ -231,12 +234,10 @@ uint32_t leaf_count(const mill_parquet_file *file)
     return static_cast<uint32_t>(file->leaves.size());
 }
 
-const char *leaf_of(const mill_parquet_file *file, uint32_t leaf, mill_parquet_kind *kind, int *is_list)
+mill_parquet_leaf leaf_of(const mill_parquet_file *file, uint32_t leaf)
 {
     const Leaf &l = file->leaves[leaf];
-    *kind = l.kind;
-    *is_list = l.is_list;
-    return l.path.c_str();
+    return {l.path.c_str(), l.name.c_str(), l.column.c_str(), l.kind, l.is_list};
 }
 
 uint64_t chunk_bytes(const mill_parquet_file *file, uint32_t group, uint32_t leaf)
@@ -329,141 +330,6 @@ mill_parquet_result decoded_max(mill_parquet_file *file, uint32_t group, uint32_
     });
 }
 
-// Values of one leaf, a batch of levels at a time. Byte arrays point into the page, which stays until the next batch.
-class Column
-{
-  public:
-    Column(std::shared_ptr<parquet::ColumnReader> reader, const Leaf &leaf, int64_t values)
-        : reader_(std::move(reader)), leaf_(leaf), left_(values), def_max_(reader_->descr()->max_definition_level())
-    {
-    }
-    // One row. False where the column has no more.
-    bool next(mill_parquet_value *out)
-    {
-        *out = {};
-        if (!more())
-            return false;
-        if (!leaf_.is_list) {
-            take(out);
-            return true;
-        }
-        if (repeats_[at_] != 0)
-            throw parquet::ParquetException("column ", leaf_.path, ": a row begins inside a list");
-        joined_.clear();
-        numbers_.clear();
-        bool any = false;
-        do {
-            mill_parquet_value item = {};
-            take(&item);
-            if (item.type == mill_parquet_value::MILL_PARQUET_BYTES) {
-                if (!joined_.empty())
-                    joined_.push_back(',');
-                if (joined_.size() + item.bytes > LIST_BYTES_MAX)
-                    throw parquet::ParquetException("column ", leaf_.path, ": a list of more than ", LIST_BYTES_MAX, " bytes");
-                joined_.append(item.text, item.bytes);
-                any = true;
-            } else if (item.type == mill_parquet_value::MILL_PARQUET_INTEGER) {
-                if (numbers_.size() == NUMBERS_MAX)
-                    throw parquet::ParquetException("column ", leaf_.path, ": a list of more than ", NUMBERS_MAX, " numbers");
-                numbers_.push_back(item.integer);
-            }
-        } while (more() && repeats_[at_] != 0);
-        if (any) {
-            out->type = mill_parquet_value::MILL_PARQUET_BYTES;
-            out->text = joined_.data();
-            out->bytes = joined_.size();
-        } else if (!numbers_.empty()) {
-            out->type = mill_parquet_value::MILL_PARQUET_NUMBERS;
-            out->numbers = numbers_.data();
-            out->count = numbers_.size();
-        }
-        return true;
-    }
-    // Throws unless the footer's counts are those that were read.
-    void check(uint64_t exact) const
-    {
-        if (left_ != 0 || at_ != levels_)
-            throw parquet::ParquetException("column ", leaf_.path, " has more rows than its row group");
-        if (exact != UINT64_MAX && exact != bytes_)
-            throw parquet::ParquetException("column ", leaf_.path, " has ", bytes_, " bytes of values, the footer counts ",
-                                            exact);
-    }
-
-  private:
-    template <class Type, class Values> void read(Values &values)
-    {
-        int64_t got = 0;
-        levels_ = static_cast<parquet::TypedColumnReader<Type> &>(*reader_).ReadBatch(
-            std::min<int64_t>(BATCH, left_), defined_.data(), repeats_.data(), values.data(), &got);
-        got_ = got;
-    }
-    bool more()
-    {
-        if (at_ < levels_)
-            return true;
-        at_ = value_ = levels_ = got_ = 0;
-        if (left_ == 0 || !reader_->HasNext())
-            return false;
-        switch (reader_->type()) {
-        case parquet::Type::BYTE_ARRAY: read<parquet::ByteArrayType>(texts_); break;
-        case parquet::Type::INT32: read<parquet::Int32Type>(small_); break;
-        case parquet::Type::INT64: read<parquet::Int64Type>(large_); break;
-        case parquet::Type::FLOAT: read<parquet::FloatType>(floats_); break;
-        case parquet::Type::DOUBLE: read<parquet::DoubleType>(doubles_); break;
-        default: throw parquet::ParquetException("column ", leaf_.path, ": an unexpected type");
-        }
-        left_ -= levels_;
-        return levels_ > 0;
-    }
-    void take(mill_parquet_value *out)
-    {
-        bool present = def_max_ == 0 || defined_[static_cast<size_t>(at_)] == def_max_;
-        at_++;
-        if (!present)
-            return;
-        if (value_ >= got_)
-            throw parquet::ParquetException("column ", leaf_.path, ": fewer values than its levels tell");
-        size_t i = static_cast<size_t>(value_++);
-        switch (reader_->type()) {
-        case parquet::Type::BYTE_ARRAY:
-            out->type = mill_parquet_value::MILL_PARQUET_BYTES;
-            out->text = reinterpret_cast<const char *>(texts_[i].ptr);
-            out->bytes = texts_[i].len;
-            bytes_ += out->bytes;
-            break;
-        case parquet::Type::INT32:
-            out->type = mill_parquet_value::MILL_PARQUET_INTEGER;
-            out->integer = leaf_.is_unsigned ? static_cast<int64_t>(static_cast<uint32_t>(small_[i])) : small_[i];
-            break;
-        case parquet::Type::INT64:
-            out->type =
-                leaf_.is_unsigned ? mill_parquet_value::MILL_PARQUET_UNSIGNED : mill_parquet_value::MILL_PARQUET_INTEGER;
-            out->integer = large_[i];
-            break;
-        case parquet::Type::FLOAT:
-            out->type = mill_parquet_value::MILL_PARQUET_REAL;
-            out->real = static_cast<double>(floats_[i]);
-            break;
-        default: out->type = mill_parquet_value::MILL_PARQUET_REAL; out->real = doubles_[i];
-        }
-    }
-
-    std::shared_ptr<parquet::ColumnReader> reader_;
-    const Leaf &leaf_;
-    int64_t left_; // levels that the footer promises and no batch has brought yet
-    int16_t def_max_;
-    int64_t levels_ = 0, at_ = 0, got_ = 0, value_ = 0; // of the batch: levels and values, and how many of them are taken
-    std::array<int16_t, BATCH> defined_{}, repeats_{};
-    std::array<parquet::ByteArray, BATCH> texts_{};
-    std::array<int32_t, BATCH> small_{};
-    std::array<int64_t, BATCH> large_{};
-    std::array<float, BATCH> floats_{};
-    std::array<double, BATCH> doubles_{};
-    std::string joined_;
-    std::vector<int64_t> numbers_;
-    uint64_t bytes_ = 0; // of the byte arrays taken
-};
-
 } // namespace
 
 struct mill_parquet_cursor {
@@ -472,6 +338,7 @@ struct mill_parquet_cursor {
     uint64_t rows_left;
     std::vector<uint32_t> leaves;
     std::vector<Column> columns;
+    std::vector<Node> nodes; // what of the file's nodes is in these columns
 };
 
 namespace
@@ -481,7 +348,7 @@ mill_parquet_result open_cursor(mill_parquet_file *file, uint32_t group, const u
                                 mill_parquet_cursor **out, char *why)
 {
     *out = nullptr;
-    mill_parquet_cursor *cursor = new (std::nothrow) mill_parquet_cursor{file, group, 0, {}, {}};
+    mill_parquet_cursor *cursor = new (std::nothrow) mill_parquet_cursor{file, group, 0, {}, {}, {}};
     if (cursor == nullptr)
         return MILL_PARQUET_NO_MEMORY;
     mill_parquet_result result = guard(file->faults, why, [&] {
@@ -507,18 +374,38 @@ mill_parquet_result open_cursor(mill_parquet_file *file, uint32_t group, const u
     return result;
 }
 
+void check_end(const mill_parquet_cursor &cursor)
+{
+    for (size_t i = 0; i < cursor.columns.size(); i++)
+        cursor.columns[i].check(decoded_exact(cursor.file, cursor.group, cursor.leaves[i]));
+}
+
 mill_parquet_result next_row(mill_parquet_cursor *cursor, mill_parquet_value *values, char *why)
 {
     return guard(cursor->file->faults, why, [&] {
         if (cursor->rows_left == 0) {
-            for (size_t i = 0; i < cursor->columns.size(); i++)
-                cursor->columns[i].check(decoded_exact(cursor->file, cursor->group, cursor->leaves[i]));
+            check_end(*cursor);
             return MILL_PARQUET_END;
         }
         for (Column &column : cursor->columns) {
             if (!column.next(values++))
                 throw parquet::ParquetException("a column ends ", cursor->rows_left, " rows before its row group");
         }
+        cursor->rows_left--;
+        return MILL_PARQUET_OK;
+    });
+}
+
+mill_parquet_result visit_row(mill_parquet_cursor *cursor, const mill_parquet_visitor *visitor, char *why)
+{
+    return guard(cursor->file->faults, why, [&] {
+        if (cursor->rows_left == 0) {
+            check_end(*cursor);
+            return MILL_PARQUET_END;
+        }
+        if (cursor->nodes.empty())
+            cursor->nodes = chosen(cursor->file->nodes, cursor->leaves);
+        Assembly(cursor->columns, *visitor).row(cursor->nodes);
         cursor->rows_left--;
         return MILL_PARQUET_OK;
     });
@@ -547,6 +434,7 @@ const mill_parquet_api *mill_parquet_shim(void)
         .chunk_bytes = chunk_bytes,
         .cursor = open_cursor,
         .row = next_row,
+        .visit = visit_row,
         .close_cursor = close_cursor,
         .write = mill_parquet_write(),
     };

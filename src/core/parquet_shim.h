@@ -11,7 +11,7 @@
 extern "C" {
 #endif
 
-#define MILL_PARQUET_ABI 2u
+#define MILL_PARQUET_ABI 3u
 #define MILL_PARQUET_WHY 256 // bytes of a reason, NUL included
 
 typedef enum mill_parquet_result {
@@ -25,7 +25,8 @@ typedef enum mill_parquet_result {
 typedef enum mill_parquet_kind { // what a leaf column holds
     MILL_PARQUET_TEXT,           // BYTE_ARRAY: string, large_string, binary, dictionary
     MILL_PARQUET_NUMBER,         // integers and floats
-    MILL_PARQUET_NOTHING,        // a column of type null
+    MILL_PARQUET_BOOLEAN,
+    MILL_PARQUET_NOTHING, // a column of type null
     MILL_PARQUET_OTHER,
 } mill_parquet_kind;
 
@@ -45,15 +46,35 @@ typedef struct mill_parquet_value {
         MILL_PARQUET_INTEGER,
         MILL_PARQUET_UNSIGNED,
         MILL_PARQUET_REAL,
+        MILL_PARQUET_TRUTH,
         MILL_PARQUET_NUMBERS, // a list of integers
     } type;
     const char *text; // BYTES: valid until the next row
     uint64_t bytes;
-    int64_t integer; // UNSIGNED: the bits of a uint64_t
+    int64_t integer; // UNSIGNED: the bits of a uint64_t; TRUTH: 0 or 1
     double real;
     const int64_t *numbers; // NUMBERS: valid until the next row
     uint64_t count;
 } mill_parquet_value;
+
+typedef struct mill_parquet_leaf { // strings are valid as long as the file
+    const char *path;              // dotted, with the groups that Parquet makes lists of
+    const char *name;              // dotted, without them: as the data set names it
+    const char *column;            // the column of the row that it belongs to
+    mill_parquet_kind kind;
+    int is_list; // a row may have several values
+} mill_parquet_leaf;
+
+// What a row holds, in its own order: a struct of the columns, each of them a key and then a value, a struct
+// or a list. A null is a value, also in the place of a struct or list. A call that returns another number
+// than 0 has run out of memory.
+typedef struct mill_parquet_visitor {
+    void *self;
+    int (*open)(void *self, int is_list); // a list or a struct begins
+    int (*close)(void *self, int is_list);
+    int (*key)(void *self, const char *name);
+    int (*value)(void *self, const mill_parquet_value *value); // a text is valid during the call only
+} mill_parquet_visitor;
 
 typedef struct mill_parquet_file mill_parquet_file;     // for one thread at a time
 typedef struct mill_parquet_cursor mill_parquet_cursor; // rows of one row group, in order; the file must outlive it
@@ -101,8 +122,7 @@ typedef struct mill_parquet_api {
     uint32_t (*group_count)(const mill_parquet_file *file);
     uint64_t (*group_rows)(const mill_parquet_file *file, uint32_t group);
     uint32_t (*leaf_count)(const mill_parquet_file *file);
-    // The dotted path of a leaf, valid as long as the file; and what it holds, is_list telling whether a row may have several.
-    const char *(*leaf)(const mill_parquet_file *file, uint32_t leaf, mill_parquet_kind *kind, int *is_list);
+    mill_parquet_leaf (*leaf)(const mill_parquet_file *file, uint32_t leaf);
     // Most bytes of values that one column of one group can decode to: exact where the footer tells, else by its pages.
     mill_parquet_result (*decoded_max)(mill_parquet_file *file, uint32_t group, uint32_t leaf, uint64_t *bytes,
                                        char why[MILL_PARQUET_WHY]);
@@ -114,6 +134,10 @@ typedef struct mill_parquet_api {
     // The next row: one value a leaf, in the order of `leaves`. The text items of a list are joined by
     // ','; a null item is left out.
     mill_parquet_result (*row)(mill_parquet_cursor *cursor, mill_parquet_value *values, char why[MILL_PARQUET_WHY]);
+    // The next row as a tree. The cursor's leaves ascend, none is of kind OTHER, and all rows of a cursor are
+    // read in one way.
+    mill_parquet_result (*visit)(mill_parquet_cursor *cursor, const mill_parquet_visitor *visitor,
+                                 char why[MILL_PARQUET_WHY]);
     void (*close_cursor)(mill_parquet_cursor *cursor); // NULL is fine
     const mill_parquet_write_api *write;
 } mill_parquet_api;

@@ -160,11 +160,9 @@ static mill_status find_columns(reader *r, mill_error *err)
 {
     uint32_t count = r->api->leaf_count(r->parquet);
     for (uint32_t leaf = 0; leaf < count && r->leaf_count < COLUMNS; leaf++) {
-        mill_parquet_kind kind;
-        int is_list;
-        const char *path = r->api->leaf(r->parquet, leaf, &kind, &is_list);
+        const mill_parquet_leaf found = r->api->leaf(r->parquet, leaf);
         for (int c = 0; c < COLUMNS; c++) {
-            if (kind != MILL_PARQUET_NUMBER || strcmp(path, names[c].leaf) != 0)
+            if (found.kind != MILL_PARQUET_NUMBER || strcmp(found.path, names[c].leaf) != 0)
                 continue;
             r->columns[r->leaf_count] = (column)c;
             r->leaves[r->leaf_count++] = leaf;

@@ -35,6 +35,9 @@ mill_status mill_columns_resolve(const mill_source_options *options, mill_column
 // The values of an object by field, NULL where no column of the field is there (a null counts as absent). The
 // last of duplicate keys wins, as in Python's json.
 void mill_columns_pick(const mill_column_map *map, yyjson_val *object, yyjson_val *fields[MILL_FIELDS_ALL]);
+// True for the columns by which rows are known as notebooks and tasks, and from which these are made; a test
+// holds it against notebook.c and source_contest.c.
+bool mill_is_form_column(const char *name);
 // Stars as data spells them: 2, 2.0, "2", "2.0". MILL_STARS_MISSING for anything else; more than INT64_MAX is
 // INT64_MAX.
 int64_t mill_stars_value(yyjson_val *value);
@@ -163,15 +166,15 @@ mill_status mill_block_add_piece(mill_block *block, const mill_block_piece *piec
 mill_status mill_json_pool_parse(mill_json_pool *pool, const uint8_t *text, size_t bytes,
                                  uint64_t record_bytes_max, yyjson_doc **doc, yyjson_read_err *why,
                                  mill_error *err) MILL_MUST_CHECK;
-bool mill_json_is_too_deep(const uint8_t *text, size_t bytes);
-// Writes \\ufffd over each surrogate escape that is no half of a pair; returns how many. The text keeps its length.
-uint64_t mill_json_replace_surrogates(uint8_t *text, size_t bytes);
-
 // The same of a text that lies in a record: lone surrogates are replaced (in `replaced`) and counted where
 // they are in the way.
 mill_status mill_json_text_parse(mill_json_pool *pool, mill_buf *replaced, const uint8_t *text, size_t bytes,
                                  uint64_t record_bytes_max, mill_parse_counts *counts, yyjson_doc **doc,
                                  yyjson_read_err *why, mill_error *err) MILL_MUST_CHECK;
+bool mill_json_is_too_deep(const uint8_t *text, size_t bytes);
+// Writes \\ufffd over each surrogate escape that is no half of a pair; returns how many. The text keeps its length.
+uint64_t mill_json_replace_surrogates(uint8_t *text, size_t bytes);
+
 // What becomes of a record before it is appended (source_shape.c). Texts that a change makes live in the
 // parser until its next record.
 typedef struct mill_shape_problem {

@@ -363,6 +363,15 @@ static mill_status parse_line(line_sink *sink, const uint8_t *text, size_t bytes
     return append_object(sink, root);
 }
 
+mill_status mill_json_take(mill_parser *parser, const mill_quarantined *at, const uint8_t *text, size_t bytes,
+                           mill_batch *batch, mill_quarantine *quarantine, mill_parse_counts *counts,
+                           mill_error *err)
+{
+    line_sink sink = {
+        .parser = parser, .batch = batch, .quarantine = quarantine, .counts = counts, .row = *at, .err = err};
+    return parse_line(&sink, text, bytes);
+}
+
 mill_status mill_lines_parse(mill_parser *parser, const mill_block *block, const mill_block_piece *piece,
                              mill_batch *batch, mill_quarantine *quarantine, mill_parse_counts *counts,
                              mill_error *err)

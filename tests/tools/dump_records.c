@@ -49,6 +49,16 @@ static void flush(dump *d)
     mill_buf_clear(&d->line);
 }
 
+static void print_pieces(dump *d, uint32_t i)
+{
+    mill_error err;
+    for (uint32_t k = 0; k < mill_batch_piece_count(&d->batch, i); k++) {
+        const mill_chat_piece piece = mill_batch_piece(&d->batch, i, k);
+        check(mill_buf_printf(&d->line, &err, "%s[%u,%u,%u]", k == 0 ? ",\"pieces\":[" : ",", piece.role, piece.bytes, piece.learned), &err);
+    }
+    check(mill_buf_append_text(&d->line, "]", &err), &err);
+}
+
 static void print_records(dump *d)
 {
     mill_error err;
@@ -67,6 +77,8 @@ static void print_records(dump *d)
         text(d, "repo", mill_batch_meta(b, b->repo[i]), b->repo[i].bytes);
         text(d, "path", mill_batch_meta(b, b->path[i]), b->path[i].bytes);
         text(d, "licence", mill_batch_meta(b, b->licence[i]), b->licence[i].bytes);
+        if (mill_batch_piece_count(b, i) != 0)
+            print_pieces(d, i);
         text(d, "content", content, bytes);
         flush(d);
     }
@@ -180,9 +192,15 @@ int main(int argc, char **argv)
         .group_bytes_max = number_of(&argc, argv, "--group-max", 0),
         .follow_links = number_of(&argc, argv, "--follow", 0) != 0,
     };
-    options.field[MILL_FIELD_CONTENT] = value_of(&argc, argv, "--content");
-    options.field[MILL_FIELD_LICENCE] = value_of(&argc, argv, "--licence");
-    options.field[MILL_FIELD_STARS] = value_of(&argc, argv, "--stars");
+    options.shape.notebooks = (mill_notebooks)number_of(&argc, argv, "--notebooks", MILL_NOTEBOOKS_KEEP);
+    options.shape.keep_outputs = number_of(&argc, argv, "--outputs", 0) != 0;
+    options.shape.output_chars = 600;
+    options.shape.statements = number_of(&argc, argv, "--statements", 0) != 0;
+    for (size_t i = 0; i < MILL_FIELD_COUNT; i++) {
+        char name[24];
+        snprintf(name, sizeof name, "--%s", mill_field_names[i]);
+        options.field[i] = value_of(&argc, argv, name);
+    }
     d.bench = number_of(&argc, argv, "--bench", 0) != 0;
     check(mill_language_table_create(&d.languages, &err), &err);
     check(mill_source_open(mill_fs_posix(), (const char *const *)(argv + 1), (size_t)argc - 1, &options,

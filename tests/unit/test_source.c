@@ -9,6 +9,7 @@
 #include <zstd.h>
 
 #include "bad/bad_lines.h"
+#include "bad/nested_parquet.h"
 #include "source/source_internal.h"
 
 static char folder[64];
@@ -364,7 +365,6 @@ Test(source, columns_can_be_named_and_presets_restrict_them)
     free_result(&r);
 }
 
-Test(source, metadata_heads_are_stripped_on_request_only)
 Test(source, a_dotted_path_reaches_into_objects)
 {
     const char *path = put_text(
@@ -393,6 +393,7 @@ Test(source, a_dotted_path_reaches_into_objects)
     free_result(&r);
 }
 
+Test(source, metadata_heads_are_stripped_on_request_only)
 {
     static const char text[] =
         "{\"content\":\"<reponame>o/n<filename>a/b.py<gh_stars>10-100\\nx=1\\n\"}\n{\"content\":\"<gh_stars>0\\ny\"}\n"
@@ -846,19 +847,15 @@ Test(source, repository_names_never_hold_credentials_or_machine_paths)
     }
 }
 
-Test(source, every_failing_allocation_is_an_error_without_leaks)
+// Reads the inputs with the first `n` allocations that succeed, n = 0, 1, ..., until all do.
+static void fail_every_allocation(const char *const *arguments, size_t count, const mill_source_options *options)
 {
-    make_tree();
-    const char *lines =
-        put_text("m.jsonl", "{\"content\":\"a\\ud800\",\"license\":[\"x\"],\"language\":\"new\"}\nbad\n{\"content\":\"b\"}");
-    const char *arguments[2] = {in_folder("proj"), lines};
-    mill_source_options options = default_options();
     bool done = false;
     for (uint64_t n = 0; !done && n < 5000; n++) {
         result r = {0};
         cr_assert_eq(mill_language_table_create(&r.languages, NULL), MILL_OK);
         mill_alloc_fail_after(n);
-        r.status = mill_source_open(mill_fs_posix(), arguments, 2, &options, r.languages, &r.source, &r.err);
+        r.status = mill_source_open(mill_fs_posix(), arguments, count, options, r.languages, &r.source, &r.err);
         mill_block block = {0};
         mill_parser *parser = NULL;
         bool end = false;
@@ -881,3 +878,36 @@ Test(source, every_failing_allocation_is_an_error_without_leaks)
     }
     cr_expect(done);
 }
+
+Test(source, every_failing_allocation_is_an_error_without_leaks)
+{
+    make_tree();
+    const char *lines =
+        put_text("m.jsonl", "{\"content\":\"a\\ud800\",\"license\":[\"x\"],\"language\":\"new\"}\nbad\n{\"content\":\"b\"}\n"
+                            "{\"id\":\"n\",\"solutions\":\"[\\\"\\\\ud800\\\"]\"}\n");
+    const char *arguments[2] = {in_folder("proj"), lines};
+    mill_source_options options = default_options();
+    fail_every_allocation(arguments, 2, &options);
+}
+
+#if defined MILL_HAVE_PARQUET
+Test(source, rows_of_parquet_that_are_no_files_are_read_as_trees)
+{
+    const char *path = put("n.parquet", nested_parquet, sizeof nested_parquet);
+    mill_source_options options = default_options();
+    for (options.group_bytes_max = 0; options.group_bytes_max < 2; options.group_bytes_max++) { // by the parser, by the reader
+        result r = read_one(&options, path);
+        cr_assert_eq(r.status, MILL_OK, "%s", r.err.message);
+        cr_assert_eq(r.batch.count, 2);
+        EXPECT_CONTENT(&r, 0, "### Instruction:\n\"u\"\n\n\n### Response:\n\xc3\xa9<|endoftext|>");
+        cr_expect(r.batch.record[0] == 1 && r.batch.record[1] == 4 && r.batch.stars[1] == 8);
+        cr_expect(meta_is(&r, r.batch.path[1], "c"));
+        cr_assert_eq(r.quarantine.count, 2);
+        cr_expect_eq(r.quarantine.rows[0].reason, MILL_QUARANTINE_NO_CONTENT);
+        cr_expect_eq(r.quarantine.rows[1].reason, MILL_QUARANTINE_BAD_TURNS);
+        cr_expect(r.quarantine.rows[1].record == 3 && r.quarantine.rows[1].length == 20);
+        free_result(&r);
+        fail_every_allocation(&path, 1, &options);
+    }
+}
+#endif
