@@ -20,6 +20,9 @@ from pathlib import Path
 
 import posts_dump
 
+sys.path.append(str(Path(__file__).resolve().parents[1] / "agree"))
+import parquet_by_hand as hand
+
 PROGRAM = os.path.abspath(sys.argv[1])
 SHARED = Path(os.environ.get("SHARDMILL_SHARED") or Path(__file__).resolve().parents[3] / "shared")
 CORPUS = SHARED / "corpus"
@@ -401,14 +404,15 @@ def contests(work):
         check(f"contest solutions: judged by the {recipe} recipe", funnel["kept"] == kept, funnel)
     rows = [{"name": "1_A. Sum", "description": "Add a\nand b.", "solutions": {"language": [3, 2, 9], "solution": ["print(1)\n", "int main(){}\n", "x"]}},
             {"name": "2_B. Nothing", "solutions": {"language": [], "solution": []}},
-            {"name": "3", "solutions": [{"language": "Java", "code": "class A {}\n"}]}, {"content": "plain\n", "path": "p.py"}]
+            {"name": "3", "solutions": [{"language": "Java", "code": "class A {}\n"}]}, {"problem_id": 4, "question": "q",
+             "solutions": json.dumps(["print(4)\n"])}, {"content": "plain\n", "path": "p.py"}]
     lines = work / "tasks.jsonl"
     lines.write_text("".join(json.dumps(r) + "\n" for r in rows))
     records, metrics, _, _ = take("tasks with solutions", work, lines, "--set", "source.contest_statements=true")
     check("tasks with solutions: each solution is a record", [(r["content"], r["language"], r["path"]) for r in records] ==
           [("# Add a\n# and b.\n\nprint(1)\n", "python", "1_A. Sum/1"), ("// Add a\n// and b.\n\nint main(){}\n", "cpp", "1_A. Sum/2"),
-           ("# Add a\n# and b.\n\nx", "other", "1_A. Sum/3"), ("class A {}\n", "java", "3/1"), ("plain\n", "python", "p.py")], records)
-    check("tasks with solutions: accounted for", metrics["funnel"]["read"] == 6 and metrics["funnel"]["rejected"] == {"no_answer": 1} and
+           ("# Add a\n# and b.\n\nx", "other", "1_A. Sum/3"), ("class A {}\n", "java", "3/1"), ("# q\n\nprint(4)\n", "python", "4/1"), ("plain\n", "python", "p.py")], records)
+    check("tasks with solutions: accounted for", metrics["funnel"]["read"] == 7 and metrics["funnel"]["rejected"] == {"no_answer": 1} and
           metrics["changed"]["further_records"] == 2, metrics)
     sample = corpus("contests")
     if sample:
@@ -416,11 +420,38 @@ def contests(work):
         check("contest sample: all 124 are read", len(records) == 124 and not quarantine, (len(records), quarantine))
 
 
+# ---- nested columns of Parquet ----------------------------------------------------------------------------------------------------------
+
+def nested(work):
+    """Rows that are no files: the same records as from JSON lines, through the whole of `filter`."""
+    text = lambda name: hand.node(name, hand.OPTIONAL, hand.BYTES, mark=hand.UTF8)
+    listed = lambda name, item: hand.node(name, hand.OPTIONAL, children=[hand.node("list", hand.REPEATED, children=[item])], mark=hand.LIST)
+    said = listed("messages", hand.node("element", hand.OPTIONAL, children=[text("role"), text("content")]))
+    solved = hand.node("solutions", hand.OPTIONAL, children=[listed("language", hand.node("element", hand.OPTIONAL, hand.INT64)),
+                                                             listed("solution", text("element"))])
+    wrap = lambda items: None if items is None else {"list": [{"element": i} for i in items]}
+    rows = [{"messages": [{"role": "user", "content": f"Say {i}"}, {"role": "assistant", "content": f"{i}\n" * i}] if i % 7 else None,
+             "solutions": {"language": [3, 2], "solution": [f"print({i})\n", f"int x{i};\n"]} if i % 5 == 0 else None, "name": f"t{i}"} for i in range(1, 400)]
+    physical = [{"messages": wrap(r["messages"]), "name": r["name"], "solutions": None if r["solutions"] is None else {
+        k: wrap(v) for k, v in r["solutions"].items()}} for r in rows]
+    hand.write(work / "rows.parquet", [said, solved, text("name")], physical)
+    (work / "rows.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    inside, counted, quarantine, stderr = take("nested rows", work, work / "rows.parquet")
+    if not inside and "no Parquet reader" in stderr:
+        print("skipped: this build reads no Parquet")
+        return
+    outside, wanted, told, _ = take("nested rows as lines", work, work / "rows.jsonl")
+    check("nested rows: the records of the lines", inside == outside and len(inside) > 300, (len(inside), len(outside)))
+    check("nested rows: counted as the lines", counted["funnel"] == wanted["funnel"] and counted["changed"] == wanted["changed"], (counted, wanted))
+    check("nested rows: told as the lines", [(q["record"], q["reason"], q["detail"]) for q in quarantine] ==
+          [(q["record"], q["reason"], q["detail"]) for q in told] and len(told) > 10, quarantine[:3])
+
+
 def main():
     if shutil.which("zstd") is None:
         print("skipped: the zstd program is not there")
         sys.exit(77)
-    cases = [bigquery, notebooks, documents, normal_forms, posts, archives, removals, contests]
+    cases = [bigquery, notebooks, documents, normal_forms, posts, archives, removals, contests, nested]
     for case in cases:
         work = Path(tempfile.mkdtemp(prefix="shardmill_sources_"))
         try:
