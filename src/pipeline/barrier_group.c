@@ -1,5 +1,5 @@
-// barrier_group.c: which records have the same content and language. The syntax check and the signature of such a group are made
-// once, for its first record; exact deduplication itself comes later, among the records that passed.
+// barrier_group.c: which records have the same content and language, and are programs or are not. The syntax check and the signature of
+// such a group are made once, for its first record; exact deduplication itself comes later, among the records that passed.
 #include "pipeline/run.h"
 
 static uint64_t slot_of(const mill_doc *doc, uint64_t mask)
@@ -9,7 +9,8 @@ static uint64_t slot_of(const mill_doc *doc, uint64_t mask)
 
 static bool same_group(const mill_doc *a, const mill_doc *b)
 {
-    return mill_key_equal(a->content, b->content) && a->language == b->language;
+    return mill_key_equal(a->content, b->content) && a->language == b->language &&
+           mill_flags_parsed(a->flags) == mill_flags_parsed(b->flags);
 }
 
 mill_status mill_barrier_group(mill_run_state *run, mill_error *err)

@@ -252,10 +252,11 @@ static mill_status measure_syntax(mill_plan_meter *m, mill_error *err)
     mill_status status = MILL_OK;
     int64_t begin = mill_clock_ns();
     for (uint32_t i = 0; status == MILL_OK && i < batch->count; i += step) {
-        mill_syntax_result result;
+        mill_syntax_result result = {.judged = false};
         uint64_t bytes;
         const uint8_t *text = mill_batch_text(batch, i, &bytes);
-        status = mill_syntax_check(syntax, batch->language[i], text, bytes, &result, err);
+        if (mill_flags_parsed(batch->flags[i]))
+            status = mill_syntax_check(syntax, batch->language[i], text, bytes, &result, err);
         if (status == MILL_OK && result.judged && !result.passed) {
             batch->verdict[i] = MILL_REASON_SYNTAX;
             f->failed++;

@@ -55,7 +55,7 @@ static mill_status check_syntax(mill_run_state *run, check_worker *w, uint64_t f
 {
     for (uint32_t i = 0; i < w->batch.count; i++) {
         const mill_doc *doc = &run->docs[first + i];
-        if (doc->represents != first + i || !checks_syntax(run) || (doc->flags & MILL_FLAG_CHAT) != 0)
+        if (doc->represents != first + i || !checks_syntax(run) || !mill_flags_parsed(doc->flags))
             continue;
         uint64_t bytes, begin = mill_time_begin();
         const uint8_t *text = mill_batch_text(&w->batch, i, &bytes);

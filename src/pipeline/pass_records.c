@@ -125,6 +125,8 @@ static mill_status append_record(out_pass *pass, void *worker, uint64_t index, m
         MILL_TRY(append_member(&w->text, "licence", mill_batch_meta(b, b->licence[i]), b->licence[i].bytes, err));
     if (b->stars[i] != MILL_STARS_MISSING)
         MILL_TRY(mill_buf_printf(&w->text, err, ",\"stars\":%lld", (long long)b->stars[i]));
+    if ((b->flags[i] & MILL_FLAG_PROSE) != 0)
+        MILL_TRY(mill_buf_append_text(&w->text, ",\"prose\":true", err));
     return mill_buf_append_text(&w->text, "}\n", err);
 }
 

@@ -27,7 +27,7 @@ typedef struct mill_doc {
     uint16_t flags;
     uint8_t type;
     uint8_t epochs;           // how often the mixture takes it (0 or 1 without up-sampling)
-    uint32_t represents;      // index of the first record with this content and language (itself, if it is the first)
+    uint32_t represents;      // index of the first record of its group (barrier_group.c; itself, if it is the first)
 } mill_doc;
 
 typedef struct mill_input_facts { // of a finished input

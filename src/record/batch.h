@@ -49,9 +49,16 @@ typedef struct mill_batch {
 } mill_batch;
 
 typedef enum mill_record_flag {
-    MILL_FLAG_TEST = 1,        // a test file by the recipe's markers
-    MILL_FLAG_CHAT = 2, // a conversation: it has pieces
+    MILL_FLAG_TEST = 1,  // a test file by the recipe's markers
+    MILL_FLAG_CHAT = 2,  // a conversation: it has pieces
+    MILL_FLAG_PROSE = 4, // text about its language, not in it: a thread of questions and answers
 } mill_record_flag;
+
+// Whether the text of a record with these flags is a program, whose syntax can be asked for.
+static inline bool mill_flags_parsed(uint16_t flags)
+{
+    return (flags & (MILL_FLAG_CHAT | MILL_FLAG_PROSE)) == 0;
+}
 
 // What a source knows of one record; pointers are only read during mill_batch_append.
 typedef struct mill_record {

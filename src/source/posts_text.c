@@ -232,6 +232,7 @@ static mill_status append_document(maker *m, const mill_block_piece *piece, mill
                           .text_bytes = text->bytes,
                           .language = m->language > 0 ? (mill_language_id)m->language : MILL_LANGUAGE_OTHER,
                           .type = source->options.type_given ? (uint8_t)source->options.type : MILL_TYPE_QA,
+                          .flags = m->options->form == MILL_QA_TEXT ? MILL_FLAG_PROSE : 0,
                           .stars = MILL_STARS_MISSING,
                           .input = piece->input,
                           .record = piece->first_record};

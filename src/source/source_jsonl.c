@@ -319,6 +319,8 @@ static mill_status append_object(line_sink *sink, yyjson_val *root)
     const char *extension_text = has_extension ? yyjson_get_str(extension) : "";
     record.language = mill_record_language(source, &record, language, language_bytes, extension_text, strlen(extension_text));
     record.type = mill_record_type(source, record.language);
+    if (yyjson_is_true(yyjson_obj_get(root, "prose"))) // how records tell that a stage has written
+        record.flags |= MILL_FLAG_PROSE;
     if (chat) {
         MILL_TRY(mill_chat_read(sink->parser, fields, &problem, sink->err));
         MILL_TRY(mill_chat_record(sink->parser, &record, sink->counts, &problem, sink->err));

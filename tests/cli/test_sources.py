@@ -216,9 +216,33 @@ def posts(work):
     check("posts as text: one document a thread", len(records) == len(answered), (len(records), len(answered)))
     check("posts as text: attributed", all(r["licence"] in ("cc-by-sa-4.0,cc-by-sa-3.0", "cc-by-sa-3.0") and r["repo"] == "stackoverflow.com"
                                            for r in records), records[:1])
+    prose(work, dump)
     broken_dumps(work, dump.read_bytes(), plain)
     chain(work, dump)
     posts_sample(work, plain)
+
+
+def prose(work, dump):
+    """Threads are text about a language: no stage asks whether they parse. Their code blocks by themselves are programs."""
+    def funnel(*arguments):
+        code, stderr = call(*arguments, "-o", work / "prose", "--overwrite", "--durability", "fast", "--set", "filter.short_types=[\"qa\"]")
+        check("prose: is read", code == 0, stderr)
+        return json.loads((work / "prose" / "metrics.json").read_text())["funnel"]
+    threads = funnel("filter", dump)
+    check("prose: threads are not parsed", "syntax" not in threads["rejected"] and threads["kept"] > 100, threads)
+    (work / "prose" / "records").rename(work / "threads")
+    again = funnel("run", work / "threads", "--source-type", "qa", "--set", "tokenizer.vocab_size=400", "--set", "dedup.near=false", "--set", "dedup.exact=false")
+    check("prose: nor by the next stage", again["kept"] == threads["kept"] == again["read"], again)
+    code = funnel("filter", dump, "--set", "qa.form=code")
+    check("prose: code blocks are parsed", code["rejected"].get("syntax", 0) > 10, code)
+    text = "What does (( mean here, and why\ndoes it not end?\n" * 9
+    lines = work / "mixed.jsonl"
+    lines.write_text("".join(json.dumps({"content": text, "language": "python", "path": p, **more}) + "\n"
+                             for p, more in (("a", {"prose": True}), ("b", {}), ("c", {"prose": "x"}), ("d", {"prose": True}))))
+    mixed = funnel("filter", lines, "--set", "dedup.exact=false")
+    check("prose: a file of the same text is parsed", mixed["kept"] == 2 and mixed["rejected"] == {"syntax": 2}, mixed)
+    shown = subprocess.run([PROGRAM, "explain", f"{lines}:1"], capture_output=True, text=True).stdout
+    check("prose: explain says so", "not asked of prose" in shown, shown)
 
 
 def broken_dumps(work, data, plain):
