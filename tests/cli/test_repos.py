@@ -223,6 +223,17 @@ def test_stages_and_mixture(work):
         set(paths) == all_files[repo] for repo, paths in chosen.items() if repo != ""), chosen)
 
 
+def test_posts(work):
+    """What has a site where others have a repository: questions and answers are no files of it."""
+    files = [("stackoverflow.com", f"questions/{n}", "python", f"import q{n + 1}\n\nWhat is {n}?\n") for n in range(9)]
+    source = write(work / "posts.jsonl", files)
+    for kind, joined in (("qa", 0), ("source", 1)):
+        call("run", source, "-o", work / kind, "--source-type", kind, *SMALL, "--set", "fim.rate=0")
+        vocabulary = Vocabulary(work / kind)
+        begins = sum("<repo_name>" in vocabulary.pieces(ids) for _, ids in parts(work / kind))
+        check(f"posts: {begins} sequences of type {kind}", begins == joined, begins)
+
+
 def test_same_bytes(work):
     files = repositories(60, 11)
     source = write(work / "same.jsonl", files)
@@ -268,7 +279,7 @@ def test_beyond_memory(work):
 
 
 with tempfile.TemporaryDirectory(prefix="mill-repos-") as folder:
-    for test in (test_order, test_bytes, test_limits, test_stages_and_mixture, test_same_bytes, test_beyond_memory):
+    for test in (test_order, test_bytes, test_limits, test_stages_and_mixture, test_posts, test_same_bytes, test_beyond_memory):
         test(Path(folder))
 print(f"{len(failures)} failures" if failures else "sequences of repositories: all good")
 sys.exit(1 if failures else 0)
