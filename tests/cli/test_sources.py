@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 import zipfile
 from pathlib import Path
 
@@ -219,6 +220,7 @@ def posts(work):
     prose(work, dump)
     broken_dumps(work, dump.read_bytes(), plain)
     chain(work, dump)
+    killed_while_sorting(work, plain)
     posts_sample(work, plain)
 
 
@@ -259,6 +261,27 @@ def broken_dumps(work, data, plain):
     (work / "dump.xml.gz").write_bytes(gzip.compress(data[:1 << 20])[:-20])
     _, metrics, quarantine, _ = take("a damaged gzip", work, work / "dump.xml.gz", *plain)
     check("a damaged gzip: is told", quarantine[-1]["reason"] == "damaged_stream" and "gzip" in quarantine[-1]["detail"], quarantine)
+
+
+def killed_while_sorting(work, plain):
+    """A kill while posts wait on disk in files of their own: the next call makes these anew and ends with the same bytes."""
+    dump = work / "large.xml"
+    with open(dump, "wb") as file:
+        posts_dump.write(file, 80 << 20, 3)
+    arguments = ["filter", dump, *plain, "--durability", "fast", "--set", "filter.enabled=false", "-q"]
+    code, stderr = call(*arguments, "-o", work / "whole")
+    check("killed while sorting: undisturbed it ends", code == 0, stderr)
+    out = work / "killed"
+    process = subprocess.Popen([PROGRAM, *map(str, arguments), "-o", str(out)])
+    until = time.monotonic() + 60
+    while process.poll() is None and time.monotonic() < until and not list(out.glob(".shardmill/tmp/sort-*")):
+        time.sleep(0.005)
+    process.kill()
+    check("killed while sorting: it was", process.wait() == -9 and list(out.glob(".shardmill/tmp/sort-*")) != [], process.returncode)
+    code, stderr = call(*arguments, "-o", out)
+    check("killed while sorting: the same command goes on", code == 0, stderr)
+    check("killed while sorting: the same bytes", code == 0 and (out / "SHA256SUMS").read_bytes() == (work / "whole" / "SHA256SUMS").read_bytes())
+    dump.unlink()
 
 
 def chain(work, dump):
