@@ -5,11 +5,11 @@
 
 #include "cli/commands.h"
 
-// What may be typed as the value of an option: the words of "auto|cpu|cuda[:LIST]" up to a bracket, and files where a part names
-// them.
+// What may be typed as the value of an option: the words of "auto|cpu|cuda[:LIST]" up to a bracket, files or directories where a
+// part names them, and several words with commas where a part is LIST.
 typedef struct choices {
     char words[256]; // with blanks between
-    bool files, directories;
+    bool files, directories, list;
 } choices;
 
 static bool is_word(const char *text, size_t bytes)
@@ -31,6 +31,7 @@ static choices choices_of(const mill_option *option)
             used += (size_t)snprintf(c.words + used, sizeof c.words - used, "%s%.*s", used != 0 ? " " : "", (int)bare, at);
         c.files = c.files || (bytes == 4 && strncmp(at, "FILE", 4) == 0);
         c.directories = c.directories || (bytes == 3 && strncmp(at, "DIR", 3) == 0);
+        c.list = c.list || (bytes == 4 && strncmp(at, "LIST", 4) == 0);
         at += bytes + (at[bytes] == '|');
     }
     return c;
@@ -57,11 +58,13 @@ static void bash_value_case(const mill_option *option)
         printf("|--%s", option->alias);
     printf(") ");
     if (c.words[0] != '\0')
-        printf("COMPREPLY+=($(compgen -W '%s' -- \"$cur\")); ", c.words);
-    if (c.files)
-        printf("COMPREPLY+=($(compgen -f -- \"$cur\")); compopt -o filenames 2>/dev/null; ");
-    if (c.directories)
-        printf("COMPREPLY+=($(compgen -d -- \"$cur\")); compopt -o filenames 2>/dev/null; ");
+        printf("_shardmill_%s '%s'; ", c.list ? "list" : "words", c.words);
+    if (c.words[0] != '\0' && c.files)
+        printf("_shardmill_files; ");
+    else if (c.directories)
+        printf("compopt -o dirnames +o default 2>/dev/null; ");
+    else if (!c.files)
+        printf("compopt +o default 2>/dev/null; ");
     printf("return ;;\n");
 }
 
@@ -79,29 +82,39 @@ static void bash_command(const mill_command *command)
     printf("' ;;\n");
 }
 
+// Where nothing is offered, bash completes file names by itself, which knows how to quote them.
 void mill_print_bash(void)
 {
     printf("# bash completion of shardmill. Made by shardmill help --bash: do not change by hand.\n"
+           "_shardmill_words()\n{\n"
+           "    local word\n"
+           "    for word in $1; do [[ $word == \"$cur\"* ]] && COMPREPLY+=(\"$word\"); done\n}\n"
+           "_shardmill_list()\n{\n"
+           "    local word before=\n"
+           "    [[ $cur == *,* ]] && before=${cur%%,*},\n"
+           "    for word in $1; do [[ $before$word == \"$cur\"* ]] && COMPREPLY+=(\"$before$word\"); done\n"
+           "    compopt -o nospace 2>/dev/null\n}\n"
+           "_shardmill_files()\n{\n"
+           "    local name\n"
+           "    while IFS= read -r name; do COMPREPLY+=(\"$name\"); done < <(compgen -f -- \"$cur\")\n"
+           "    compopt -o filenames 2>/dev/null\n}\n"
            "_shardmill()\n{\n"
-           "    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} names\n"
+           "    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} names commands\n"
            "    COMPREPLY=()\n"
            "    # --name=value comes as three words\n"
            "    if [[ $cur == = ]]; then\n        cur=\n"
            "    elif [[ $prev == = ]] && ((COMP_CWORD >= 2)); then\n        prev=${COMP_WORDS[COMP_CWORD-2]}\n    fi\n"
-           "    if ((COMP_CWORD == 1)); then\n        COMPREPLY=($(compgen -W '");
+           "    commands='");
     for (const mill_command *c = mill_commands; c->name != NULL; c++)
-        printf("%s ", c->name);
-    printf("help --help --version' -- \"$cur\"))\n        return\n    fi\n    case ${COMP_WORDS[1]} in\n");
+        printf("%s%s", c != mill_commands ? " " : "", c->name);
+    printf("'\n    if ((COMP_CWORD == 1)); then\n        _shardmill_words \"$commands help --help --version\"\n"
+           "        compopt +o default 2>/dev/null\n        return\n    fi\n    case ${COMP_WORDS[1]} in\n");
     for (const mill_command *c = mill_commands; c->name != NULL; c++)
         bash_command(c);
-    printf("    help) COMPREPLY=($(compgen -W '");
-    for (const mill_command *c = mill_commands; c->name != NULL; c++)
-        printf("%s ", c->name);
-    printf("' -- \"$cur\")); return ;;\n"
+    printf("    help) _shardmill_words \"$commands\"; return ;;\n"
            "    *) return ;;\n    esac\n"
-           "    if [[ $cur == -* ]]; then\n        COMPREPLY=($(compgen -W \"$names\" -- \"$cur\"))\n"
-           "    else\n        COMPREPLY=($(compgen -f -- \"$cur\"))\n        compopt -o filenames 2>/dev/null\n    fi\n}\n"
-           "complete -F _shardmill shardmill\n");
+           "    if [[ $cur == -* ]]; then _shardmill_words \"$names\"; fi\n}\n"
+           "complete -o default -F _shardmill shardmill\n");
 }
 
 // ---- zsh ------------------------------------------------------------------------------------------------------------------------
@@ -126,6 +139,8 @@ static void zsh_option(const mill_option *option)
         option->kind == MILL_OPT_REPEAT || option->kind == MILL_OPT_LIST || option->kind == MILL_OPT_WORDS ? "*" : "";
     for (int letter = option->letter != 0; letter >= 0; letter--) {
         printf("            '%s", many);
+        if (option->letter != 0 && *many == '\0') // one of both is enough
+            printf("(-%c --%s)", option->letter, option->name);
         if (letter)
             printf("-%c[", option->letter);
         else
@@ -136,8 +151,10 @@ static void zsh_option(const mill_option *option)
             putchar(':');
             zsh_text(option->value);
             putchar(':');
-            if (c.words[0] != '\0' && c.files)
-                printf("_alternative \"words\\:word\\:(%s)\" \"files\\:file\\:_files\"", c.words);
+            if (c.words[0] != '\0' && c.files) // the blank: without options that _alternative does not know
+                printf(" _alternative \"words\\:word\\:(%s)\" \"files\\:file\\:_files\"", c.words);
+            else if (c.list)
+                printf("_sequence compadd - %s", c.words);
             else if (c.words[0] != '\0')
                 printf("(%s)", c.words);
             else if (c.files)
@@ -158,7 +175,9 @@ void mill_print_zsh(void)
         zsh_text(c->summary);
         printf("'\n");
     }
-    printf("    )\n    if (( CURRENT == 2 )); then\n        _describe command commands\n        return\n    fi\n"
+    printf("        'help:Show the help of a command'\n    )\n    if (( CURRENT == 2 )); then\n"
+           "        if [[ $PREFIX == -* ]]; then compadd -- --help --version; else _describe command commands; fi\n"
+           "        return\n    fi\n"
            "    local command=$words[2]\n    shift words\n    (( CURRENT-- ))\n    case $command in\n");
     for (const mill_command *c = mill_commands; c->name != NULL; c++) {
         printf("        %s)\n            _arguments \\\n", c->name);
