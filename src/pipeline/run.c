@@ -166,7 +166,8 @@ static mill_status open_source(mill_run_state *run, mill_error *err)
                                   .qa = run->recipe.qa,
                                   .chat = run->recipe.chat,
                                   .removal = run->removal,
-                                  .block_bytes = run->batch_bytes};
+                                  .block_bytes = run->batch_bytes,
+                                  .group_bytes_max = run->group_bytes};
     mill_status status = parse_type(options->source_type, &source, err);
     for (size_t i = 0; status == MILL_OK && i < options->field_count; i++)
         status = parse_field(options->fields[i], &source, names, err);
@@ -232,6 +233,15 @@ static uint64_t held_bytes(uint64_t memory_bytes)
     return share < most ? share : most;
 }
 
+// A row group of Parquet is decoded by one worker as a whole, into a batch, a segment and scratch of its size; one of more than this
+// comes in blocks, as lines do. Far below the memory of a large machine it is the source's own limit.
+static uint64_t group_bytes_for(uint64_t memory_bytes, uint32_t threads, uint64_t batch_bytes)
+{
+    const uint64_t fixed = UINT64_C(16) << 20, most = UINT64_C(256) << 20, share = memory_bytes / 8 * 7 / threads;
+    const uint64_t bytes = share > fixed ? (share - fixed) / 6 : 0;
+    return bytes < batch_bytes ? batch_bytes : bytes < most ? bytes : most;
+}
+
 static mill_status choose_memory(mill_run_state *run, mill_error *err)
 {
     long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
@@ -239,6 +249,7 @@ static mill_status choose_memory(mill_run_state *run, mill_error *err)
     // An eighth is for finished units: twice held_bytes.
     uint64_t needed = memory_needed(run->threads, run->batch_bytes) * 8 / 7;
     run->memory_bytes = run->options->memory_bytes != 0 ? run->options->memory_bytes : half;
+    run->group_bytes = group_bytes_for(run->memory_bytes, run->threads, run->batch_bytes);
     if (run->options->memory_bytes != 0 && needed > run->memory_bytes)
         return mill_fail(
             err, MILL_RESOURCE,
@@ -482,16 +493,18 @@ static mill_status claim_directory(mill_run_state *run, mill_error *err)
     return status;
 }
 
-// The size of batches never shows in the product, but units on disk have the size they were begun with.
-static mill_status keep_batch_size(mill_run_state *run, mill_error *err)
+// How inputs are cut into units never shows in the product, but units on disk are cut as they were begun.
+static mill_status keep_cuts(mill_run_state *run, mill_error *err)
 {
-    uint64_t bytes = run->batch_bytes;
-    MILL_TRY(mill_workdir_keep_state(run->dir, "batch_bytes", &bytes, err));
-    if (bytes == run->batch_bytes)
+    uint64_t batch = run->batch_bytes, group = run->group_bytes;
+    MILL_TRY(mill_workdir_keep_state(run->dir, "batch_bytes", &batch, err));
+    MILL_TRY(mill_workdir_keep_state(run->dir, "group_bytes", &group, err));
+    if (batch == run->batch_bytes && group == run->group_bytes)
         return MILL_OK;
-    mill_log_line(&run->log, MILL_LOG_INFO, "going on with the batch size of the first attempt: %llu bytes",
-                  (unsigned long long)bytes);
-    run->batch_bytes = bytes;
+    mill_log_line(&run->log, MILL_LOG_INFO, "going on with units as the first attempt cut them: batches of %llu bytes, row groups up to %llu",
+                  (unsigned long long)batch, (unsigned long long)group);
+    run->batch_bytes = batch;
+    run->group_bytes = group;
     mill_source_close(run->source);
     run->source = NULL;
     return open_source(run, err);
@@ -582,7 +595,7 @@ static mill_status run_prepared(mill_run_state *run, mill_error *err)
     MILL_TRY(mill_workdir_is_complete(run->dir, &complete, err));
     if (complete)
         return report_complete(run, err);
-    MILL_TRY(keep_batch_size(run, err));
+    MILL_TRY(keep_cuts(run, err));
     const mill_source_work work = {mill_workdir_handle(run->dir), MILL_STATE "/tmp/sort-", run->threads, run->options->stop};
     mill_source_set_work(run->source, &work);
     mill_log_line(&run->log, MILL_LOG_DEBUG, "backend %s, %u threads, batches of %llu bytes", run->backend->name, run->threads,

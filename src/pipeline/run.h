@@ -106,6 +106,7 @@ typedef struct mill_run_state {
     const mill_backend_ops *backend;
     uint32_t threads;
     uint64_t batch_bytes, memory_bytes;
+    uint64_t group_bytes;        // most text of a row group of Parquet that one worker takes as a whole
     mill_stage_set stages;
     uint32_t formats, formats_documents; // wanted containers by place in their table; those that hold documents
     mill_shard_plan *shard_plan; // from the shards pass on

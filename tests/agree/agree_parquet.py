@@ -2,7 +2,7 @@
 
 usage: agree_parquet.py DUMP_RECORDS SHARDMILL [--seed N] [--files N] [--damaged N]
 """
-import argparse, json, os, random, subprocess, sys, tempfile
+import argparse, json, os, random, shutil, subprocess, sys, tempfile, time
 
 try:
     import pyarrow as pa
@@ -311,6 +311,46 @@ def check_runs(shardmill, folder):
         fail(f"the damaged row group: {bad} {funnel}")
 
 
+# A process of its own starts the program: the peak of a process begins with what the one held that started it.
+MEASURE = """import resource, subprocess, sys
+status = subprocess.call(sys.argv[1:])
+print(status, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"""
+
+
+def check_memory(shardmill, folder):
+    """A row group of far more text than memory: the limit holds, and units that were cut for one memory are taken up with another."""
+    path, out = os.path.join(folder, "large.parquet"), os.path.join(folder, "large")
+    r = random.Random(3)
+    block = "".join(r.choice("abcdefgh ()=\n\"") for _ in range(1 << 16))
+    texts = [f"# {i}\n" + block[i:] + block[:i] for i in range(2200)]
+    arguments = ["--set", "filter.enabled=false", "--durability", "fast", "-q", "-j", "1", "--keep-work"]
+    for name, table in (("files", {"content": texts}), ("conversations", {"messages": [
+            [{"role": "user", "content": "q"}, {"role": "assistant", "content": t}] for t in texts]})):
+        pq.write_table(pa.table(table), path, row_group_size=1 << 20, compression="zstd")
+        sums = {}
+        for memory, most in (("256M", 256 * 1.1 + 64), ("4G", 1 << 20)):
+            told = subprocess.run([sys.executable, "-S", "-c", MEASURE, shardmill, "filter", path, "-o", out + memory, "--memory", memory, *arguments],
+                                  capture_output=True, text=True)
+            status, peak = map(int, told.stdout.split())
+            if status != 0 or peak / 1024 > most:
+                fail(f"a large row group of {name}: --memory {memory}: status {status}, {peak / 1024:.0f} MiB at most; {told.stderr}")
+            sums[memory] = open(f"{out}{memory}/SHA256SUMS").read()
+        units = [len(os.listdir(f"{out}{memory}/.shardmill/stage/ingest")) for memory in sums]
+        if len(set(sums.values())) != 1 or units[0] <= units[1]:
+            fail(f"a large row group of {name}: {units} units, and memory shows in the bytes: {sums}")
+        process = subprocess.Popen([shardmill, "filter", path, "-o", out, "--memory", "256M", *arguments])
+        while process.poll() is None and not os.path.exists(f"{out}/.shardmill/stage/ingest/000002.seg"):
+            time.sleep(0.002)
+        process.kill()
+        process.wait()
+        done = subprocess.run([shardmill, "filter", path, "-o", out, "--memory", "4G", *arguments], capture_output=True, text=True)
+        if done.returncode != 0 or open(f"{out}/SHA256SUMS").read() != sums["4G"]:
+            fail(f"a large row group of {name}: killed, then taken up with more memory: {done.returncode} {done.stderr}")
+        for each in (out, out + "256M", out + "4G"):
+            shutil.rmtree(each)
+    os.unlink(path)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("tool")
@@ -322,6 +362,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         check_refusals(args.tool, args.shardmill, folder)
         check_runs(args.shardmill, folder)
+        check_memory(args.shardmill, folder)
         check_random(args.tool, args.seed, args.files, folder)
         check_damaged(args.tool, args.seed, args.damaged, folder)
     seen = 0
