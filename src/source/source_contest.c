@@ -1,6 +1,7 @@
 // source_contest.c: records of contest data sets (code_contests, APPS and their kin): one task with all its
 // solutions, each of which becomes a record. They share the number of their line or row.
 #include <stdio.h>
+#include <strings.h>
 
 #include "source/notebook.h"
 #include "source/source_internal.h"
@@ -44,13 +45,57 @@ bool mill_contest_is(yyjson_val *root)
     return is_list_text(solutions) || (yyjson_is_arr(solutions) && (first == NULL || yyjson_is_str(first)));
 }
 
+static int find_name(const mill_language_table *languages, const char *word)
+{
+    static const char *const others[][2] = {{"g++", "cpp"},
+                                            {"clang++", "cpp"},
+                                            {"cpython", "python"},
+                                            {"node.js", "javascript"},
+                                            {"fpc", "pascal"}};
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        if (strcasecmp(word, others[i][0]) == 0)
+            return mill_language_find(languages, others[i][1]);
+    return mill_language_find(languages, word);
+}
+
+// A word as the name of a language, else without the version at its end: "C++17", "PYTHON3".
+static int find_word(const mill_language_table *languages, const char *word, size_t bytes)
+{
+    char text[32];
+    if (bytes == 0 || bytes >= sizeof text)
+        return -1;
+    memcpy(text, word, bytes);
+    text[bytes] = '\0';
+    const int id = find_name(languages, text);
+    while (bytes > 0 && strchr("0123456789.-", text[bytes - 1]) != NULL)
+        text[--bytes] = '\0';
+    return id >= 0 ? id : find_name(languages, text);
+}
+
+mill_language_id mill_judge_language(mill_language_table *languages, const char *name, size_t bytes)
+{
+    const int whole = find_word(languages, name, bytes);
+    if (whole >= 0)
+        return (mill_language_id)whole;
+    for (size_t at = 0; at < bytes;) {
+        size_t word = 0;
+        while (at + word < bytes && strchr(" \t(),/", name[at + word]) == NULL)
+            word++;
+        const int id = find_word(languages, name + at, word);
+        if (id >= 0)
+            return (mill_language_id)id;
+        at += word + 1;
+    }
+    return mill_language_intern(languages, name, bytes);
+}
+
 // By name, or by the numbers of code_contests.
 static mill_language_id language_of(const task *t, yyjson_val *value)
 {
     static const char *const numbered[] = {"other", "python", "cpp", "python", "java"};
     mill_language_table *languages = t->parser->source->languages;
     if (yyjson_is_str(value))
-        return mill_language_intern(languages, yyjson_get_str(value), yyjson_get_len(value));
+        return mill_judge_language(languages, yyjson_get_str(value), yyjson_get_len(value));
     if (!yyjson_is_uint(value) || yyjson_get_uint(value) >= sizeof numbered / sizeof numbered[0])
         return MILL_LANGUAGE_OTHER;
     int id = mill_language_find(languages, numbered[yyjson_get_uint(value)]);

@@ -214,6 +214,8 @@ static bool string_field(yyjson_val *value, const char **text, uint32_t *bytes)
 mill_language_id mill_record_language(const mill_source *source, const mill_record *record, const char *name, uint32_t bytes,
                                       const char *extension, size_t extension_bytes)
 {
+    if (bytes != 0 && source->options.type_given && source->options.type == MILL_TYPE_CONTEST)
+        return mill_judge_language(source->languages, name, bytes);
     if (bytes != 0)
         return mill_language_intern(source->languages, name, bytes);
     if (record->path_bytes != 0)
@@ -305,7 +307,7 @@ static mill_status append_object(line_sink *sink, yyjson_val *root)
     if (task) { // the sets whose solutions tell no language are Python's
         const bool told = language_bytes != 0;
         record.language =
-            mill_language_intern(source->languages, told ? language : "python", told ? language_bytes : 6);
+            mill_judge_language(source->languages, told ? language : "python", told ? language_bytes : 6);
         MILL_TRY(mill_contest_append(sink->parser, root, &record, sink->batch, sink->quarantine, sink->counts,
                                      &problem, sink->err));
         return problem.detail[0] == '\0' ? MILL_OK : QUARANTINE(sink, problem.reason, "%s", problem.detail);

@@ -45,7 +45,8 @@ static void read_source(simfs *sim, const mill_source_options *options, outcome 
         mill_status status = mill_source_parse(parser, &block, &o->batch, &o->quarantine, &o->counts, &err);
         FUZZ_CHECK(status == MILL_OK);
     }
-    FUZZ_CHECK(o->counts.read == o->batch.count + (uint64_t)o->quarantine.count);
+    const uint64_t unsolved = o->counts.rejected[MILL_REASON_NO_ANSWER];
+    FUZZ_CHECK(o->counts.read == o->batch.count + (uint64_t)o->quarantine.count + unsolved);
     FUZZ_CHECK(o->counts.quarantined == o->quarantine.count);
     for (uint32_t i = 0; i < o->batch.count; i++) {
         uint64_t bytes;
@@ -93,6 +94,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     options.shape.newlines = last % 4 == 0;
     options.shape.nul = (mill_nul)(last / 4 % 3);
     options.shape.strip_bom = last % 5 == 0;
+    options.shape.notebooks = (mill_notebooks)(last % 3);
+    options.shape.statements = options.shape.keep_outputs = last % 2 == 0;
+    options.shape.output_chars = 9;
+    if (last % 7 == 0)
+        options.field[MILL_FIELD_REPO] = "meta.a.b";
     simfs *sim = simfs_create();
     FUZZ_CHECK(sim != NULL);
     simfs_put(sim, "input.jsonl", data, bytes);
@@ -131,6 +137,11 @@ bool fuzz_seed(uint32_t number, mill_buf *out)
         "\"content\":\"\ufeffa\"}]}\n{\"messages\":[{\"role\":\"x\"}]}\n",
         "{\"conversations\":[{\"from\":\"human\",\"value\":\"h\"},{\"from\":\"gpt\",\"value\":\"g\"},{"
         "\"from\":\"tool\",\"value\":\"\"}]}\n",
+        "{\"name\":\"n\",\"description\":\"d\",\"solutions\":{\"language\":[3,2,\"GNU C++17 (64)\"],\"solution\":[\"a\",\"b\",\"c\"]}}\n{\"problem_id\":7,"
+        "\"question\":\"q\",\"solutions\":\"[\\\"x\\\",\\\"\\\\ud800\\\"]\"}\n{\"solutions\":[{\"code\":\"y\",\"language\":\"Java 8\"},null]}\n{\"solutions\":[]}",
+        "{\"cells\":[[[\"t\",\"o\"]],[[\"e\",\"_____no_output_____\"]]],\"cell_types\":[\"markdown\",\"code\"]}\n{\"markdown\":\"m\",\"code\":\"%c\\nx\","
+        "\"output\":\"7\"}\n{\"cells\":[{\"cell_type\":\"code\",\"source\":[\"a\"],\"outputs\":[{\"text\":\"1\"}]}],\"nbformat\":4}\n",
+        "{\"content\":\"x\",\"meta\":{\"a.b\":\"r\",\"a\":{\"b\":\"s\"}},\"prose\":true}\n{\"content\":\"x\",\"meta.a.b\":7}\n",
         "{\"prompt\":\"p\",\"completion\":\" c\"}\n{\"prompt\":[],\"completion\":\"c\"}\n{\"messages\":[]}\n",
     };
     return fuzz_seed_text(number, texts, sizeof texts / sizeof texts[0], out);

@@ -269,6 +269,32 @@ Test(shape, tasks_give_their_solutions_in_each_of_their_forms)
     free_outcome(&o);
 }
 
+Test(shape, judges_name_compilers_and_mean_languages)
+{
+    static const char *const names[][2] = {
+        {"GNU C++17", "cpp"},        {"GNU C++20 (64)", "cpp"}, {"MS C++ 2017", "cpp"},      {"Clang++17 Diagnostics", "cpp"}, {"C++14 (GCC 5.4.1)", "cpp"},
+        {"GNU C11", "c"},            {"Python 3", "python"},    {"PyPy 3-64", "python"},     {"PYTHON3", "python"},            {"Python3 (3.4.3)", "python"},
+        {"Java 11", "java"},         {"JAVA8", "java"},         {"C# 8", "csharp"},          {"Mono C#", "csharp"},            {".NET Core C#", "csharp"},
+        {"Kotlin 1.9", "kotlin"},    {"Rust 2021", "rust"},     {"Go (1.14.1)", "go"},       {"Node.js 15 (64bit)", "javascript"},
+        {"JavaScript", "javascript"}, {"FPC", "pascal"},        {"Delphi 7", "pascal"},      {"Perl", "perl"},                 {"Haskell", "haskell"},
+        {"Objective C", "objective-c"}, {"Common Lisp 2", "common-lisp"},
+        {"CPP", "cpp"},              {"", "other"},             {"()", "other"},             {"9000", "9000"}};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        mill_language_id id = mill_judge_language(languages, names[i][0], strlen(names[i][0]));
+        cr_expect_str_eq(mill_language_get(languages, id)->name, names[i][1], "%s", names[i][0]);
+    }
+    // Only of contests: elsewhere a name is a name.
+    static const char line[] = "{\"content\":\"x\",\"language\":\"GNU C++17\"}\n";
+    mill_source_options options = {.type = MILL_TYPE_CONTEST, .type_given = true};
+    outcome o = read_file("a.jsonl", line, strlen(line), options);
+    cr_expect_str_eq(mill_language_get(languages, o.batch.language[0])->name, "cpp");
+    free_outcome(&o);
+    options.type_given = false;
+    o = read_file("a.jsonl", line, strlen(line), options);
+    cr_expect_str_eq(mill_language_get(languages, o.batch.language[0])->name, "gnu-c++17");
+    free_outcome(&o);
+}
+
 // ---- notebooks that are none
 
 Test(shape, what_is_no_notebook_is_quarantined_by_name)
