@@ -135,7 +135,6 @@ class Schema
         const Source &repeated = *list.field(0);
         if (repeated.is_primitive() || is_item(list, static_cast<const Group &>(repeated)))
             return fill(item, repeated, inner);
-        std::vector<Node> items;
         const Source &element = *static_cast<const Group &>(repeated).field(0);
         Place here = inner;
         here.depth++;
