@@ -5,8 +5,8 @@
 
 #include "cli/commands.h"
 
-// What may be typed as the value of an option: the words of "auto|cpu|cuda[:LIST]" up to a bracket, files or directories where a
-// part names them, and several words with commas where a part is LIST.
+// What may be typed as the value of an option: the words of "auto|cpu|cuda[:LIST]" up to a bracket, files or
+// directories where a part names them, and several words with commas where a part is LIST.
 typedef struct choices {
     char words[256]; // with blanks between
     bool files, directories, list;
@@ -103,12 +103,14 @@ void mill_print_bash(void)
            "    COMPREPLY=()\n"
            "    # --name=value comes as three words\n"
            "    if [[ $cur == = ]]; then\n        cur=\n"
-           "    elif [[ $prev == = ]] && ((COMP_CWORD >= 2)); then\n        prev=${COMP_WORDS[COMP_CWORD-2]}\n    fi\n"
+           "    elif [[ $prev == = ]] && ((COMP_CWORD >= 2)); then\n        "
+           "prev=${COMP_WORDS[COMP_CWORD-2]}\n    fi\n"
            "    commands='");
     for (const mill_command *c = mill_commands; c->name != NULL; c++)
         printf("%s%s", c != mill_commands ? " " : "", c->name);
-    printf("'\n    if ((COMP_CWORD == 1)); then\n        _shardmill_words \"$commands help --help --version\"\n"
-           "        compopt +o default 2>/dev/null\n        return\n    fi\n    case ${COMP_WORDS[1]} in\n");
+    printf(
+        "'\n    if ((COMP_CWORD == 1)); then\n        _shardmill_words \"$commands help --help --version\"\n"
+        "        compopt +o default 2>/dev/null\n        return\n    fi\n    case ${COMP_WORDS[1]} in\n");
     for (const mill_command *c = mill_commands; c->name != NULL; c++)
         bash_command(c);
     printf("    help) _shardmill_words \"$commands\"; return ;;\n"
@@ -176,7 +178,8 @@ void mill_print_zsh(void)
         printf("'\n");
     }
     printf("        'help:Show the help of a command'\n    )\n    if (( CURRENT == 2 )); then\n"
-           "        if [[ $PREFIX == -* ]]; then compadd -- --help --version; else _describe command commands; fi\n"
+           "        if [[ $PREFIX == -* ]]; then compadd -- --help --version; else _describe command "
+           "commands; fi\n"
            "        return\n    fi\n"
            "    local command=$words[2]\n    shift words\n    (( CURRENT-- ))\n    case $command in\n");
     for (const mill_command *c = mill_commands; c->name != NULL; c++) {

@@ -1,5 +1,6 @@
-// barrier_group.c: which records have the same content and language, and are programs or are not. The syntax check and the signature of
-// such a group are made once, for its first record; exact deduplication itself comes later, among the records that passed.
+// barrier_group.c: which records have the same content and language, and are programs or are not. The syntax
+// check and the signature of such a group are made once, for its first record; exact deduplication itself
+// comes later, among the records that passed.
 #include "pipeline/run.h"
 
 static uint64_t slot_of(const mill_doc *doc, uint64_t mask)

@@ -188,7 +188,8 @@ static mill_status judge_syntax(explained *e, mill_rule_result *row, mill_error 
     }
     if (!mill_flags_parsed(e->batch.flags[0])) {
         const bool is_chat = (e->batch.flags[0] & MILL_FLAG_CHAT) != 0;
-        snprintf(row->measured, sizeof row->measured, "not asked of %s", is_chat ? "a conversation" : "prose");
+        snprintf(row->measured, sizeof row->measured, "not asked of %s",
+                 is_chat ? "a conversation" : "prose");
         snprintf(row->limit, sizeof row->limit, "none");
         return MILL_OK;
     }

@@ -98,7 +98,8 @@ static mill_status scan_unit(void *context, void *state, uint64_t number, mill_e
 bool mill_repo_takes(const mill_run_state *run, uint64_t doc)
 {
     // Posts have their site in the place of a repository, and are no files of it.
-    return run->docs[doc].verdict == MILL_KEPT && (run->docs[doc].flags & MILL_FLAG_CHAT) == 0 && run->docs[doc].type != MILL_TYPE_QA;
+    return run->docs[doc].verdict == MILL_KEPT && (run->docs[doc].flags & MILL_FLAG_CHAT) == 0 &&
+           run->docs[doc].type != MILL_TYPE_QA;
 }
 
 mill_status mill_pass_imports(mill_run_state *run, mill_error *err)

@@ -233,11 +233,13 @@ static uint64_t held_bytes(uint64_t memory_bytes)
     return share < most ? share : most;
 }
 
-// A row group of Parquet is decoded by one worker as a whole, into a batch, a segment and scratch of its size; one of more than this
-// comes in blocks, as lines do. Far below the memory of a large machine it is the source's own limit.
+// A row group of Parquet is decoded by one worker as a whole, into a batch, a segment and scratch of its
+// size; one of more than this comes in blocks, as lines do. Far below the memory of a large machine it is the
+// source's own limit.
 static uint64_t group_bytes_for(uint64_t memory_bytes, uint32_t threads, uint64_t batch_bytes)
 {
-    const uint64_t fixed = UINT64_C(16) << 20, most = UINT64_C(256) << 20, share = memory_bytes / 8 * 7 / threads;
+    const uint64_t fixed = UINT64_C(16) << 20, most = UINT64_C(256) << 20;
+    const uint64_t share = memory_bytes / 8 * 7 / threads;
     const uint64_t bytes = share > fixed ? (share - fixed) / 6 : 0;
     return bytes < batch_bytes ? batch_bytes : bytes < most ? bytes : most;
 }
@@ -501,8 +503,10 @@ static mill_status keep_cuts(mill_run_state *run, mill_error *err)
     MILL_TRY(mill_workdir_keep_state(run->dir, "group_bytes", &group, err));
     if (batch == run->batch_bytes && group == run->group_bytes)
         return MILL_OK;
-    mill_log_line(&run->log, MILL_LOG_INFO, "going on with units as the first attempt cut them: batches of %llu bytes, row groups up to %llu",
-                  (unsigned long long)batch, (unsigned long long)group);
+    mill_log_line(
+        &run->log, MILL_LOG_INFO,
+        "going on with units as the first attempt cut them: batches of %llu bytes, row groups up to %llu",
+        (unsigned long long)batch, (unsigned long long)group);
     run->batch_bytes = batch;
     run->group_bytes = group;
     mill_source_close(run->source);

@@ -223,8 +223,8 @@ mill_status mill_contest_append(mill_parser *parser, yyjson_val *root, const mil
                                 mill_batch *batch, mill_quarantine *quarantine, mill_parse_counts *counts,
                                 mill_shape_problem *problem, mill_error *err) MILL_MUST_CHECK;
 
-// A language as judges name their compilers: the whole name, or its first word that is one, with or without a version ("GNU C++17 (64)",
-// "PyPy 3-64", "Java 11").
+// A language as judges name their compilers: the whole name, or its first word that is one, with or without a
+// version ("GNU C++17 (64)", "PyPy 3-64", "Java 11").
 mill_language_id mill_judge_language(mill_language_table *languages, const char *name, size_t bytes);
 
 // Archives (source_archive.c).

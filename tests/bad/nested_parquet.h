@@ -1,5 +1,6 @@
-// nested_parquet.h: a small Parquet file whose rows are conversations, as tests/agree/parquet_by_hand.py wrote it: `messages`, a list of
-// structs in the spelling of old writers, `stars` and `path`; four rows, the second all null, the third beginning with an answer.
+// nested_parquet.h: a small Parquet file whose rows are conversations, as tests/agree/parquet_by_hand.py wrote it: `messages`,
+// a list of structs in the spelling of old writers, `stars` and `path`; four rows, the second all null, the third beginning
+// with an answer.
 #ifndef MILL_TESTS_NESTED_PARQUET_H
 #define MILL_TESTS_NESTED_PARQUET_H
 

@@ -137,11 +137,16 @@ bool fuzz_seed(uint32_t number, mill_buf *out)
         "\"content\":\"\ufeffa\"}]}\n{\"messages\":[{\"role\":\"x\"}]}\n",
         "{\"conversations\":[{\"from\":\"human\",\"value\":\"h\"},{\"from\":\"gpt\",\"value\":\"g\"},{"
         "\"from\":\"tool\",\"value\":\"\"}]}\n",
-        "{\"name\":\"n\",\"description\":\"d\",\"solutions\":{\"language\":[3,2,\"GNU C++17 (64)\"],\"solution\":[\"a\",\"b\",\"c\"]}}\n{\"problem_id\":7,"
-        "\"question\":\"q\",\"solutions\":\"[\\\"x\\\",\\\"\\\\ud800\\\"]\"}\n{\"solutions\":[{\"code\":\"y\",\"language\":\"Java 8\"},null]}\n{\"solutions\":[]}",
-        "{\"cells\":[[[\"t\",\"o\"]],[[\"e\",\"_____no_output_____\"]]],\"cell_types\":[\"markdown\",\"code\"]}\n{\"markdown\":\"m\",\"code\":\"%c\\nx\","
-        "\"output\":\"7\"}\n{\"cells\":[{\"cell_type\":\"code\",\"source\":[\"a\"],\"outputs\":[{\"text\":\"1\"}]}],\"nbformat\":4}\n",
-        "{\"content\":\"x\",\"meta\":{\"a.b\":\"r\",\"a\":{\"b\":\"s\"}},\"prose\":true}\n{\"content\":\"x\",\"meta.a.b\":7}\n",
+        "{\"name\":\"n\",\"description\":\"d\",\"solutions\":{\"language\":[3,2,\"GNU C++17 "
+        "(64)\"],\"solution\":[\"a\",\"b\",\"c\"]}}\n{\"problem_id\":7,"
+        "\"question\":\"q\",\"solutions\":\"[\\\"x\\\",\\\"\\\\ud800\\\"]\"}\n{\"solutions\":[{\"code\":"
+        "\"y\",\"language\":\"Java 8\"},null]}\n{\"solutions\":[]}",
+        "{\"cells\":[[[\"t\",\"o\"]],[[\"e\",\"_____no_output_____\"]]],\"cell_types\":[\"markdown\","
+        "\"code\"]}\n{\"markdown\":\"m\",\"code\":\"%c\\nx\","
+        "\"output\":\"7\"}\n{\"cells\":[{\"cell_type\":\"code\",\"source\":[\"a\"],\"outputs\":[{\"text\":"
+        "\"1\"}]}],\"nbformat\":4}\n",
+        "{\"content\":\"x\",\"meta\":{\"a.b\":\"r\",\"a\":{\"b\":\"s\"}},\"prose\":true}\n{\"content\":\"x\","
+        "\"meta.a.b\":7}\n",
         "{\"prompt\":\"p\",\"completion\":\" c\"}\n{\"prompt\":[],\"completion\":\"c\"}\n{\"messages\":[]}\n",
     };
     return fuzz_seed_text(number, texts, sizeof texts / sizeof texts[0], out);

@@ -54,7 +54,9 @@ static void print_pieces(dump *d, uint32_t i)
     mill_error err;
     for (uint32_t k = 0; k < mill_batch_piece_count(&d->batch, i); k++) {
         const mill_chat_piece piece = mill_batch_piece(&d->batch, i, k);
-        check(mill_buf_printf(&d->line, &err, "%s[%u,%u,%u]", k == 0 ? ",\"pieces\":[" : ",", piece.role, piece.bytes, piece.learned), &err);
+        check(mill_buf_printf(&d->line, &err, "%s[%u,%u,%u]", k == 0 ? ",\"pieces\":[" : ",", piece.role,
+                              piece.bytes, piece.learned),
+              &err);
     }
     check(mill_buf_append_text(&d->line, "]", &err), &err);
 }

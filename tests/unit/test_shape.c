@@ -59,7 +59,8 @@ static outcome read_file(const char *name, const void *data, size_t bytes, mill_
         cr_assert_eq(mill_source_parse(parser, &block, &o.batch, &o.quarantine, &o.counts, &err), MILL_OK,
                      "%s", err.message);
     }
-    cr_expect_eq(o.counts.read, o.batch.count + o.quarantine.count + o.counts.rejected[MILL_REASON_NO_ANSWER]);
+    cr_expect_eq(o.counts.read,
+                 o.batch.count + o.quarantine.count + o.counts.rejected[MILL_REASON_NO_ANSWER]);
     mill_block_free(&block);
     mill_parser_close(parser);
     mill_source_close(source);
@@ -217,7 +218,8 @@ Test(shape, data_sets_of_notebooks_are_read_in_each_of_their_forms)
     free_outcome(&o);
     // With outputs; a cell that has none says so in the words of these sets.
     static const char outputs[] =
-        "{\"markdown\":\"note\",\"code\":\"d=1\",\"output\":\"7\"}\n{\"markdown\":\"note\",\"code\":\"d=2\",\"output\":\"_____no_output_____\"}\n"
+        "{\"markdown\":\"note\",\"code\":\"d=1\",\"output\":\"7\"}\n{\"markdown\":\"note\",\"code\":\"d=2\","
+        "\"output\":\"_____no_output_____\"}\n"
         "{\"cells\":[[[\"e=1\",\"8\"],[\"f=1\",\"_____no_output_____\"]]],\"cell_types\":[\"code\"]}\n";
     mill_source_options with = scripts;
     with.shape.keep_outputs = true;
@@ -234,17 +236,27 @@ Test(shape, tasks_give_their_solutions_in_each_of_their_forms)
 {
     static const char lines[] =
         "{\"name\":\"n\",\"solutions\":{\"language\":[3,2],\"solution\":[\"a\",\"b\",\"c\"]}}\n"
-        "{\"problem_id\":7,\"solutions\":[{\"language\":\"Java\",\"solution\":null,\"code\":\"d\"},null,{\"code\":\"e\"}]}\n"
+        "{\"problem_id\":7,\"solutions\":[{\"language\":\"Java\",\"solution\":null,\"code\":\"d\"},null,{"
+        "\"code\":\"e\"}]}\n"
         "{\"id\":\"852/A\",\"solutions\":[\"f\",null,\"g\"],\"language\":\"c++\"}\n"
         "{\"title\":\"t\",\"question\":\"q\",\"solutions\":\" [\\\"h\\\\n\\\",\\\"\\\\ud800\\\"]\"}\n"
         "{\"solutions\":[null,\"i\"],\"path\":\"p\"}\n"
-        "{\"solutions\":\"\"}\n{\"solutions\":[]}\n{\"solutions\":[null]}\n{\"solutions\":\"[]\"}\n" // nobody solved these
+        "{\"solutions\":\"\"}\n{\"solutions\":[]}\n{\"solutions\":[null]}\n{\"solutions\":\"[]\"}\n" // nobody
+                                                                                                     // solved
+                                                                                                     // these
         "{\"solutions\":\"[\\\"x\"}\n{\"solutions\":\"x = 1\"}\n{\"solutions\":[1]}\n{\"solutions\":null}\n";
     static const struct {
         const char *text, *language, *path;
-    } wanted[] = {{"a", "python", "n/1"},     {"b", "cpp", "n/2"}, {"c", "other", "n/3"},         {"d", "java", "7/1"},
-                  {"e", "other", "7/2"},      {"f", "cpp", "852/A/1"}, {"g", "cpp", "852/A/2"},   {"# q\n\nh\n", "python", "t/1"},
-                  {"# q\n\n\xef\xbf\xbd", "python", "t/2"}, {"i", "python", "p/1"}};
+    } wanted[] = {{"a", "python", "n/1"},
+                  {"b", "cpp", "n/2"},
+                  {"c", "other", "n/3"},
+                  {"d", "java", "7/1"},
+                  {"e", "other", "7/2"},
+                  {"f", "cpp", "852/A/1"},
+                  {"g", "cpp", "852/A/2"},
+                  {"# q\n\nh\n", "python", "t/1"},
+                  {"# q\n\n\xef\xbf\xbd", "python", "t/2"},
+                  {"i", "python", "p/1"}};
     mill_source_options options = scripts;
     options.shape.statements = true;
     outcome o = read_file("a.jsonl", lines, strlen(lines), options);
@@ -253,8 +265,10 @@ Test(shape, tasks_give_their_solutions_in_each_of_their_forms)
     for (uint32_t i = 0; i < count; i++) {
         const mill_span path = o.batch.path[i];
         expect_text(&o, i, wanted[i].text);
-        cr_expect_str_eq(mill_language_get(languages, o.batch.language[i])->name, wanted[i].language, "record %u", i);
-        cr_expect(path.bytes == strlen(wanted[i].path) && memcmp(mill_batch_meta(&o.batch, path), wanted[i].path, path.bytes) == 0,
+        cr_expect_str_eq(mill_language_get(languages, o.batch.language[i])->name, wanted[i].language,
+                         "record %u", i);
+        cr_expect(path.bytes == strlen(wanted[i].path) &&
+                      memcmp(mill_batch_meta(&o.batch, path), wanted[i].path, path.bytes) == 0,
                   "the path of record %u", i);
         cr_expect_eq(o.batch.type[i], MILL_TYPE_CONTEST);
     }
@@ -263,7 +277,8 @@ Test(shape, tasks_give_their_solutions_in_each_of_their_forms)
     cr_expect_eq(o.counts.replaced_surrogates, 1);
     cr_assert_eq(o.quarantine.count, 4);
     cr_expect_eq(o.quarantine.rows[0].reason, MILL_QUARANTINE_BAD_JSON);
-    cr_expect(o.quarantine.rows[0].record == 10 && o.quarantine.rows[0].length > 0, "the place of a line is told");
+    cr_expect(o.quarantine.rows[0].record == 10 && o.quarantine.rows[0].length > 0,
+              "the place of a line is told");
     for (size_t i = 1; i < 4; i++)
         cr_expect_eq(o.quarantine.rows[i].reason, MILL_QUARANTINE_NO_CONTENT);
     free_outcome(&o);
@@ -271,14 +286,36 @@ Test(shape, tasks_give_their_solutions_in_each_of_their_forms)
 
 Test(shape, judges_name_compilers_and_mean_languages)
 {
-    static const char *const names[][2] = {
-        {"GNU C++17", "cpp"},        {"GNU C++20 (64)", "cpp"}, {"MS C++ 2017", "cpp"},      {"Clang++17 Diagnostics", "cpp"}, {"C++14 (GCC 5.4.1)", "cpp"},
-        {"GNU C11", "c"},            {"Python 3", "python"},    {"PyPy 3-64", "python"},     {"PYTHON3", "python"},            {"Python3 (3.4.3)", "python"},
-        {"Java 11", "java"},         {"JAVA8", "java"},         {"C# 8", "csharp"},          {"Mono C#", "csharp"},            {".NET Core C#", "csharp"},
-        {"Kotlin 1.9", "kotlin"},    {"Rust 2021", "rust"},     {"Go (1.14.1)", "go"},       {"Node.js 15 (64bit)", "javascript"},
-        {"JavaScript", "javascript"}, {"FPC", "pascal"},        {"Delphi 7", "pascal"},      {"Perl", "perl"},                 {"Haskell", "haskell"},
-        {"Objective C", "objective-c"}, {"Common Lisp 2", "common-lisp"},
-        {"CPP", "cpp"},              {"", "other"},             {"()", "other"},             {"9000", "9000"}};
+    static const char *const names[][2] = {{"GNU C++17", "cpp"},
+                                           {"GNU C++20 (64)", "cpp"},
+                                           {"MS C++ 2017", "cpp"},
+                                           {"Clang++17 Diagnostics", "cpp"},
+                                           {"C++14 (GCC 5.4.1)", "cpp"},
+                                           {"GNU C11", "c"},
+                                           {"Python 3", "python"},
+                                           {"PyPy 3-64", "python"},
+                                           {"PYTHON3", "python"},
+                                           {"Python3 (3.4.3)", "python"},
+                                           {"Java 11", "java"},
+                                           {"JAVA8", "java"},
+                                           {"C# 8", "csharp"},
+                                           {"Mono C#", "csharp"},
+                                           {".NET Core C#", "csharp"},
+                                           {"Kotlin 1.9", "kotlin"},
+                                           {"Rust 2021", "rust"},
+                                           {"Go (1.14.1)", "go"},
+                                           {"Node.js 15 (64bit)", "javascript"},
+                                           {"JavaScript", "javascript"},
+                                           {"FPC", "pascal"},
+                                           {"Delphi 7", "pascal"},
+                                           {"Perl", "perl"},
+                                           {"Haskell", "haskell"},
+                                           {"Objective C", "objective-c"},
+                                           {"Common Lisp 2", "common-lisp"},
+                                           {"CPP", "cpp"},
+                                           {"", "other"},
+                                           {"()", "other"},
+                                           {"9000", "9000"}};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         mill_language_id id = mill_judge_language(languages, names[i][0], strlen(names[i][0]));
         cr_expect_str_eq(mill_language_get(languages, id)->name, names[i][1], "%s", names[i][0]);

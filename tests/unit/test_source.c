@@ -368,12 +368,15 @@ Test(source, columns_can_be_named_and_presets_restrict_them)
 Test(source, a_dotted_path_reaches_into_objects)
 {
     const char *path = put_text(
-        "p.jsonl", "{\"a\":{\"b\":{\"c\":\"deep\"}},\"m\":{\"lang\":\"go\",\"l\":[\"mit\",\"bsd\"],\"n\":7}}\n"
-                   "{\"a.b.c\":\"own\",\"a\":{\"b\":{\"c\":\"deep\"}}}\n{\"a.b\":{\"c\":\"longest\"},\"a\":{\"b.c\":\"other\",\"b\":1}}\n"
-                   "{\"a.b\":{\"d\":1},\"a\":{\"b\":{\"c\":\"behind\"}},\"m\":{}}\n"
-                   "{\"a\":{\"b\":{\"c\":\"first\"}},\"a\":{\"b\":{\"c\":\"last\"}}}\n"
-                   "{\"a\":{\"b\":{\"c\":\"first\"}},\"a\":{\"b\":2}}\n{\"a\":[{\"b\":{\"c\":\"listed\"}}]}\n{\"a\":{\"b\":{\"c\":null}}}\n"
-                   "{\"a\":{\"b\":{\"c\":{}}}}\n{\"c\":\"x\",\"b\":\"x\",\"a\":\"x\",\"\":\"x\",\"content\":\"x\"}\n");
+        "p.jsonl",
+        "{\"a\":{\"b\":{\"c\":\"deep\"}},\"m\":{\"lang\":\"go\",\"l\":[\"mit\",\"bsd\"],\"n\":7}}\n"
+        "{\"a.b.c\":\"own\",\"a\":{\"b\":{\"c\":\"deep\"}}}\n{\"a.b\":{\"c\":\"longest\"},\"a\":{\"b.c\":"
+        "\"other\",\"b\":1}}\n"
+        "{\"a.b\":{\"d\":1},\"a\":{\"b\":{\"c\":\"behind\"}},\"m\":{}}\n"
+        "{\"a\":{\"b\":{\"c\":\"first\"}},\"a\":{\"b\":{\"c\":\"last\"}}}\n"
+        "{\"a\":{\"b\":{\"c\":\"first\"}},\"a\":{\"b\":2}}\n{\"a\":[{\"b\":{\"c\":\"listed\"}}]}\n{\"a\":{"
+        "\"b\":{\"c\":null}}}\n"
+        "{\"a\":{\"b\":{\"c\":{}}}}\n{\"c\":\"x\",\"b\":\"x\",\"a\":\"x\",\"\":\"x\",\"content\":\"x\"}\n");
     mill_source_options options = default_options();
     options.field[MILL_FIELD_CONTENT] = "a.b.c";
     options.field[MILL_FIELD_LANGUAGE] = "m.lang";
@@ -389,7 +392,8 @@ Test(source, a_dotted_path_reaches_into_objects)
     cr_expect(r.batch.stars[0] == 7 && r.batch.stars[1] == MILL_STARS_MISSING);
     cr_assert_eq(r.quarantine.count, 5);
     for (size_t i = 0; i < 5; i++)
-        cr_expect_eq(r.quarantine.rows[i].reason, i == 3 ? MILL_QUARANTINE_CONTENT_TYPE : MILL_QUARANTINE_NO_CONTENT);
+        cr_expect_eq(r.quarantine.rows[i].reason,
+                     i == 3 ? MILL_QUARANTINE_CONTENT_TYPE : MILL_QUARANTINE_NO_CONTENT);
     free_result(&r);
 }
 
@@ -848,14 +852,16 @@ Test(source, repository_names_never_hold_credentials_or_machine_paths)
 }
 
 // Reads the inputs with the first `n` allocations that succeed, n = 0, 1, ..., until all do.
-static void fail_every_allocation(const char *const *arguments, size_t count, const mill_source_options *options)
+static void fail_every_allocation(const char *const *arguments, size_t count,
+                                  const mill_source_options *options)
 {
     bool done = false;
     for (uint64_t n = 0; !done && n < 5000; n++) {
         result r = {0};
         cr_assert_eq(mill_language_table_create(&r.languages, NULL), MILL_OK);
         mill_alloc_fail_after(n);
-        r.status = mill_source_open(mill_fs_posix(), arguments, count, options, r.languages, &r.source, &r.err);
+        r.status =
+            mill_source_open(mill_fs_posix(), arguments, count, options, r.languages, &r.source, &r.err);
         mill_block block = {0};
         mill_parser *parser = NULL;
         bool end = false;
@@ -882,9 +888,10 @@ static void fail_every_allocation(const char *const *arguments, size_t count, co
 Test(source, every_failing_allocation_is_an_error_without_leaks)
 {
     make_tree();
-    const char *lines =
-        put_text("m.jsonl", "{\"content\":\"a\\ud800\",\"license\":[\"x\"],\"language\":\"new\"}\nbad\n{\"content\":\"b\"}\n"
-                            "{\"id\":\"n\",\"solutions\":\"[\\\"\\\\ud800\\\"]\"}\n");
+    const char *lines = put_text(
+        "m.jsonl",
+        "{\"content\":\"a\\ud800\",\"license\":[\"x\"],\"language\":\"new\"}\nbad\n{\"content\":\"b\"}\n"
+        "{\"id\":\"n\",\"solutions\":\"[\\\"\\\\ud800\\\"]\"}\n");
     const char *arguments[2] = {in_folder("proj"), lines};
     mill_source_options options = default_options();
     fail_every_allocation(arguments, 2, &options);
@@ -895,7 +902,8 @@ Test(source, rows_of_parquet_that_are_no_files_are_read_as_trees)
 {
     const char *path = put("n.parquet", nested_parquet, sizeof nested_parquet);
     mill_source_options options = default_options();
-    for (options.group_bytes_max = 0; options.group_bytes_max < 2; options.group_bytes_max++) { // by the parser, by the reader
+    for (options.group_bytes_max = 0; options.group_bytes_max < 2;
+         options.group_bytes_max++) { // by the parser, by the reader
         result r = read_one(&options, path);
         cr_assert_eq(r.status, MILL_OK, "%s", r.err.message);
         cr_assert_eq(r.batch.count, 2);
