@@ -31,6 +31,8 @@ static Config configure()
                                                                                       : at_sync));
     c.fail_nth = number("SIMT_FAIL_NTH", 0);
     c.fail_lasts = number("SIMT_FAIL_LASTS", 0) != 0;
+    c.fail_device =
+        getenv("SIMT_FAIL_DEVICE") != nullptr ? static_cast<int>(number("SIMT_FAIL_DEVICE", 0)) : -1;
     c.devices = static_cast<int>(std::min<uint64_t>(64, number("SIMT_DEVICES", 1)));
     c.memory_bytes = static_cast<size_t>(number("SIMT_MEMORY_MIB", 8192)) << 20;
     return c;

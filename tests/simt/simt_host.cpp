@@ -19,7 +19,7 @@ namespace
 {
 struct Operation {
     uint64_t serial; // order of queueing on the device
-    bool is_meeting; // see enqueue_meeting
+    Meeting meeting; // see enqueue_meeting; most are none
     Body run;        // may be empty: only the gate counts
     Gate gate;
 };
@@ -250,7 +250,7 @@ std::vector<simt_stream *> runnable(Device &d, bool with_meetings)
     std::vector<simt_stream *> found;
     for (simt_stream *s : d.streams)
         if (!s->queue.empty() && is_passed(s->queue.front().gate) &&
-            (with_meetings || !s->queue.front().is_meeting) && keeps_default_order(*s))
+            (with_meetings || !s->queue.front().meeting) && keeps_default_order(*s))
             found.push_back(s);
     return found;
 }
@@ -262,12 +262,14 @@ void forget(simt_stream &s)
     d.dropped.push_back(&s);
 }
 
-void run_first(simt_stream &s)
+void run_first(simt_stream &s, bool may_wait)
 {
     Device &d = *s.device;
+    device_open(d, true);
+    if (s.queue.front().meeting && !s.queue.front().meeting(may_wait))
+        return; // the others are not here yet
     Operation operation = std::move(s.queue.front());
     s.queue.pop_front();
-    device_open(d, true);
     if (operation.run)
         operation.run();
     if (s.is_dropped && s.queue.empty())
@@ -280,7 +282,7 @@ template <class Done> void run_until(Device &d, Done done)
         std::vector<simt_stream *> ready = runnable(d, true);
         if (ready.empty())
             fail("device %d: the host waits for work that nothing will do", d.index);
-        run_first(*ready[config().seed != 0 ? d.random.below(ready.size()) : 0]);
+        run_first(*ready[config().seed != 0 ? d.random.below(ready.size()) : 0], true);
     }
     device_open(d, false);
 }
@@ -297,22 +299,22 @@ void run_all(Device &d)
 }
 
 // One step of a device that works while the host does something else.
-void run_some(Device &d)
+void run_some(Device &d, bool with_meetings)
 {
-    std::vector<simt_stream *> ready = runnable(d, false);
+    std::vector<simt_stream *> ready = runnable(d, with_meetings);
     if (!ready.empty())
-        run_first(*ready[d.random.below(ready.size())]);
+        run_first(*ready[d.random.below(ready.size())], false);
     device_open(d, false);
 }
 
-void push(simt_stream &s, bool is_meeting, Gate gate, Body run)
+void push(simt_stream &s, Meeting meeting, Gate gate, Body run)
 {
     Device &d = *s.device;
-    s.queue.push_back({++d.serial, is_meeting, std::move(run), std::move(gate)});
+    s.queue.push_back({++d.serial, std::move(meeting), std::move(run), std::move(gate)});
     while (config().lazy == eager && !runnable(d, false).empty())
-        run_some(d);
+        run_some(d, false);
     while (config().lazy == at_random && d.random.below(2) != 0 && !runnable(d, false).empty())
-        run_some(d);
+        run_some(d, false);
 }
 
 bool is_limit_kept(dim3 grid, dim3 block, size_t shared_bytes)
@@ -329,6 +331,8 @@ namespace simt
 bool call_fails()
 {
     static std::atomic<uint64_t> calls{0};
+    if (config().fail_device >= 0 && config().fail_device != device_index)
+        return false;
     uint64_t nth = ++calls;
     return config().fail_nth != 0 &&
            (config().fail_lasts ? nth >= config().fail_nth : nth == config().fail_nth);
@@ -356,16 +360,15 @@ cudaError_t launch(dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stre
     if (s.device != &here())
         return refuse(cudaErrorInvalidResourceHandle);
     Hold hold(s.device->lock);
-    push(s, false, {},
-         [=, kernel = std::move(body)] { run_kernel(grid, block, shared_bytes, kernel, name); });
+    push(s, {}, {}, [=, kernel = std::move(body)] { run_kernel(grid, block, shared_bytes, kernel, name); });
     return cudaSuccess;
 }
 
-cudaError_t enqueue_meeting(cudaStream_t stream, Gate gate, Body operation)
+cudaError_t enqueue_meeting(cudaStream_t stream, Gate gate, Meeting meeting)
 {
     simt_stream &s = stream_of(stream);
     Hold hold(s.device->lock);
-    push(s, true, std::move(gate), std::move(operation));
+    push(s, std::move(meeting), std::move(gate), {});
     return cudaSuccess;
 }
 } // namespace simt
@@ -450,7 +453,7 @@ static void push_copy(simt_stream &s, void *to, const void *from, size_t bytes, 
     if (bytes == 0)
         return;
     check_copy(*s.device, to, from, bytes, kind);
-    push(s, false, {}, [=] { memmove(to, from, bytes); });
+    push(s, {}, {}, [=] { memmove(to, from, bytes); });
 }
 
 static void push_fill(simt_stream &s, void *to, int value, size_t bytes)
@@ -458,7 +461,7 @@ static void push_fill(simt_stream &s, void *to, int value, size_t bytes)
     if (bytes == 0)
         return;
     check_device_range(*s.device, to, bytes, "cudaMemset");
-    push(s, false, {}, [=] { memset(to, value, bytes); });
+    push(s, {}, {}, [=] { memset(to, value, bytes); });
 }
 
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind,
@@ -545,7 +548,7 @@ cudaError_t cudaStreamQuery(cudaStream_t stream)
         return refuse(cudaErrorLaunchFailure);
     simt_stream &s = stream_of(stream);
     Hold hold(s.device->lock);
-    run_some(*s.device);
+    run_some(*s.device, true);
     return s.queue.empty() ? cudaSuccess : cudaErrorNotReady;
 }
 
@@ -557,7 +560,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
     if (s.device->index != event->device)
         fail("cudaStreamWaitEvent between devices is not emulated");
     Hold hold(s.device->lock);
-    push(s, false, {event->occasion, event->occasion->recorded}, {});
+    push(s, {}, {event->occasion, event->occasion->recorded}, {});
     return cudaSuccess;
 }
 
@@ -590,7 +593,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
         return refuse(cudaErrorInvalidResourceHandle);
     Hold hold(s.device->lock);
     uint64_t count = ++event->occasion->recorded;
-    push(s, false, {},
+    push(s, {}, {},
          [occasion = event->occasion, count] { occasion->done = std::max(occasion->done, count); });
     return cudaSuccess;
 }
@@ -614,7 +617,7 @@ cudaError_t cudaEventQuery(cudaEvent_t event)
     Hold hold(d.lock);
     const Occasion &occasion = *event->occasion;
     if (occasion.done < occasion.recorded)
-        run_some(d);
+        run_some(d, true);
     return occasion.done >= occasion.recorded ? cudaSuccess : cudaErrorNotReady;
 }
 

@@ -166,6 +166,136 @@ static void test_small_types(void)
                "small types, rank %d", rank);
 }
 
+// ---- communicators whose calls do not wait ----
+
+// What a careful host does: asks the communicator and the stream until both are done, or one has failed.
+static ncclResult_t settle(const Rank &me)
+{
+    ncclResult_t state = ncclInProgress;
+    while (state == ncclInProgress)
+        must_nccl(ncclCommGetAsyncError(me.comm, &state));
+    return state;
+}
+
+static ncclResult_t begin_sum(const Rank &me, u64 *cells)
+{
+    ncclResult_t code = ncclAllReduce(cells, cells, count, ncclUint64, ncclSum, me.comm, me.stream);
+    return code == ncclInProgress ? settle(me) : code;
+}
+
+// The memory outlives the communicator: giving it back would wait for collectives that nobody comes to.
+static void on_asking_ranks(const std::function<void(const Rank &, u64 *)> &work)
+{
+    ncclUniqueId id;
+    must_nccl(ncclGetUniqueId(&id));
+    std::vector<std::thread> threads;
+    for (int rank = 0; rank < ranks; rank++)
+        threads.emplace_back([&, rank] {
+            Rank me = {rank, nullptr, nullptr};
+            ncclConfig_t config = {sizeof config, 0xcafebeefu, 21400, 0};
+            must(cudaSetDevice(rank));
+            must(cudaStreamCreateWithFlags(&me.stream, cudaStreamNonBlocking));
+            Device_array<u64> cells(values_of(me.rank));
+            if (ncclCommInitRankConfig(&me.comm, ranks, id, rank, &config) != ncclInProgress)
+                abort();
+            must_nccl(settle(me));
+            work(me, cells.data);
+            must_nccl(ncclCommAbort(me.comm));
+            must(cudaStreamSynchronize(me.stream)); // what was aborted holds nobody up
+            if (results[me.rank].empty())
+                results[me.rank] = cells.get();
+            must(cudaStreamDestroy(me.stream));
+        });
+    for (std::thread &thread : threads)
+        thread.join();
+}
+
+// Sums of sums, between them kernels, and only queries.
+static void test_queries(void)
+{
+    for (std::vector<u64> &result : results)
+        result.clear();
+    on_asking_ranks([](const Rank &me, u64 *cells) {
+        for (int round = 0; round < 3; round++) {
+            must_nccl(begin_sum(me, cells));
+            must(MILL_LAUNCH(halve, dim3(8), dim3(128), 0, me.stream, cells, count));
+            cudaError_t state = cudaErrorNotReady;
+            while (state == cudaErrorNotReady)
+                state = cudaStreamQuery(me.stream);
+            must(state);
+        }
+    });
+    for (u32 i = 0; i < count; i++) {
+        u64 wanted = reduced(i, ncclSum) / 2;
+        wanted = wanted * ranks / 2;
+        wanted = wanted * ranks / 2;
+        for (int rank = 0; rank < ranks; rank++)
+            expect(results[rank][i] == wanted, "three sums, rank %d, cell %u", rank, i);
+    }
+}
+
+// A rank that never comes: the others give up, and nobody waits for ever.
+static void test_giving_up(void)
+{
+    on_asking_ranks([](const Rank &me, u64 *cells) {
+        results[me.rank] = {0};
+        if (me.rank == 1)
+            return;
+        must_nccl(begin_sum(me, cells));
+        for (int asked = 0; asked < 50; asked++)
+            results[me.rank][0] += cudaStreamQuery(me.stream) == cudaErrorNotReady;
+    });
+    expect(results[0][0] == 50 && results[2][0] == 50, "a collective without a rank comes to no end");
+}
+
+// A call that comes too early, while the last one is in progress.
+static void one_is_early(void)
+{
+    on_asking_ranks([](const Rank &me, u64 *cells) {
+        for (int i = 0; i < 2; i++)
+            (void)ncclAllReduce(cells, cells, count, ncclUint64, ncclSum, me.comm, me.stream);
+    });
+}
+
+// One stays although the others have left.
+static void one_stays(void)
+{
+    on_asking_ranks([](const Rank &me, u64 *) { sleep(me.rank == 1 ? 9 : 0); });
+}
+
+// With SIMT_FAIL_NTH=3: the third call, which asks for errors.
+static void third_call_fails(void)
+{
+    ncclUniqueId id;
+    ncclComm_t comm;
+    ncclConfig_t config = {sizeof config, 0xcafebeefu, 21400, 0};
+    ncclResult_t state;
+    must_nccl(ncclGetUniqueId(&id));
+    expect(ncclCommInitRankConfig(&comm, 1, id, 0, &config) == ncclInProgress, "in progress");
+    for (int asked = 0; asked < 2; asked++) {
+        must_nccl(ncclCommGetAsyncError(comm, &state));
+        expect(state == ncclRemoteError, "an error that came later, and stays");
+    }
+    expect(ncclAllReduce(nullptr, nullptr, 0, ncclUint64, ncclSum, comm, nullptr) == ncclRemoteError,
+           "a call after an error");
+    must_nccl(ncclCommAbort(comm));
+}
+
+// With SIMT_FAIL_DEVICE=2: the calls of other devices do not count.
+static void second_call_of_a_device_fails(void)
+{
+    ncclUniqueId id;
+    for (int device = 1; device < 3; device++) {
+        must(device == 1 ? cudaSetDevice(device) : cudaSuccess);
+        for (int call = 0; call < 4; call++) {
+            if (device == 2 && call == 0)
+                must(cudaSetDevice(device)); // still a call of device 1
+            ncclResult_t code = ncclGetUniqueId(&id);
+            expect((code != ncclSuccess) == (device == 2 && call == 1), "device %d, call %d", device, call);
+        }
+    }
+}
+
 // ---- what must not pass ----
 
 static void one_kind(const std::function<void(const Rank &, u64 *)> &call)
@@ -223,6 +353,8 @@ static void one_is_missing(void)
     one_kind([](const Rank &me, u64 *cells) {
         if (me.rank != 1)
             must_nccl(ncclAllReduce(cells, cells, count, ncclUint64, ncclSum, me.comm, me.stream));
+        else
+            sleep(9);
     });
 }
 
@@ -231,6 +363,8 @@ static void nobody_receives(void)
     one_kind([](const Rank &me, u64 *cells) {
         if (me.rank == 0)
             must_nccl(ncclSend(cells, count, ncclUint64, 1, me.comm, me.stream));
+        else
+            sleep(9);
     });
 }
 
@@ -276,10 +410,16 @@ static void test_faults(void)
     expect_failure("another kind", other_kind, "nccl: rank", {});
     expect_failure("another root", other_root, "nccl: rank", {});
     expect_failure("less is received", less_is_received, "rank 1 receives 4000 bytes", {});
+    expect_failure("a call too early", one_is_early, "before its last one has ended", {});
+    expect(child_ending(third_call_fails, {"SIMT_FAIL_NTH=3"}).status == 0, "the third call fails");
+    expect(child_ending(second_call_of_a_device_fails, {"SIMT_FAIL_NTH=2", "SIMT_FAIL_DEVICE=2"}).status == 0,
+           "a call of a device fails");
     if (getenv("SIMT_SEED")[0] != '0')
         return; // those that wait for somebody: once is enough
     expect_failure("one is missing", one_is_missing, "only 2 of 3 ranks came", {"SIMT_NCCL_SECONDS=1"});
     expect_failure("nobody receives", nobody_receives, "ncclSend", {"SIMT_NCCL_SECONDS=1"});
+    expect_failure("a rank stays", one_stays, "ncclCommAbort: only 2 of 3 ranks left",
+                   {"SIMT_NCCL_SECONDS=1"});
     expect_failure("a rank stays away", rank_stays_away, "only 1 of 3 ranks came", {"SIMT_NCCL_SECONDS=1"});
     expect_failure("two ranks on a device", two_on_one_device, "the second gets: invalid usage",
                    {"SIMT_NCCL_SECONDS=3"});
@@ -292,6 +432,8 @@ static void run_tests(void)
     test_chain();
     test_exchange();
     test_small_types();
+    test_queries();
+    test_giving_up();
     int version = 0;
     expect(ncclGetVersion(&version) == ncclSuccess && version >= 20000, "ncclGetVersion");
 }

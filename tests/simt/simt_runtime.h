@@ -45,6 +45,7 @@ struct Config {
     unsigned lazy;       // SIMT_LAZY: when queued operations run, see Lazy
     uint64_t fail_nth;   // SIMT_FAIL_NTH: this API call fails; 0 = none
     bool fail_lasts;     // SIMT_FAIL_LASTS=1: and so do all later ones, as on a device that was lost
+    int fail_device;     // SIMT_FAIL_DEVICE: only calls of threads that use this device count; -1: all
     int devices;         // SIMT_DEVICES
     size_t memory_bytes; // SIMT_MEMORY_MIB: of a device
 };
@@ -113,8 +114,10 @@ struct Gate {
     uint64_t count = 0;
 };
 
-// Queues an operation that meets other threads: it runs only while its own thread synchronises.
-cudaError_t enqueue_meeting(cudaStream_t stream, Gate gate, Body operation);
+// Queues an operation that meets other threads: it runs only while its own thread synchronises, which waits
+// for them, or queries, which does not. True: it is over; else it is asked again.
+typedef std::function<bool(bool may_wait)> Meeting;
+cudaError_t enqueue_meeting(cudaStream_t stream, Gate gate, Meeting meeting);
 int device_here();
 bool call_fails(); // counts an API call for SIMT_FAIL_NTH
 
