@@ -174,16 +174,18 @@ void come(const simt_comm &c, Collective &all, const Request &request, const voi
     }
 }
 
-bool meet(simt_comm &c, const Request &request, const void *send, void *receive, bool may_wait,
-          bool &has_come)
+bool meet(simt_comm &c, const Request &request, const void *send, void *receive, bool &has_come,
+          bool may_wait, const Body &open)
 {
     World &w = *c.world;
     Lock lock(w.lock);
     if (c.is_left)
         return true;
     Collective &all = w.collectives[request.number];
-    if (!has_come)
+    if (!has_come) {
+        open();
         come(c, all, request, send);
+    }
     has_come = true;
     auto is_over = [&] { return c.is_left || (all.arrived == w.ranks && !is_library("stuck")); };
     if (!may_wait && !is_over())
@@ -194,6 +196,7 @@ bool meet(simt_comm &c, const Request &request, const void *send, void *receive,
              all.arrived, w.ranks);
     if (c.is_left)
         return true;
+    open();
     memcpy(receive, all.result.data(), all.result.size());
     if (++all.served == w.ranks)
         w.collectives.erase(request.number);
@@ -206,8 +209,8 @@ ncclResult_t post(simt_comm &c, cudaStream_t stream, Meeting meeting)
 {
     uint64_t count = c.turn->recorded++;
     auto queue = [turn = c.turn, count, stream, meeting] {
-        enqueue_meeting(stream, {turn, count}, [turn, count, meeting](bool may_wait) {
-            bool is_over = meeting(may_wait);
+        enqueue_meeting(stream, {turn, count}, [turn, count, meeting](bool may_wait, const Body &open) {
+            bool is_over = meeting(may_wait, open);
             if (is_over)
                 turn->done = count + 1;
             return is_over;
@@ -247,10 +250,11 @@ ncclResult_t post_collective(ncclComm_t comm, Request request, const void *send,
         comm->world->devices[static_cast<size_t>(comm->rank)] != device_here())
         return ncclInvalidArgument;
     request.number = comm->collectives++;
-    return post(*comm, stream,
-                [c = comm->self, request, send, receive, has_come = false](bool may_wait) mutable {
-                    return meet(*c, request, send, receive, may_wait, has_come);
-                });
+    return post(
+        *comm, stream,
+        [c = comm->self, request, send, receive, has_come = false](bool may_wait, const Body &open) mutable {
+            return meet(*c, request, send, receive, has_come, may_wait, open);
+        });
 }
 
 // ---- sends and receives: those of a group are one operation ----
@@ -328,9 +332,11 @@ bool transfer_all(simt_comm &c, std::vector<Transfer> &transfers, bool may_wait)
 void post_groups()
 {
     for (const Group &g : groups)
-        post(*g.comm, g.stream, [c = g.comm->self, transfers = g.transfers](bool may_wait) mutable {
-            return transfer_all(*c, transfers, may_wait);
-        });
+        post(*g.comm, g.stream,
+             [c = g.comm->self, transfers = g.transfers](bool may_wait, const Body &open) mutable {
+                 open();
+                 return transfer_all(*c, transfers, may_wait);
+             });
     groups.clear();
 }
 

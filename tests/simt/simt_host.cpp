@@ -147,6 +147,7 @@ char *allocation_make(Allocation &a, size_t bytes)
     if (map == MAP_FAILED)
         return nullptr;
     a.map = static_cast<char *>(map);
+    madvise(map, a.map_bytes, MADV_HUGEPAGE); // opening and closing goes by pages: let there be few
     memset(a.map + guard_bytes, fresh_fill, a.map_bytes - 2 * guard_bytes);
     mprotect(a.map, guard_bytes, PROT_NONE);
     mprotect(a.map + a.map_bytes - guard_bytes, guard_bytes, PROT_NONE);
@@ -265,11 +266,11 @@ void forget(simt_stream &s)
 void run_first(simt_stream &s, bool may_wait)
 {
     Device &d = *s.device;
-    device_open(d, true);
-    if (s.queue.front().meeting && !s.queue.front().meeting(may_wait))
+    if (s.queue.front().meeting && !s.queue.front().meeting(may_wait, [&d] { device_open(d, true); }))
         return; // the others are not here yet
     Operation operation = std::move(s.queue.front());
     s.queue.pop_front();
+    device_open(d, true);
     if (operation.run)
         operation.run();
     if (s.is_dropped && s.queue.empty())
@@ -299,11 +300,18 @@ void run_all(Device &d)
 }
 
 // One step of a device that works while the host does something else.
-void run_some(Device &d, bool with_meetings)
+void run_one(Device &d, bool with_meetings)
 {
     std::vector<simt_stream *> ready = runnable(d, with_meetings);
     if (!ready.empty())
         run_first(*ready[d.random.below(ready.size())], false);
+}
+
+// A few steps, at a query: to open and close the memory takes the time of many.
+void run_some(Device &d)
+{
+    for (size_t steps = 1 + d.random.below(12); steps != 0; steps--)
+        run_one(d, true);
     device_open(d, false);
 }
 
@@ -312,9 +320,10 @@ void push(simt_stream &s, Meeting meeting, Gate gate, Body run)
     Device &d = *s.device;
     s.queue.push_back({++d.serial, std::move(meeting), std::move(run), std::move(gate)});
     while (config().lazy == eager && !runnable(d, false).empty())
-        run_some(d, false);
+        run_one(d, false);
     while (config().lazy == at_random && d.random.below(2) != 0 && !runnable(d, false).empty())
-        run_some(d, false);
+        run_one(d, false);
+    device_open(d, false);
 }
 
 bool is_limit_kept(dim3 grid, dim3 block, size_t shared_bytes)
@@ -548,7 +557,7 @@ cudaError_t cudaStreamQuery(cudaStream_t stream)
         return refuse(cudaErrorLaunchFailure);
     simt_stream &s = stream_of(stream);
     Hold hold(s.device->lock);
-    run_some(*s.device, true);
+    run_some(*s.device);
     return s.queue.empty() ? cudaSuccess : cudaErrorNotReady;
 }
 
@@ -617,7 +626,7 @@ cudaError_t cudaEventQuery(cudaEvent_t event)
     Hold hold(d.lock);
     const Occasion &occasion = *event->occasion;
     if (occasion.done < occasion.recorded)
-        run_some(d, true);
+        run_some(d);
     return occasion.done >= occasion.recorded ? cudaSuccess : cudaErrorNotReady;
 }
 

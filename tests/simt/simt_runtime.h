@@ -115,8 +115,9 @@ struct Gate {
 };
 
 // Queues an operation that meets other threads: it runs only while its own thread synchronises, which waits
-// for them, or queries, which does not. True: it is over; else it is asked again.
-typedef std::function<bool(bool may_wait)> Meeting;
+// for them, or queries, which does not. True: it is over; else it is asked again. It opens the device's memory
+// when it needs it.
+typedef std::function<bool(bool may_wait, const Body &open)> Meeting;
 cudaError_t enqueue_meeting(cudaStream_t stream, Gate gate, Meeting meeting);
 int device_here();
 bool call_fails(); // counts an API call for SIMT_FAIL_NTH
