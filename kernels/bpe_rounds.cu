@@ -256,36 +256,79 @@ int mill_gpu_bpe_merge(const mill_gpu_bpe *bpe, const mill_gpu_bpe_batch *batch,
 
 // ---- several devices
 
+// blockIdx.y: a row of neighbours; the last one: crossings.
 static __global__ void __launch_bounds__(THREADS)
-    tell_sums(mill_gpu_bpe bpe, mill_gpu_bpe_batch batch, mill_gpu_bpe_sum *sums)
+    tell_sums(mill_gpu_bpe bpe, mill_gpu_bpe_batch batch, mill_gpu_bpe_sum *blocks)
 {
-    u32 index = blockIdx.x * THREADS + threadIdx.x, i = blockIdx.y % batch.count;
-    u32 row = blockIdx.y < batch.count ? i : bpe.batch + i;
-    if (index >= batch.ids)
-        return;
-    u64 sum = bpe.neighbours[static_cast<size_t>(row) * bpe.ids_max + index];
+    u32 index = blockIdx.x * THREADS + threadIdx.x, row = blockIdx.y;
+    u64 sum = 0;
+    if (row < 2u * batch.count) {
+        row = row < batch.count ? row : bpe.batch + row - batch.count;
+        if (index < batch.ids)
+            sum = bpe.neighbours[static_cast<size_t>(row) * bpe.ids_max + index];
+    } else {
+        row = 2u * bpe.batch;
+        if (index < MILL_GPU_BPE_BATCH * MILL_GPU_BPE_BATCH)
+            sum = bpe.crossings[index];
+    }
     if (sum == 0)
         return;
-    mill_gpu_bpe_sum told = {static_cast<u64>(row) << 32 | index, sum};
-    sums[atomicAdd(&bpe.state[MILL_GPU_BPE_SUMS], 1u)] = told;
+    u32 n = atomicAdd(&bpe.state[MILL_GPU_BPE_SUMS], 1u);
+    blocks[n + n / bpe.block_sums + 1u] = {static_cast<u64>(row) << 32 | index, sum};
 }
 
-int mill_gpu_bpe_tell(const mill_gpu_bpe *bpe, const mill_gpu_bpe_batch *batch, mill_gpu_bpe_sum *sums,
+static __global__ void __launch_bounds__(THREADS) tell_heads(mill_gpu_bpe bpe, mill_gpu_bpe_sum *blocks)
+{
+    u32 sums = bpe.state[MILL_GPU_BPE_SUMS];
+    for (u32 n = threadIdx.x; n < MILL_GPU_BPE_BLOCKS(sums, bpe.block_sums); n += THREADS)
+        blocks[static_cast<size_t>(n) * (bpe.block_sums + 1u)] = {sums, bpe.state[MILL_GPU_BPE_FOUND]};
+}
+
+int mill_gpu_bpe_tell(const mill_gpu_bpe *bpe, const mill_gpu_bpe_batch *batch, mill_gpu_bpe_sum *blocks,
                       void *stream)
 {
-    dim3 grid(batch->ids / THREADS + 1u, 2u * batch->count);
-    return MILL_LAUNCH(tell_sums, grid, THREADS, 0, stream, *bpe, *batch, sums);
+    u32 columns = batch->ids < THREADS ? THREADS : batch->ids; // a crossing each, at least
+    dim3 grid(columns / THREADS + 1u, 2u * batch->count + 1u);
+    int code = cudaMemsetAsync(&bpe->state[MILL_GPU_BPE_SUMS], 0, sizeof *bpe->state,
+                               static_cast<cudaStream_t>(stream));
+    if (code == 0)
+        code = MILL_LAUNCH(tell_sums, grid, THREADS, 0, stream, *bpe, *batch, blocks);
+    if (code == 0)
+        code = MILL_LAUNCH(tell_heads, 1, THREADS, 0, stream, *bpe, blocks);
+    return code;
 }
 
+// blockIdx.y: a device. Where the devices' exchange was broken off, its blocks may hold anything.
 static __global__ void __launch_bounds__(THREADS)
-    hear_sums(mill_gpu_bpe bpe, const mill_gpu_bpe_sum *__restrict__ sums, u32 count)
+    hear_sums(mill_gpu_bpe bpe, const mill_gpu_bpe_sum *__restrict__ blocks, u32 own, u32 number)
 {
-    for (u32 n = blockIdx.x * THREADS + threadIdx.x; n < count; n += gridDim.x * THREADS)
-        atomicAdd(wide(&bpe.neighbours[(sums[n].place >> 32) * bpe.ids_max + (sums[n].place & 0xffffffffu)]),
-                  static_cast<u64>(sums[n].sum));
+    const mill_gpu_bpe_sum *block = blocks + static_cast<size_t>(blockIdx.y) * (bpe.block_sums + 1u);
+    u64 sums = block[0].place, before = static_cast<u64>(number) * bpe.block_sums;
+    u64 here = sums <= before ? 0u : sums - before < bpe.block_sums ? sums - before : bpe.block_sums;
+    if (blockIdx.x == 0 && threadIdx.x == 0) {
+        if (number == 0)
+            atomicAdd(&bpe.state[MILL_GPU_BPE_ALL], static_cast<u32>(block[0].sum));
+        if (sums > before + here)
+            MILL_STORE_RELAXED(&bpe.state[MILL_GPU_BPE_MORE], 1u);
+    }
+    if (blockIdx.y == own)
+        return;
+    for (u32 n = blockIdx.x * THREADS + threadIdx.x; n < here; n += gridDim.x * THREADS) {
+        u64 place = block[n + 1u].place, row = place >> 32, index = place & 0xffffffffu;
+        if (row < 2u * bpe.batch && index < bpe.ids_max)
+            atomicAdd(wide(&bpe.neighbours[row * bpe.ids_max + index]), static_cast<u64>(block[n + 1u].sum));
+        else if (row == 2u * bpe.batch && index < MILL_GPU_BPE_BATCH * MILL_GPU_BPE_BATCH)
+            atomicAdd(wide(&bpe.crossings[index]), static_cast<u64>(block[n + 1u].sum));
+    }
 }
 
-int mill_gpu_bpe_hear(const mill_gpu_bpe *bpe, const mill_gpu_bpe_sum *sums, uint32_t count, void *stream)
+int mill_gpu_bpe_hear(const mill_gpu_bpe *bpe, const mill_gpu_bpe_sum *blocks, uint32_t devices, uint32_t own,
+                      uint32_t number, void *stream)
 {
-    return MILL_LAUNCH(hear_sums, blocks_for(count, THREADS), THREADS, 0, stream, *bpe, sums, count);
+    int code = cudaMemsetAsync(&bpe->state[MILL_GPU_BPE_MORE], 0, sizeof *bpe->state,
+                               static_cast<cudaStream_t>(stream));
+    if (code == 0)
+        code = MILL_LAUNCH(hear_sums, dim3(blocks_for(bpe->block_sums, 4u * THREADS), devices), THREADS, 0, stream,
+                           *bpe, blocks, own, number);
+    return code;
 }

@@ -5,6 +5,15 @@
 #include "mill_gpu.h"
 
 extern "C" {
+// collect.cu
+int mill_gpu_collect_version(char *why, size_t capacity);
+const char *mill_gpu_collect_text(int code);
+int mill_gpu_collect_name(uint8_t *name);
+int mill_gpu_collect_join(void **group, const uint8_t *name, uint32_t ranks, uint32_t rank);
+int mill_gpu_collect_ask(void *group);
+int mill_gpu_collect_sum(void *group, uint64_t *values, size_t count, void *stream);
+int mill_gpu_collect_gather(void *group, const void *own, void *all, size_t bytes, void *stream);
+int mill_gpu_collect_leave(void *group);
 // text_stats.cu
 int mill_gpu_text_stats(const mill_gpu_texts *in, const uint8_t *unicode, uint32_t index_bytes,
                         uint32_t shift, uint32_t rank, mill_gpu_text_stat *out, void *stream);
@@ -38,9 +47,10 @@ int mill_gpu_bpe_place(const mill_gpu_bpe *bpe, const uint8_t *text, const uint3
                        uint64_t *first, void *stream);
 int mill_gpu_bpe_find(const mill_gpu_bpe *bpe, const mill_gpu_bpe_batch *batch, void *stream);
 int mill_gpu_bpe_merge(const mill_gpu_bpe *bpe, const mill_gpu_bpe_batch *batch, void *stream);
-int mill_gpu_bpe_tell(const mill_gpu_bpe *bpe, const mill_gpu_bpe_batch *batch, mill_gpu_bpe_sum *sums,
+int mill_gpu_bpe_tell(const mill_gpu_bpe *bpe, const mill_gpu_bpe_batch *batch, mill_gpu_bpe_sum *blocks,
                       void *stream);
-int mill_gpu_bpe_hear(const mill_gpu_bpe *bpe, const mill_gpu_bpe_sum *sums, uint32_t count, void *stream);
+int mill_gpu_bpe_hear(const mill_gpu_bpe *bpe, const mill_gpu_bpe_sum *blocks, uint32_t devices, uint32_t own,
+                      uint32_t number, void *stream);
 }
 
 #endif

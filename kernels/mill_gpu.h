@@ -1,7 +1,8 @@
 // mill_gpu.h: what the host sees of a GPU library (libmill_cuda.so, or libmill_simt.so of the tests): one
-// table of functions. No type of CUDA leaves kernels/. Common subset of C17 and C++17.
+// table of functions. No type of CUDA or NCCL leaves kernels/. Common subset of C17 and C++17.
 //
-// Functions that return int give 0 or a code of CUDA that error_text explains. Those that take a stream only
+// Functions that return int give 0 or a code of CUDA that error_text explains; those called ask MILL_GPU_PENDING
+// where there is no answer yet. Those that take a stream only
 // queue work: arrays must stay as they are until the stream has done it. All pointers but those called host
 // are device memory.
 #ifndef MILL_MILL_GPU_H
@@ -12,8 +13,9 @@
 
 #include "shared/bpe_math.h"
 
-#define MILL_GPU_ABI 5u
+#define MILL_GPU_ABI 6u
 #define MILL_GPU_SYMBOL "mill_gpu_table" // const mill_gpu_api *mill_gpu_table(void)
+#define MILL_GPU_PENDING (-1)
 
 // Texts of a batch: text i is bytes[offsets[i] .. offsets[i + 1]), valid UTF-8; bytes is aligned to 16 and 16
 // bytes longer than the last offset, and these are zero. At most 2^31 bytes.
@@ -141,9 +143,15 @@ typedef struct mill_gpu_bpe_outcome { // of a round, and the pairs that come fir
 
 #define MILL_GPU_BPE_SEGMENT 1024u // slots of the pair table that share a best pair
 
-typedef struct mill_gpu_bpe_sum { // of a row of neighbours; what devices tell each other
-    uint64_t place, sum;          // place: row << 32 | id
+// What devices tell each other: sums that are not zero, in blocks of one size, each behind a head: how many sums the
+// device tells in all, and the occurrences that it found.
+typedef struct mill_gpu_bpe_sum {
+    uint64_t place, sum; // place: row of neighbours << 32 | id; behind the rows, the crossings are one row more
 } mill_gpu_bpe_sum;
+
+// Sums that there can be, and the blocks that they fill; one at least, for its head.
+#define MILL_GPU_BPE_SUMS_MAX(batch, ids_max) ((size_t)2 * (batch) * (ids_max) + MILL_GPU_BPE_BATCH * MILL_GPU_BPE_BATCH)
+#define MILL_GPU_BPE_BLOCKS(sums, block_sums) ((sums) <= (block_sums) ? 1 : ((sums) + (block_sums)-1) / (block_sums))
 
 typedef struct mill_gpu_bpe { // one device's words, and the pairs of all words
     uint32_t *symbols;        // as bpe_math.h tells; positions rounded up to 8
@@ -162,6 +170,7 @@ typedef struct mill_gpu_bpe { // one device's words, and the pairs of all words
     uint64_t *best_keys, *best_counts; // of each segment
     uint32_t *stale;                   // segments whose best pair must be looked for
     uint32_t slots;                    // a power of two, at least a segment
+    uint32_t block_sums;               // sums that a block holds
     uint32_t *state;                   // MILL_GPU_BPE_STATES counters, zeros at first
     mill_gpu_bpe_outcome *outcome;
 } mill_gpu_bpe;
@@ -173,6 +182,7 @@ enum { // counters
     MILL_GPU_BPE_FRESH, // of these, those that this round used first
     MILL_GPU_BPE_FULL,
     MILL_GPU_BPE_SUMS, // told by bpe_tell
+    MILL_GPU_BPE_MORE, // 1: some device tells more than was heard
     MILL_GPU_BPE_STATES = 8
 };
 
@@ -196,6 +206,8 @@ typedef struct mill_gpu_patterns {
     uint32_t window;              // of those that fold: bytes at both ends of a text; 0: everywhere
 } mill_gpu_patterns;
 
+#define MILL_GPU_COLLECT_NAME 128u
+
 typedef struct mill_gpu_info {
     char name[128];
     uint64_t memory_bytes, free_bytes;
@@ -204,7 +216,8 @@ typedef struct mill_gpu_info {
 
 typedef struct mill_gpu_api {
     uint32_t abi;
-    const char *kind; // "cuda", "simt"
+    const char *kind;   // "cuda", "simt"
+    uint32_t share_min; // positions of words to learn from, from which a share each pays for several devices
 
     // ---- the runtime ----
     const char *(*error_text)(int code);
@@ -219,6 +232,7 @@ typedef struct mill_gpu_api {
     int (*stream_open)(void **stream);
     int (*stream_close)(void *stream);
     int (*stream_finish)(void *stream);
+    int (*stream_ask)(void *stream); // 0: it has nothing left to do
     int (*event_open)(void **event);
     int (*event_close)(void *event);
     int (*event_record)(void *event, void *stream);
@@ -227,6 +241,20 @@ typedef struct mill_gpu_api {
     int (*copy_in)(void *to, const void *host, size_t bytes, void *stream);
     int (*copy_out)(void *host, const void *from, size_t bytes, void *stream);
     int (*fill)(void *memory, int byte, size_t bytes, void *stream);
+
+    // ---- between devices: groups of them, a rank each; codes are NCCL's ----
+    // Its version (22809: 2.28.9), or 0 and why there is none; to be asked before all else here.
+    int (*collect_version)(char *why, size_t capacity);
+    const char *(*collect_text)(int code);
+    int (*collect_name)(uint8_t *name); // MILL_GPU_COLLECT_NAME bytes: a new group's
+    // Each rank calls these on the thread that uses its device. Where the answer is pending (that of join always may be), the
+    // next call, and the next work for the stream, must wait until collect_ask says otherwise.
+    int (*collect_join)(void **group, const uint8_t *name, uint32_t ranks, uint32_t rank);
+    int (*collect_ask)(void *group);
+    int (*collect_sum)(void *group, uint64_t *values, size_t count, void *stream);
+    int (*collect_gather)(void *group, const void *own, void *all, size_t bytes, void *stream); // in the order of ranks
+    // Ends what the stream waits for, too. It may wait until the other ranks leave.
+    int (*collect_leave)(void *group);
 
     // ---- kernels ----
     // unicode: index bytes, then block bytes of core/unicode_tables.h; index_bytes is a multiple of 16. rank:
@@ -259,7 +287,8 @@ typedef struct mill_gpu_api {
                   const mill_gpu_encoder *encoder, void *stream);
 
     // Learning merges: place, seed and select once; then for each round find, merge, select, and a copy of the
-    // outcome. Devices that share the words exchange `first` before seed, and sums and crossings before merge.
+    // outcome. Devices that share the words add up `first` before seed; behind find they tell, gather everybody's blocks
+    // and hear, until there are no more, and then merge.
     // text: a byte a position; byte_ids: 256; first: 65536 zeros, which become the weights of pairs of bytes.
     int (*bpe_place)(const mill_gpu_bpe *bpe, const uint8_t *text, const uint32_t *byte_ids, uint64_t *first,
                      void *stream);
@@ -269,9 +298,11 @@ typedef struct mill_gpu_api {
     int (*bpe_select)(const mill_gpu_bpe *bpe, void *stream);
     // Copies what is left of one pair table to another, larger one of the same state.
     int (*bpe_move)(const mill_gpu_bpe *from, const mill_gpu_bpe *to, void *stream);
-    // Writes the sums that are not zero (2 * batch * ids_max at most) and counts them in the state; adds others'.
-    int (*bpe_tell)(const mill_gpu_bpe *bpe, const mill_gpu_bpe_batch *batch, mill_gpu_bpe_sum *sums, void *stream);
-    int (*bpe_hear)(const mill_gpu_bpe *bpe, const mill_gpu_bpe_sum *sums, uint32_t count, void *stream);
+    // blocks: of the device's sums, as many as there can be.
+    int (*bpe_tell)(const mill_gpu_bpe *bpe, const mill_gpu_bpe_batch *batch, mill_gpu_bpe_sum *blocks, void *stream);
+    // blocks: one of each device, its block `number` (with a head even behind its last one). Adds the sums of all but `own`.
+    int (*bpe_hear)(const mill_gpu_bpe *bpe, const mill_gpu_bpe_sum *blocks, uint32_t devices, uint32_t own, uint32_t number,
+                    void *stream);
 } mill_gpu_api;
 
 #endif

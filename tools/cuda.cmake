@@ -1,7 +1,7 @@
 # cuda.cmake: the GPU libraries, made of the same kernels/*.cu: libmill_cuda.so by nvcc, opened at run time where a GPU is, and
 # libmill_simt.so by the C++ compiler and the emulator of tests/simt, for tests. The program is built without either, too.
 # ptxas says what each kernel needs; tools/kernel_table.py compares that with kernels/registers.tsv (0 bytes spilled).
-set(MILL_KERNELS runtime text_stats text_scan words minhash)
+set(MILL_KERNELS runtime collect text_stats text_scan words minhash)
 list(APPEND MILL_KERNELS pretok word_table encode)
 list(APPEND MILL_KERNELS bpe_pairs bpe_rounds)
 set(MILL_CUDA_ARCHS "80;90;100" CACHE STRING "Chips that kernels are compiled for; the first also as PTX, for later ones")

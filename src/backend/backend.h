@@ -109,7 +109,9 @@ typedef struct mill_train_job {
     uint64_t count_min;         // of a pair, at least 1
     uint32_t length_max;        // 0: none; else pairs of new tokens are shorter
     uint32_t batch_max;         // merges of a round: 1 .. 16; 0: as many as there may be
-    uint32_t share_min;         // positions from which several devices share the words; 0: as many as pay
+    // For tests; 0: as is best. Positions from which several devices share the words; sums that they tell at once; how long
+    // they wait for each other.
+    uint32_t share_min, block_sums, wait_ms;
     int (*progress)(void *context, uint32_t done); // may be NULL; a nonzero result stops (MILL_STOPPED)
     void *context;
 } mill_train_job;

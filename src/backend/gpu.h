@@ -21,17 +21,28 @@ void mill_gpus_close(mill_gpus *gpus); // NULL is fine; after all handles are cl
 // the same time.
 const mill_backend_ops *mill_gpus_backend(const mill_gpus *gpus);
 
+// How devices that shared a training told each other sums.
+typedef enum mill_gpu_exchange {
+    MILL_GPU_EXCHANGE_NONE,
+    MILL_GPU_EXCHANGE_HOST,
+    MILL_GPU_EXCHANGE_NCCL
+} mill_gpu_exchange;
+
 typedef struct mill_gpu_use { // of one device, so far
     const char *kind;         // "cuda", "simt"
     int number;
     const char *name;
     uint64_t batches, bytes; // done
     bool failed;             // retired, the reason is in the log
+    mill_gpu_exchange exchange;
 } mill_gpu_use;
 size_t mill_gpus_count(const mill_gpus *gpus);
 mill_gpu_use mill_gpus_use(mill_gpus *gpus, size_t i);
 
 // What `shardmill devices` tells: one line a device of this kind, or why there is none.
 mill_status mill_gpus_describe(const char *kind, mill_buf *out, mill_error *err) MILL_MUST_CHECK;
+// How devices of this kind that share a training would tell each other sums: "NCCL 2.28.9", or "through the
+// host" with the reason. Empty without a GPU library.
+mill_status mill_gpus_describe_exchange(const char *kind, mill_buf *out, mill_error *err) MILL_MUST_CHECK;
 
 #endif

@@ -62,8 +62,8 @@ static bool load_tables(mill_gpu_device *device)
 static bool open_device(mill_gpu_device *device)
 {
     const mill_gpu_api *api = device->gpus->api;
-    STEP(api->device_info(device->number, &device->info), "asking the device");
     STEP(api->device_use(device->number), "choosing the device");
+    STEP(api->device_info(device->number, &device->info), "asking the device");
     STEP(api->stream_open(&device->copies_in), "making a stream");
     STEP(api->stream_open(&device->kernels), "making a stream");
     STEP(api->stream_open(&device->copies_out), "making a stream");

@@ -87,6 +87,7 @@ struct mill_gpu_device {
     void *job_context;
     bool job_posted, job_good;
     uint64_t batches, bytes;
+    mill_gpu_exchange exchange;
     char reason[256]; // why it failed
 };
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "backend/gpu_backend.h"
+#include "backend/gpu_circle.h"
 #include "core/library.h"
 
 const mill_gpu_api *mill_gpu_find(const char *kind, char *why, size_t capacity)
@@ -172,8 +173,8 @@ mill_gpu_use mill_gpus_use(mill_gpus *gpus, size_t i)
 {
     const mill_gpu_device *device = &gpus->devices[i];
     pthread_mutex_lock(&gpus->lock);
-    mill_gpu_use use = {gpus->api->kind, device->number, device->info.name,
-                        device->batches, device->bytes,  device->failed};
+    mill_gpu_use use = {gpus->api->kind, device->number, device->info.name, device->batches,
+                        device->bytes,   device->failed, device->exchange};
     pthread_mutex_unlock(&gpus->lock);
     return use;
 }
@@ -199,4 +200,16 @@ mill_status mill_gpus_describe(const char *kind, mill_buf *out, mill_error *err)
                                   (double)info.free_bytes / (1024.0 * 1024 * 1024)));
     }
     return MILL_OK;
+}
+
+mill_status mill_gpus_describe_exchange(const char *kind, mill_buf *out, mill_error *err)
+{
+    char why[256];
+    const mill_gpu_api *api = mill_gpu_find(kind, why, sizeof why);
+    if (api == NULL)
+        return MILL_OK;
+    int version = mill_gpu_circle_version(api, why, sizeof why);
+    if (version == 0)
+        return mill_buf_printf(out, err, "through the host (%s)", why);
+    return mill_buf_printf(out, err, "NCCL %d.%d.%d", version / 10000, version / 100 % 100, version % 100);
 }

@@ -43,6 +43,7 @@ typedef struct machine {
     library libraries[LIBRARY_COUNT];
     char python[512]; // empty: not found
     mill_buf gpus;    // lines of mill_gpus_describe
+    mill_buf exchange;
 } machine;
 
 // The processor's name as Linux tells it, "unknown" elsewhere.
@@ -132,7 +133,9 @@ static mill_status look(machine *m, mill_error *err)
     find_libraries(m->libraries);
     find_python(m->python);
     MILL_TRY(mill_gpus_describe("cuda", &m->gpus, err));
-    return mill_buf_append(&m->gpus, "", 1, err);
+    MILL_TRY(mill_buf_append(&m->gpus, "", 1, err));
+    MILL_TRY(mill_gpus_describe_exchange("cuda", &m->exchange, err));
+    return mill_buf_append(&m->exchange, "", 1, err);
 }
 
 // The lines about GPUs; empty where they say why there is none.
@@ -198,6 +201,7 @@ static mill_status machine_document(const machine *m, mill_text *out, mill_error
            mill_document_item(json, "backends", cJSON_CreateStringArray((const char *const[]){"cpu", "ref"}, 2)) &&
            mill_document_text(json, "auto_backend", mill_backend_find("auto")->name) &&
            mill_document_item(json, "gpus", gpus_json(m)) && mill_document_text(json, "gpu", (const char *)m->gpus.data) &&
+           mill_document_text(json, "exchange", (const char *)m->exchange.data) &&
            mill_document_text(json, "mpi", no_ranks) && mill_document_text(json, "grammars", mill_syntax_description()) &&
            mill_document_text(json, "parquet", mill_parquet_description()) &&
            mill_document_text(json, "python3", m->python) && mill_document_item(json, "libraries", libraries_json(m));
@@ -220,6 +224,8 @@ static mill_status machine_text(const machine *m, mill_buf *out, mill_error *err
                              mill_backend_find("auto")->name));
     for (const char *line = (const char *)m->gpus.data; *line != '\0'; line += strcspn(line, "\n") + 1)
         MILL_TRY(mill_buf_printf(out, err, "GPU          %.*s\n", (int)strcspn(line, "\n"), line));
+    if (*m->exchange.data != '\0')
+        MILL_TRY(mill_buf_printf(out, err, "between GPUs %s\n", (const char *)m->exchange.data));
     MILL_TRY(mill_buf_printf(out, err, "MPI ranks    %s\n", no_ranks));
     MILL_TRY(mill_buf_printf(out, err, "grammars     %s\nParquet      %s\npython3      ", mill_syntax_description(),
                              mill_parquet_description()));
@@ -245,5 +251,6 @@ mill_status mill_devices(bool json, mill_text *out, mill_error *err)
         status = mill_text_take(&text, out, err);
     mill_buf_free(&text);
     mill_buf_free(&m.gpus);
+    mill_buf_free(&m.exchange);
     return status;
 }

@@ -102,17 +102,19 @@ static const struct timing_row {
     [MILL_TIME_WRITE] = {"write", false, "instructions"},
 };
 
-// What each GPU did; nothing without one.
+// What each GPU did; nothing without one. exchange: how it told others sums while they learnt merges.
 static mill_status append_devices(mill_run_state *run, mill_buf *out, mill_error *err)
 {
     size_t count = run->gpus != NULL ? mill_gpus_count(run->gpus) : 0;
     MILL_TRY(mill_buf_append_text(out, "],\n\"devices\":[", err));
     for (size_t i = 0; i < count; i++) {
+        static const char *const exchanges[] = {"null", "\"host\"", "\"nccl\""};
         mill_gpu_use use = mill_gpus_use(run->gpus, i);
         MILL_TRY(mill_buf_printf(out, err, "%s{\"device\":\"%s:%d\",\"name\":", i != 0 ? "," : "", use.kind, use.number));
         MILL_TRY(mill_buf_append_json(out, use.name, strlen(use.name), err));
-        MILL_TRY(mill_buf_printf(out, err, ",\"batches\":%llu,\"bytes\":%llu,\"failed\":%s}", (unsigned long long)use.batches,
-                                 (unsigned long long)use.bytes, use.failed ? "true" : "false"));
+        MILL_TRY(mill_buf_printf(out, err, ",\"batches\":%llu,\"bytes\":%llu,\"failed\":%s,\"exchange\":%s}",
+                                 (unsigned long long)use.batches, (unsigned long long)use.bytes, use.failed ? "true" : "false",
+                                 exchanges[use.exchange]));
     }
     return MILL_OK;
 }

@@ -8,7 +8,9 @@ from corpus import product, write_corpus
 
 PROGRAM = os.path.abspath(sys.argv[1])
 RECIPES = {"default": ["--set", "filter.syntax=off"], "guide": ["--recipe", "guide", "--set", "filter.syntax=off"]}
-VARIANTS = [("1", "0", []), ("2", "3", ["-j", "7"]), ("4", "5", ["-j", "3", "--batch-size", "16K"]), ("1", "8", ["--batch-size", "300K"])]
+# devices, schedule, how devices that share a training tell each other sums, options
+VARIANTS = [("1", "0", None, []), ("2", "3", "nccl", ["-j", "7"]), ("4", "5", "host", ["-j", "3", "--batch-size", "16K"]),
+            ("1", "8", None, ["--batch-size", "300K"]), ("4", "1", "nccl", [])]
 
 
 def start(work, source, name, arguments, **env):
@@ -29,13 +31,18 @@ def parity(work, source):
         assert code == 0, err
         wanted = product(out)
         assert devices(out) == [], "the processor is no device"
-        for n, (count, seed, arguments) in enumerate(VARIANTS):
-            out, code, err = start(work, source, "%s%d" % (recipe, n), options + arguments + ["--device", "simt"], SIMT_DEVICES=count, SIMT_SEED=seed)
+        for n, (count, seed, exchange, arguments) in enumerate(VARIANTS):
+            out, code, err = start(work, source, "%s%d" % (recipe, n), options + arguments + ["--device", "simt"], SIMT_DEVICES=count, SIMT_SEED=seed,
+                                   SHARDMILL_NCCL="off" if exchange == "host" else "")
             assert code == 0, err
             got = product(out)
             assert got == wanted, "%s on %s devices: %s" % (recipe, count, sorted(p for p in set(got) | set(wanted) if got.get(p) != wanted.get(p)))
             used = devices(out)
             assert len(used) == int(count) and sum(d["batches"] for d in used) > 0 and not any(d["failed"] for d in used), used
+            assert all(d["exchange"] == exchange for d in used), used
+            with open(os.path.join(out, ".shardmill", "run.log")) as f:
+                log = f.read()
+            assert ("sums by NCCL 2." in log) == (exchange == "nccl") and ("sums through the host" in log) == (exchange == "host"), log
     print("2 recipes x %d variants: the same bytes as on the processor" % len(VARIANTS))
 
 
@@ -81,6 +88,25 @@ def failures(work, source, name, arguments, first, step):
     return good, refused
 
 
+def lost_devices(work, source):
+    """One device of three fails for good, sooner or later: the other two do the rest, and learn the merges, too."""
+    options = RECIPES["default"] + ["--device", "simt"]
+    good, code, err = start(work, source, "whole", options, SIMT_DEVICES="3")
+    assert code == 0, err
+    wanted, lost, n = product(good), 0, 60
+    while True:
+        out, code, err = start(work, source, "lost%d" % n, options, SIMT_DEVICES="3", SIMT_FAIL_DEVICE="1", SIMT_FAIL_NTH=str(n), SIMT_FAIL_LASTS="1")
+        assert code == 0, (n, err)
+        assert product(out) == wanted, "a device was lost at its call %d, and the bytes are others" % n
+        assert "learnt by the processor" not in err, (n, err)
+        if not devices(out)[1]["failed"]:
+            break
+        lost += 1
+        n += n // 4
+    assert lost > 5, lost
+    print("a device of three was lost in %d runs: the same bytes, by the others" % lost)
+
+
 def choices(work, source):
     for device, code, words in [("simt:7", 5, "no device 7"), ("simt:x", 2, "expected numbers"), ("simt:0,0", 2, "named twice"), ("gpu", 2, "expected auto"),
                                 ("simt:", 2, "expected numbers")]:
@@ -102,6 +128,7 @@ def main():
         # a run has a few thousand calls, most of them alike: those of training; without it each is tried
         good, opening = failures(work, short, "train", [], 0, lambda n: 1 + n // 100 * (n // 40))
         failures(work, short, "encode", ["--tokenizer", os.path.join(good, "tokenizer", "tokenizer.json")], opening, lambda n: 1)
+        lost_devices(work, short)
         choices(work, short)
 
 

@@ -2,9 +2,15 @@
 // of the trainer's own way, on random and hostile words: runs of one letter, ties, tokens that a special token spells, counts
 // beyond 32 bits, chains where each merge makes the next. Plain rounds (`ref`) by default; with a device as the argument
 // ("simt", "simt:0,1", "cuda"), that device. SIMT_SEED chooses the emulator's schedule and other words.
+//   --by nccl|host    several devices must have told each other their sums in this way
+//   --few             some random words only: what the thread sanitizer gets
+//   --failing         lets calls of three emulated devices fail, one in each run: the same merges, by those that are left
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "backend/gpu.h"
 #include "tokenizer/tokenizer.h"
@@ -22,10 +28,13 @@ static uint64_t next(void)
     return z ^ z >> 31;
 }
 
+static atomic_uint warnings; // devices' threads speak, too
+
 static void hear(void *context, mill_log_level level, const char *line)
 {
-    (void)context;
-    if (level <= MILL_LOG_WARNING)
+    const bool *quiet = context;
+    atomic_fetch_add(&warnings, level <= MILL_LOG_WARNING);
+    if (level <= MILL_LOG_WARNING && !*quiet)
         printf("%s\n", line);
 }
 
@@ -154,11 +163,12 @@ static size_t learn_naively(naive *n, const words *w, const mill_train_job *job,
 // ---- comparing ------------------------------------------------------------------------------------------------------------------
 
 typedef struct totals {
-    uint64_t sets, merges, rounds, overlaps, reused, slots, bad;
+    uint64_t sets, merges, rounds, overlaps, reused, slots, bad, left; // left: to the processor
 } totals;
 
 static totals sum;
 static mill_backend *backend;
+static uint32_t wait_ms; // of devices for each other
 static words w;
 static naive definition;
 static const char *const given_texts[] = {"ab", "aaaa", "bab", "cc"};
@@ -190,10 +200,17 @@ static void compare(const char *what, shape s)
                                 .count_min = s.count_min,
                                 .length_max = s.length_max,
                                 .batch_max = s.batch_max,
-                                .share_min = 1};
+                                .share_min = 1,
+                                .block_sums = next() % 2 == 0 ? 0 : 1 + (uint32_t)(next() % 40),
+                                .wait_ms = wait_ms};
     size_t count = learn_naively(&definition, &w, &job, expected);
     mill_status status = backend->ops->train(backend, &job, &result, &err);
-    bool same = status == MILL_OK && result.complete && result.count == count;
+    if (status == MILL_OK && !result.complete) {
+        sum.left++;
+        mill_free(result.merges);
+        return;
+    }
+    bool same = status == MILL_OK && result.count == count;
     for (size_t i = 0; same && i < count; i++) {
         same = memcmp(&result.merges[i], &expected[i], sizeof expected[i]) == 0;
         sum.reused += expected[i].id < job.first_id;
@@ -310,13 +327,123 @@ static int whole(size_t bytes, uint32_t vocab)
     return bad;
 }
 
+// ---- failing calls --------------------------------------------------------------------------------------------------------------
+
+enum { FINE, BAD, RECOVERED, LEFT, REFUSED, OUTCOMES }; // how a run with a failing call ends
+
+// device: whose calls fail, -1: all; the processor may be left with the words only if there is no other.
+static int train_a_little(int device)
+{
+    const bool quiet = true;
+    const mill_log log = {MILL_LOG_WARNING, hear, (void *)(uintptr_t)&quiet};
+    mill_gpus *gpus;
+    mill_error err;
+    if (mill_gpus_open("simt", 1 << 20, &log, &gpus, &err) != MILL_OK)
+        return REFUSED;
+    if (mill_gpus_backend(gpus)->open(mill_gpus_backend(gpus), &backend, &err) != MILL_OK)
+        return BAD;
+    clear(&w);
+    for (int i = 0; i < 30; i++)
+        add_random(&w, 5, 12, 9);
+    compare("a little", (shape){1, 38, 0, 0, 0});
+    uint32_t working = 0;
+    for (size_t i = 0; i < mill_gpus_count(gpus); i++)
+        working += !mill_gpus_use(gpus, i).failed;
+    atomic_fetch_add(&warnings, working < mill_gpus_count(gpus));
+    backend->ops->close(backend);
+    mill_gpus_close(gpus);
+    if (sum.left != 0 && device >= 0 && working > 1) // one may have trouble and not have failed
+        return BAD;
+    return sum.bad != 0 ? BAD : sum.left != 0 ? LEFT : warnings != 0 ? RECOVERED : FINE;
+}
+
+// A run whose n-th call fails, of one device (all: -1), once or from then on. It has a minute.
+static int run_failing(int device, uint32_t n, bool lasts)
+{
+    char text[16];
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(60);
+        snprintf(text, sizeof text, "%u", n);
+        setenv("SIMT_FAIL_NTH", text, 1);
+        setenv("SIMT_FAIL_LASTS", lasts ? "1" : "0", 1);
+        snprintf(text, sizeof text, "%d", device);
+        if (device >= 0)
+            setenv("SIMT_FAIL_DEVICE", text, 1);
+        int outcome = train_a_little(device);
+        fflush(stdout);
+        _exit(outcome);
+    }
+    int status = 0;
+    waitpid(child, &status, 0);
+    int outcome = WIFEXITED(status) && WEXITSTATUS(status) < OUTCOMES ? WEXITSTATUS(status) : BAD;
+    if (outcome == BAD)
+        printf("call %u of device %d fails%s: the run ends with status %x\n", n, device, lasts ? ", and all later ones" : "",
+               status);
+    return outcome;
+}
+
+// Goes on until a run has fewer calls; how many there are depends on how often ranks ask.
+static int failing(void)
+{
+    static const struct {
+        int device;
+        bool lasts;
+    } cases[] = {{1, false}, {2, true}, {-1, false}, {-1, true}, {0, true}};
+#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
+    const size_t case_count = 2; // they take their time
+#else
+    const size_t case_count = sizeof cases / sizeof *cases;
+#endif
+    uint32_t counts[OUTCOMES] = {0}, runs = 0;
+    setenv("SIMT_DEVICES", "3", 1);
+    for (size_t i = 0; i < case_count; i++) {
+        uint32_t fine = 0, n = (cases[i].device < 0 ? 100 : 30) + (uint32_t)(next() % 10); // nearly until devices are open
+        for (; fine < 2; n += 1 + n / 8 + (uint32_t)(next() % (2 + n / 16)), runs++) {
+            int outcome = run_failing(cases[i].device, n, cases[i].lasts);
+            counts[outcome]++;
+            fine = outcome == FINE ? fine + 1 : 0;
+        }
+    }
+    printf("failing calls: %u runs, %u recovered, %u left to the processor, %u refused, %u bad\n", runs, counts[RECOVERED],
+           counts[LEFT], counts[REFUSED], counts[BAD]);
+    return counts[BAD] != 0 || counts[RECOVERED] < runs / 4;
+}
+
+static bool told_by(mill_gpus *gpus, const char *way)
+{
+    const mill_gpu_exchange wanted = strcmp(way, "nccl") == 0 ? MILL_GPU_EXCHANGE_NCCL : MILL_GPU_EXCHANGE_HOST;
+    bool good = mill_gpus_count(gpus) > 1;
+    for (size_t i = 0; i < mill_gpus_count(gpus); i++)
+        good = good && mill_gpus_use(gpus, i).exchange == wanted;
+    if (!good)
+        printf("the devices did not tell each other sums by %s\n", way);
+    return good;
+}
+
 int main(int argc, char **argv)
 {
-    const char *device = argc > 1 ? argv[1] : "ref", *schedule = getenv("SIMT_SEED");
-    const mill_log log = {MILL_LOG_WARNING, hear, NULL};
+    const char *device = "ref", *schedule = getenv("SIMT_SEED"), *way = NULL, *nccl = getenv("SIMT_NCCL");
+    const bool quiet = false;
+    const mill_log log = {MILL_LOG_WARNING, hear, (void *)(uintptr_t)&quiet};
     mill_gpus *gpus = NULL;
     mill_error err;
+    bool with_failures = false, with_few = false;
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--failing") == 0)
+            with_failures = true;
+        else if (strcmp(argv[i], "--few") == 0)
+            with_few = true;
+        else if (strcmp(argv[i], "--by") == 0 && i + 1 < argc)
+            way = argv[++i];
+        else
+            device = argv[i];
+    }
     seed = 1 + (schedule != NULL ? strtoull(schedule, NULL, 10) : 0);
+    wait_ms = nccl != NULL && strcmp(nccl, "stuck") == 0 ? 50 : 0;
+    if (with_failures)
+        return failing();
     const mill_backend_ops *ops = mill_backend_find(device);
     if (ops == NULL) {
         if (mill_gpus_open(device, 1 << 20, &log, &gpus, &err) != MILL_OK) {
@@ -328,11 +455,15 @@ int main(int argc, char **argv)
     if (ops->open(ops, &backend, &err) != MILL_OK)
         return 1;
     bool plain = gpus == NULL;
-    hostile();
-    random_sets(plain ? 150 : 9);
-    sum.bad += (uint64_t)whole(plain ? 400000 : 8000, plain ? 1500 : 380);
+    if (!with_few)
+        hostile();
+    random_sets(plain ? 150 : with_few ? 3 : 9);
+    if (!with_few)
+        sum.bad += (uint64_t)whole(plain ? 400000 : 8000, plain ? 1500 : 380);
     for (size_t i = 0; gpus != NULL && i < mill_gpus_count(gpus); i++)
         sum.bad += mill_gpus_use(gpus, i).failed;
+    sum.bad += way != NULL && !told_by(gpus, way);
+    sum.bad += sum.left;
     backend->ops->close(backend);
     mill_gpus_close(gpus);
     printf("training by rounds on %s: %llu sets, %llu merges in %llu rounds, %llu ended by an overlap, %llu ids used again, "
@@ -340,5 +471,7 @@ int main(int argc, char **argv)
            device, (unsigned long long)sum.sets, (unsigned long long)sum.merges, (unsigned long long)sum.rounds,
            (unsigned long long)sum.overlaps, (unsigned long long)sum.reused, (unsigned long long)sum.slots,
            (unsigned long long)sum.bad);
+    if (with_few)
+        return sum.bad != 0 || sum.merges == 0;
     return sum.bad != 0 || sum.overlaps == 0 || sum.reused == 0 || sum.slots <= 2048; // two letters begin with 2048 slots at most
 }
