@@ -97,17 +97,16 @@ struct Beginnings {
     }
 };
 
-// ---- SHA-1
+// ---- SHA-1 (FIPS 180-4): the first word of the digest is all that anybody asks for
 
 static __device__ __forceinline__ u32 rotate(u32 x, u32 by)
 {
     return __funnelshift_l(x, x, by);
 }
 
-// One block of 64 bytes; message words are replaced by the schedule (FIPS 180-4, section 6.1.2).
-static __device__ __forceinline__ void sha1_block(u32 state[5], u32 w[16])
+// The 80 rounds of a block (section 6.1.2). Message words give way to the schedule.
+static __device__ __forceinline__ void sha1_rounds(u32 &a, u32 &b, u32 &c, u32 &d, u32 &e, u32 w[16])
 {
-    u32 a = state[0], b = state[1], c = state[2], d = state[3], e = state[4];
 #pragma unroll
     for (u32 t = 0; t < 80u; t++) {
         if (t >= 16u)
@@ -123,11 +122,67 @@ static __device__ __forceinline__ void sha1_block(u32 state[5], u32 w[16])
         b = a;
         a = next;
     }
-    state[0] += a;
-    state[1] += b;
-    state[2] += c;
-    state[3] += d;
-    state[4] += e;
+}
+
+// The message's words, big-endian, of the block that begins at bytes[begin], with `left` bytes of the message
+// from there on (below zero: the end mark came before) and the end mark behind them. Only the first `words`
+// can be other than zero.
+static __device__ __forceinline__ void load_block(const u8 *__restrict__ bytes, u32 begin, i32 left,
+                                                  u32 words, u32 w[16])
+{
+    const u32 *aligned = reinterpret_cast<const u32 *>(bytes + (begin & ~3u));
+    u32 order = 0x0123u + (begin & 3u) * 0x1111u; // of four bytes out of two words
+    u32 kept = ~(0xffffffffu >> (8u * (left & 3))),
+        mark = 0x80000000u >> (8u * (left & 3)); // where the message ends
+    i32 end = left + static_cast<i32>(begin & 3u);
+    u32 x[17];
+#pragma unroll
+    for (u32 k = 0; k <= words; k++) // four at a time: no more than 16 bytes behind the end
+        x[k] = static_cast<i32>(16u * (k / 4u)) < end ? aligned[k] : 0u;
+#pragma unroll
+    for (u32 k = 0; k < words; k++) {
+        u32 value = __byte_perm(x[k], x[k + 1u], order);
+        if (left < static_cast<i32>(4u * k + 4u))
+            value = (value & kept) | mark;
+        w[k] = left < static_cast<i32>(4u * k) ? 0u : value;
+    }
+#pragma unroll
+    for (u32 k = words; k < 16u; k++)
+        w[k] = 0;
+}
+
+#define SHA1_BEGIN 0x67452301u, 0xefcdab89u, 0x98badcfeu, 0x10325476u, 0xc3d2e1f0u
+
+// A word of one block, as nearly all are: what is known of its rounds is folded.
+static __device__ __forceinline__ u32 sha1_short(const u8 *__restrict__ bytes, u32 begin, u32 length)
+{
+    u32 state[5] = {SHA1_BEGIN}, w[16];
+    load_block(bytes, begin, static_cast<i32>(length), 14u, w);
+    w[15] = length << 3;
+    sha1_rounds(state[0], state[1], state[2], state[3], state[4], w);
+    return state[0] + 0x67452301u;
+}
+
+static __device__ MILL_NOINLINE u32 sha1_long(const u8 *__restrict__ bytes, u32 begin, u32 length)
+{
+    u32 state[5] = {SHA1_BEGIN};
+    u32 blocks = (length + 72u) / 64u; // room for the end mark and the length
+#pragma unroll 1
+    for (u32 block = 0; block < blocks; block++) {
+        u32 w[16], a = state[0], b = state[1], c = state[2], d = state[3], e = state[4];
+        load_block(bytes, begin + block * 64u, static_cast<i32>(length - block * 64u), 16u, w);
+        if (block == blocks - 1u) {
+            w[14] = length >> 29;
+            w[15] = length << 3;
+        }
+        sha1_rounds(a, b, c, d, e, w);
+        state[0] += a;
+        state[1] += b;
+        state[2] += c;
+        state[3] += d;
+        state[4] += e;
+    }
+    return state[0];
 }
 
 // First place from `at` on that belongs to a blank or begins a text, at most total.
@@ -155,32 +210,8 @@ static __global__ void __launch_bounds__(THREADS)
         return;
     u32 begin = places[number];
     u32 length = word_end(blanks, breaks, begin + 1u, total) - begin;
-    u32 state[5] = {0x67452301u, 0xefcdab89u, 0x98badcfeu, 0x10325476u, 0xc3d2e1f0u};
-    u32 blocks = (length + 72u) / 64u; // room for the end mark and the length
-#pragma unroll 1
-    for (u32 block = 0; block < blocks; block++) {
-        u32 w[16];
-#pragma unroll
-        for (u32 k = 0; k < 16u; k++) {
-            u32 at = block * 64u + k * 4u;
-            u32 value = 0;
-            if (at < length)
-                value = __byte_perm(load_four(bytes, begin + at), 0, 0x0123); // big-endian
-            if (at + 4u > length) { // the end mark, and nothing behind it
-                u32 kept = at < length ? length - at : 0u;
-                value = kept != 0 ? value & ~(0xffffffffu >> (8u * kept)) : 0u;
-                if (at <= length)
-                    value |= 0x80000000u >> (8u * kept);
-            }
-            w[k] = value;
-        }
-        if (block == blocks - 1u) {
-            w[14] = length >> 29;
-            w[15] = length << 3;
-        }
-        sha1_block(state, w);
-    }
-    hashes[number] = __byte_perm(state[0], 0, 0x0123);
+    u32 hash = length <= 55u ? sha1_short(bytes, begin, length) : sha1_long(bytes, begin, length);
+    hashes[number] = __byte_perm(hash, 0, 0x0123);
 }
 
 // ---- launches

@@ -28,7 +28,7 @@ WORK = [
     ("comment_lines", r"LDG\.E\.128", 16, "byte", 1),
     ("find_patterns", r"LDS", 0, "byte that begins no pattern", 1),
     ("find_blanks", "", 32, "byte", 1),
-    ("hash_words", r"SHF\.L\.W", 0, "block of 64 bytes (a word of up to 55)", WORD_BYTES),
+    ("hash_words", "", 1, "word of up to 55 bytes", WORD_BYTES),
     ("minhashILb0", r"LDS\.128", 4, "hash and permutation", WORD_BYTES / 128),
     ("minhashILb1", r"LDS\.128", 4, "hash and permutation", WORD_BYTES / 128),
     ("find_classes", "", 32, "byte", 1),

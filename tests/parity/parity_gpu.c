@@ -274,6 +274,21 @@ static int legacy_borders(const mill_backend_ops *ops)
     return bad;
 }
 
+// A word a text, of every length about the borders of SHA-1's blocks and of its end mark, at every alignment.
+static void add_words(texts *t)
+{
+    t->count = 0;
+    for (size_t length = 1; length <= 200; length += length % 64 == 8 ? 40 : length == 130 ? 60 : 1) {
+        for (size_t blanks = 0; blanks < 4; blanks++) {
+            uint64_t at = t->offsets[t->count];
+            memset(t->bytes + at, ' ', blanks);
+            for (size_t i = 0; i < length; i++)
+                t->bytes[at + blanks + i] = (uint8_t)(0x21 + next() % 0x5e);
+            t->offsets[++t->count] = at + blanks + length;
+        }
+    }
+}
+
 static int small(const mill_backend_ops *ops, texts *t)
 {
     static const size_t sizes[] = {0,  1,  2,   3,   15,  16,  17,  31,  32,   33,  63,
@@ -295,6 +310,8 @@ static int small(const mill_backend_ops *ops, texts *t)
         bad += compare(ops, t, "150 short texts");
         bad += compare_scan(ops, t, "150 short texts");
     }
+    add_words(t);
+    bad += compare(ops, t, "words of all lengths");
     t->count = 0;
     return bad + compare(ops, t, "no text") + legacy_borders(ops);
 }
