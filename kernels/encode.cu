@@ -1,12 +1,14 @@
-// encode.cu: ids of pieces. Each different word is merged once, by one thread: of its neighbours those whose
-// merge has the lowest rank, the leftmost of them, become one symbol, again and again. Then the ids of all
-// pieces are put in a row. Words above 64 bytes, and pieces that met another word of their tag, are marked for
-// the host.
+// encode.cu: ids of pieces. Each different word is merged once: of its neighbours those whose merge has the
+// lowest rank, the leftmost of them, become one symbol, again and again. A thread does that for a word of up
+// to 64 bytes, a warp for one of up to 4,096. Then the ids of all pieces are put in a row. Longer words, and
+// pieces that met another word of their tag, are marked for the host.
+#include "bytes.h"
 #include "launchers.h"
 #include "scan.h"
 #include "shared/pair_table.h"
 
 #define THREADS 64u           // 2 arrays of 64 symbols each must fit the shared memory
+#define LONG_BLOCKS_MAX 1056u // of one warp; their shared memory lets some seven live on a multiprocessor
 #define IS_LONG 0xffffffffu   // in place of a word's count of ids
 
 struct Merges {
@@ -53,8 +55,8 @@ struct New_words {
 // A thread's symbols stand THREADS apart, so that the threads of a warp use different banks.
 static __global__ void __launch_bounds__(THREADS, 16) // at most 64 registers
     merge_words(const u8 *__restrict__ text, const u32 *__restrict__ places, const u32 *__restrict__ words,
-                const mill_gpu_found *__restrict__ found, const u32 *__restrict__ slot_of,
-                mill_gpu_word *__restrict__ slots, Merges m, u32 *__restrict__ symbols)
+                mill_gpu_found *found, const u32 *__restrict__ slot_of, mill_gpu_word *__restrict__ slots,
+                Merges m, u32 *__restrict__ symbols, u32 *__restrict__ long_words)
 {
     MILL_SHARED(u32, all_ids, MILL_GPU_WORD_BYTES * THREADS);
     MILL_SHARED(u32, all_ranks, MILL_GPU_WORD_BYTES * THREADS);
@@ -65,6 +67,8 @@ static __global__ void __launch_bounds__(THREADS, 16) // at most 64 registers
     u32 *count_out = &slots[slot_of[piece]].count;
     if (bytes > MILL_GPU_WORD_BYTES) {
         *count_out = IS_LONG;
+        if (bytes <= MILL_GPU_LONG_BYTES)
+            long_words[atomicAdd(&found->longs, 1u)] = piece;
         return;
     }
     u32 *ids = all_ids + threadIdx.x, *ranks = all_ranks + threadIdx.x;
@@ -103,6 +107,133 @@ static __global__ void __launch_bounds__(THREADS, 16) // at most 64 registers
         symbols[at + i] = ids[i * THREADS];
     *count_out = count;
 }
+
+// ---- long words ----
+// Nothing moves: a symbol stands at the place of its first byte, and a bitmap says where symbols begin.
+
+// The first symbol behind a place, `end` if there is none.
+static __device__ __forceinline__ u32 next_symbol(const u32 *begins, u32 at, u32 end)
+{
+    u32 word = (at + 1u) >> 5, words = (end + 31u) >> 5;
+    if (word >= words)
+        return end;
+    u32 bits = begins[word] & (~0u << ((at + 1u) & 31u));
+    while (bits == 0 && ++word < words)
+        bits = begins[word];
+    return bits != 0 ? word * 32u + lowest(bits) : end;
+}
+
+// The last symbol before a place that is one, the place itself if it is the first.
+static __device__ __forceinline__ u32 symbol_before(const u32 *begins, u32 at)
+{
+    u32 word = at >> 5, bits = begins[word] & ((1u << (at & 31u)) - 1u);
+    while (bits == 0 && word != 0)
+        bits = begins[--word];
+    return bits != 0 ? word * 32u + 31u - static_cast<u32>(__clz(static_cast<int>(bits))) : at;
+}
+
+struct Long_word { // in shared memory
+    u32 *ids;
+    uint4 *ranks; // four places each: of a symbol's pair with the next, MILL_NO_ID elsewhere
+    u32 *begins;  // bitmap
+    u32 bytes;
+
+    __device__ __forceinline__ u32 *rank(u32 at) const
+    {
+        return reinterpret_cast<u32 *>(ranks) + at;
+    }
+};
+
+// All bytes that have a token, and the ranks of their pairs.
+static __device__ __forceinline__ void begin_long(const Long_word &word, const Merges &m,
+                                                  const u8 *__restrict__ text, u32 lane)
+{
+    for (u32 first = 0; first < word.bytes; first += 32u) {
+        u32 at = first + lane, id = at < word.bytes ? m.byte_ids[text[at]] : MILL_NO_ID;
+        u32 bits = __ballot_sync(0xffffffffu, id != MILL_NO_ID);
+        word.ids[at] = id;
+        *word.rank(at) = MILL_NO_ID;
+        if (lane == 0)
+            word.begins[first >> 5] = bits;
+    }
+    __syncwarp();
+    for (u32 at = lane; at < word.bytes; at += 32u) {
+        u32 next = next_symbol(word.begins, at, word.bytes);
+        if (next < word.bytes && word.ids[at] != MILL_NO_ID)
+            *word.rank(at) = rank_of(m, word.ids[at], word.ids[next]);
+    }
+    __syncwarp();
+}
+
+// The lowest rank of the word, and the leftmost place that has it; the same for all lanes.
+static __device__ __forceinline__ u32 lowest_rank(const Long_word &word, u32 lane, u32 *at)
+{
+    u32 best = MILL_NO_ID, where = MILL_NO_ID;
+    for (u32 i = lane; i < (word.bytes + 3u) / 4u; i += 32u) {
+        uint4 four = word.ranks[i];
+        u32 left = four.x < four.y ? four.x : four.y, right = four.z < four.w ? four.z : four.w;
+        u32 rank = left < right ? left : right;
+        where = rank < best ? i : where;
+        best = rank < best ? rank : best;
+    }
+    u32 rank = __reduce_min_sync(0xffffffffu, best);
+    where = __reduce_min_sync(0xffffffffu, best == rank ? where : MILL_NO_ID);
+    if (rank == MILL_NO_ID)
+        return rank;
+    uint4 four = word.ranks[where];
+    *at = 4u * where + (four.x == rank ? 0u : four.y == rank ? 1u : four.z == rank ? 2u : 3u);
+    return rank;
+}
+
+static __device__ __forceinline__ void merge_long(const Long_word &word, const Merges &m, u32 lane)
+{
+    u32 at = 0;
+    for (u32 rank; (rank = lowest_rank(word, lane, &at)) != MILL_NO_ID;) {
+        u32 second = next_symbol(word.begins, at, word.bytes), id = m.merges[rank].id;
+        u32 third = next_symbol(word.begins, second, word.bytes), before = symbol_before(word.begins, at);
+        __syncwarp(); // all have read
+        if (lane == 0) {
+            word.ids[at] = id;
+            word.begins[second >> 5] &= ~(1u << (second & 31u));
+            *word.rank(second) = MILL_NO_ID;
+            *word.rank(at) = third < word.bytes ? rank_of(m, id, word.ids[third]) : MILL_NO_ID;
+        } else if (lane == 1u && before != at) {
+            *word.rank(before) = rank_of(m, word.ids[before], id);
+        }
+        __syncwarp();
+    }
+}
+
+// A block is a warp, and takes words until there are no more.
+static __global__ void __launch_bounds__(32)
+    merge_long_words(const u8 *__restrict__ text, const u32 *__restrict__ places,
+                     const u32 *__restrict__ long_words, const mill_gpu_found *__restrict__ found,
+                     const u32 *__restrict__ slot_of, mill_gpu_word *__restrict__ slots, Merges m,
+                     u32 *__restrict__ symbols)
+{
+    MILL_SHARED(u32, ids, MILL_GPU_LONG_BYTES);
+    MILL_SHARED(uint4, ranks, MILL_GPU_LONG_BYTES / 4u);
+    MILL_SHARED(u32, begins, MILL_GPU_LONG_BYTES / 32u);
+    u32 lane = threadIdx.x;
+    for (u32 n = blockIdx.x; n < found->longs; n += gridDim.x) {
+        u32 piece = long_words[n], place = places[piece], count = 0;
+        const Long_word word = {ids, ranks, begins, places[piece + 1u] - place};
+        begin_long(word, m, text + place, lane);
+        merge_long(word, m, lane);
+        for (u32 first = 0; first < word.bytes; first += 32u) {
+            u32 bits = begins[first >> 5];
+            if ((bits >> lane & 1u) != 0)
+                symbols[place + count + static_cast<u32>(__popc(bits & ((1u << lane) - 1u)))] =
+                    ids[first + lane];
+            count += static_cast<u32>(__popc(bits));
+        }
+        if (lane == 0)
+            slots[slot_of[piece]].count = count;
+        __syncwarp(); // the next word comes to the same place
+    }
+}
+
+// ---- ids of all pieces ----
 
 // Pieces as items of a scan: their ids. put leaves the first one's place in slot_of.
 template <class Id> struct Piece_ids {
@@ -195,8 +326,13 @@ extern "C" int mill_gpu_encode(const mill_gpu_texts *in, const mill_gpu_pieces *
                       to->pair_mask, static_cast<const mill_merge *>(to->merges)};
     if (code == 0 && words != 0)
         code = MILL_LAUNCH(merge_words, dim3((words + THREADS - 1u) / THREADS), dim3(THREADS), 0, stream,
-                           in->bytes, pieces->places, to->new_words, table->found, table->slot_of, table->slots,
-                           m, to->symbols);
+                           in->bytes, pieces->places, to->new_words, table->found, table->slot_of,
+                           table->slots, m, to->symbols, to->long_words);
+    u32 longs = MILL_GPU_LONGS_MAX(in->total);
+    if (code == 0 && longs != 0)
+        code = MILL_LAUNCH(merge_long_words, dim3(longs < LONG_BLOCKS_MAX ? longs : LONG_BLOCKS_MAX),
+                           dim3(32), 0, stream, in->bytes, pieces->places, to->long_words, table->found,
+                           table->slot_of, table->slots, m, to->symbols);
     if (code != 0)
         return code;
     return to->narrow != 0 ? put_ids<u16>(in, pieces, table, to, most, stream)

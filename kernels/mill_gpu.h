@@ -77,6 +77,7 @@ typedef struct mill_gpu_found {
     uint32_t claimed; // slots
     uint32_t full;    // 1: more words than words_most, nothing else holds
     uint32_t ids;
+    uint32_t longs; // words of 65 to 4,096 bytes
 } mill_gpu_found;
 
 typedef struct mill_gpu_row {
@@ -96,7 +97,9 @@ typedef struct mill_gpu_dictionary {
 } mill_gpu_dictionary;
 
 // ---- ids of pieces ----
-#define MILL_GPU_WORD_BYTES 64u // longer words are the host's
+#define MILL_GPU_WORD_BYTES 64u   // of a word that a thread merges
+#define MILL_GPU_LONG_BYTES 4096u // that a warp merges; longer words are the host's
+#define MILL_GPU_LONGS_MAX(total) ((total) / (MILL_GPU_WORD_BYTES + 1u))
 typedef struct mill_gpu_encoder {
     // the tokenizer (kernels/shared/pair_table.h)
     const uint32_t *byte_ids;   // 256; UINT32_MAX: dropped
@@ -105,8 +108,9 @@ typedef struct mill_gpu_encoder {
     uint32_t pair_mask;
     const void *merges;         // mill_merge
     // scratch
-    uint32_t *new_words; // the first piece of each word: words_most
-    uint32_t *symbols;   // ids of a word, from its first place on: total
+    uint32_t *new_words;  // the first piece of each word: words_most
+    uint32_t *long_words; // of each that a warp merges: MILL_GPU_LONGS_MAX
+    uint32_t *symbols;    // ids of a word, from its first place on: total
     // results
     uint32_t narrow;     // 1: ids are uint16_t
     void *ids;           // ids_most; found->ids is their number, above ids_most only the first ones are there

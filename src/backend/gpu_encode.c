@@ -13,6 +13,7 @@ size_t mill_gpu_encode_bytes(const mill_gpu_shape *shape)
 void mill_gpu_encode_lay(mill_gpu_room *room, size_t total, uint32_t words_most, mill_gpu_encoder *encoder)
 {
     encoder->new_words = mill_gpu_room_take(room, (size_t)words_most * 4);
+    encoder->long_words = mill_gpu_room_take(room, MILL_GPU_LONGS_MAX(total) * sizeof *encoder->long_words);
     encoder->symbols = mill_gpu_room_take(room, total * 4);
 }
 

@@ -9,6 +9,7 @@
 
 #include "backend/gpu.h"
 #include "draw_text.h"
+#include "mill_gpu.h"
 #include "tokenizer/bpe_ahead.h"
 #include "tokenizer/bpe_merge.h"
 #include "tokenizer/pretok.h"
@@ -221,6 +222,7 @@ static int compare_words(mill_backend *gpu, const texts *t, uint64_t tag_mask, c
 
 typedef struct tokenizers {
     mill_tokenizer *whole, *partial; // of all bytes, of those that its text has
+    mill_tokenizer *shuffled;        // whole's merges in another order: a later one may come before those that make its parts
 } tokenizers;
 static tokenizers have;
 
@@ -241,6 +243,46 @@ static mill_tokenizer *train(const texts *t, bool full_alphabet)
     return tokenizer;
 }
 
+// The same tokenizer with its merges in disorder. They stand in the file one behind the other, four lines each.
+static mill_tokenizer *shuffle(const mill_tokenizer *tokenizer)
+{
+    static const char head[] = "\"merges\": [\n";
+    mill_buf json = {0}, out = {0};
+    mill_tokenizer *shuffled;
+    mill_error err;
+    const char *blocks[2000], *at, *end;
+    size_t count = 0;
+    if (mill_tokenizer_write_json(tokenizer, true, &json, &err) != MILL_OK || mill_buf_append(&json, "", 1, &err) != MILL_OK)
+        exit(1);
+    at = strstr((const char *)json.data, head) + sizeof head - 1;
+    end = strstr(at, "\n    ]");
+    if (mill_buf_append(&out, json.data, (size_t)(at - (const char *)json.data), &err) != MILL_OK)
+        exit(1);
+    for (const char *block = at; block != NULL && block < end && count < 2000; count++) {
+        blocks[count] = block;
+        block = strstr(block, "      ],\n");
+        block = block != NULL && block < end ? block + 9 : NULL;
+    }
+    for (size_t i = count; i > 1; i--) {
+        size_t k = next() % i;
+        const char *other = blocks[i - 1];
+        blocks[i - 1] = blocks[k];
+        blocks[k] = other;
+    }
+    for (size_t i = 0; i < count; i++)
+        if (mill_buf_append(&out, blocks[i], (size_t)(strstr(blocks[i], "      ]") + 7 - blocks[i]), &err) != MILL_OK ||
+            mill_buf_append_text(&out, i + 1 < count ? ",\n" : "", &err) != MILL_OK)
+            exit(1);
+    if (mill_buf_append_text(&out, end, &err) != MILL_OK ||
+        mill_tokenizer_parse(out.data, out.bytes, "shuffled", &shuffled, &err) != MILL_OK) {
+        printf("%s\n", err.message);
+        exit(1);
+    }
+    mill_buf_free(&json);
+    mill_buf_free(&out);
+    return shuffled;
+}
+
 typedef struct merger {
     const mill_tokenizer *tokenizer;
     uint64_t pieces;
@@ -253,21 +295,26 @@ static mill_status merge_piece(void *context, const uint8_t *piece, size_t bytes
     return mill_bpe_merge_ref(m->tokenizer, piece, bytes, out, err);
 }
 
-// The ids of texts by the definition.
-static void plain_ids(const mill_tokenizer *tokenizer, const texts *t, uint32_t first, uint32_t last, mill_ids *out, uint64_t *ends)
+// The ids of texts by the definition. Returns the pieces that are too long for a device.
+static uint64_t plain_ids(const mill_tokenizer *tokenizer, const texts *t, uint32_t first, uint32_t last, mill_ids *out,
+                          uint64_t *ends)
 {
     uint32_t *cuts = malloc((size_t)(t->offsets[last] - t->offsets[first] + 1) * sizeof *cuts);
+    uint64_t long_pieces = 0;
     out->count = 0;
     for (uint32_t i = first; i < last; i++) {
         const uint8_t *text = t->bytes + t->offsets[i];
         size_t count = mill_pretok_split_ref(MILL_PRETOK_GPT2, text, t->offsets[i + 1] - t->offsets[i], cuts);
         uint32_t from = 0;
-        for (size_t k = 0; k < count; from = cuts[k++])
+        for (size_t k = 0; k < count; from = cuts[k++]) {
+            long_pieces += cuts[k] - from > MILL_GPU_LONG_BYTES;
             if (mill_bpe_merge_ref(tokenizer, text + from, cuts[k] - from, out, NULL) != MILL_OK)
                 exit(1);
+        }
         ends[i - first] = out->count;
     }
     free(cuts);
+    return long_pieces;
 }
 
 static int compare_ids(mill_backend *gpu, const mill_tokenizer *tokenizer, const texts *t, uint64_t tag_mask, bool wide,
@@ -288,10 +335,16 @@ static int compare_ids(mill_backend *gpu, const mill_tokenizer *tokenizer, const
         const mill_text_view view = rest(t, first);
         mill_portion portion;
         found.count = 0;
+        m.pieces = 0;
         if (gpu->ops->encode(gpu, &view, &job, &portion, &found, ends, &err) != MILL_OK)
             exit(1);
         if (portion.done) {
-            plain_ids(tokenizer, t, first, first + portion.texts, &wanted, wanted_ends);
+            uint64_t long_pieces = plain_ids(tokenizer, t, first, first + portion.texts, &wanted, wanted_ends);
+            if (tag_mask == UINT64_MAX && m.pieces != long_pieces) {
+                printf("ids: %s: %llu pieces were left to the caller, not %llu\n", what, (unsigned long long)m.pieces,
+                       (unsigned long long)long_pieces);
+                bad++;
+            }
             if (found.count != wanted.count || memcmp(ends, wanted_ends, portion.texts * sizeof *ends) != 0 ||
                 (found.count != 0 && memcmp(found.data, wanted.data, found.count * sizeof *found.data) != 0)) {
                 printf("ids: %s, tags %llx, %s: texts %u to %u differ\n", what, (unsigned long long)tag_mask,
@@ -363,6 +416,7 @@ static int compare(const mill_backend_ops *ops, const texts *t, const char *what
     bad += compare_words(gpu, t, 0xff0000000000fff, what, sum);
     bad += compare_ids(gpu, have.whole, t, UINT64_MAX, false, what, sum);
     bad += compare_ids(gpu, have.partial, t, UINT64_MAX, true, what, sum);
+    bad += compare_ids(gpu, have.shuffled, t, UINT64_MAX, false, what, sum);
     bad += compare_encoders(gpu, have.whole, t, what);
     if (t->offsets[t->count] < 100000) { // every word meets others
         bad += compare_ids(gpu, have.whole, t, 0x3, false, what, sum);
@@ -370,6 +424,57 @@ static int compare(const mill_backend_ops *ops, const texts *t, const char *what
         bad += compare_words(gpu, t, 0x7, what, sum);
         bad += compare_words(gpu, t, 0, what, sum);
     }
+    gpu->ops->close(gpu);
+    return bad;
+}
+
+// One piece of exactly `bytes` bytes, if its kind has letters of one byte.
+static void fill_piece(uint8_t *out, size_t bytes, int kind)
+{
+    static const char *const words[] = {"return", "self", "x", "xy", "xyz", "if", "na", "they"};
+    static const char *const wide[] = {"\xc3\xa9", "\xe5\x90\x8d", "\xe5\x89\x8d", "q", "x", "\xd0\x96"};
+    for (size_t at = 0; at < bytes;) {
+        const char *word = kind == 0   ? "="
+                           : kind == 1 ? "x"
+                           : kind == 2 ? words[next() % 8]
+                           : kind == 3 ? wide[next() % 6] // of which some tokenizers lack bytes
+                           : kind == 4 ? "\xd0\x96"
+                                       : words[2 + next() % 3];
+        size_t length = strlen(word) <= bytes - at ? strlen(word) : 0;
+        memcpy(out + at, length != 0 ? word : "x", length != 0 ? length : 1);
+        at += length != 0 ? length : 1;
+    }
+}
+
+// Words at the borders of what a thread, a warp and the host merge.
+static int long_words(const mill_backend_ops *ops, texts *t, totals *sum)
+{
+    static const size_t sizes[] = {63, 64, 65, 66, 95, 96, 97, 127, 128, 129, 300, 4095, 4096, 4097};
+    enum { SIZES = sizeof sizes / sizeof *sizes, KINDS = 6 };
+    mill_backend *gpu = NULL;
+    mill_error err;
+    if (ops->open(ops, &gpu, &err) != MILL_OK)
+        exit(1);
+    t->count = 0;
+    for (size_t s = 0; s < SIZES; s++) {
+        const int chosen = (int)(next() % KINDS); // the longest take their time, here and in the definition
+        for (int kind = 0; kind < KINDS; kind++) {
+            uint64_t at = t->offsets[t->count];
+            if (sizes[s] > 1000 && kind != chosen)
+                continue;
+            t->bytes[at] = '\n';
+            fill_piece(t->bytes + at + 1, sizes[s], kind);
+            t->bytes[at + 1 + sizes[s]] = '\n';
+            fill_piece(t->bytes + at + 2 + sizes[s], 70 + next() % 30, 2);
+            t->offsets[++t->count] = at + 2 + sizes[s] + 70;
+        }
+    }
+    uint64_t by_caller = sum->by_caller;
+    int bad = compare_ids(gpu, have.whole, t, UINT64_MAX, false, "long words", sum);
+    bad += compare_ids(gpu, have.partial, t, UINT64_MAX, true, "long words", sum);
+    bad += compare_ids(gpu, have.shuffled, t, UINT64_MAX, false, "long words, merges in disorder", sum);
+    bad += sum->by_caller != by_caller;
+    bad += compare_ids(gpu, have.partial, t, 0x3, false, "long words that meet", sum);
     gpu->ops->close(gpu);
     return bad;
 }
@@ -392,7 +497,7 @@ static int small(const mill_backend_ops *ops, texts *t, totals *sum)
             add_text(t, next() % 4 == 0 ? 0 : next() % 60, (int)(next() % MIXTURES));
         bad += compare(ops, t, "400 short texts", sum);
     }
-    return bad;
+    return bad + long_words(ops, t, sum);
 }
 
 // A few of them: what the thread sanitizer can do in a minute.
@@ -403,6 +508,11 @@ static int tiny(const mill_backend_ops *ops, texts *t, totals *sum)
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
         for (int mixture = 8; mixture < MIXTURES; mixture++)
             add_text(t, sizes[s], mixture);
+    for (int kind = 0; kind < 4; kind++) {
+        fill_piece(t->bytes + t->offsets[t->count], 65 + 100 * (size_t)kind, kind);
+        t->offsets[t->count + 1] = t->offsets[t->count] + 65 + 100 * (size_t)kind;
+        t->count++;
+    }
     return compare(ops, t, "a few texts", sum);
 }
 
@@ -487,6 +597,7 @@ int main(int argc, char **argv)
     have.partial = train(&t, false);
     add_text(&t, 5000, 5);
     have.whole = train(&t, true);
+    have.shuffled = shuffle(have.whole);
     const mill_backend_ops *ops = mill_gpus_backend(gpus);
     int bad = with_large ? large(ops, &t, &sum) : with_few ? tiny(ops, &t, &sum) : small(ops, &t, &sum);
     for (size_t i = 0; i < mill_gpus_count(gpus); i++)
@@ -494,6 +605,7 @@ int main(int argc, char **argv)
     mill_gpus_close(gpus);
     mill_tokenizer_close(have.whole);
     mill_tokenizer_close(have.partial);
+    mill_tokenizer_close(have.shuffled);
     free(t.bytes);
     free(t.offsets);
     printf("words on %s: %llu texts by devices, %llu by the caller, %d differences\n", device,
