@@ -161,7 +161,9 @@ static mill_status map_unit(mill_run_state *run, uint64_t number, mill_error *er
     mill_token_unit *unit = &run->tokens[number];
     mill_token_unit_path(run->token_stage, number, path);
     MILL_TRY(mill_workdir_view(run->dir, path, &unit->file, err));
-    return parse_unit(unit, path, err);
+    MILL_TRY(parse_unit(unit, path, err));
+    mill_workdir_forget(run->dir, &unit->file); // where the page cache has large pages, the head alone brings megabytes
+    return MILL_OK;
 }
 
 mill_status mill_token_unit_commit(mill_run_state *run, uint64_t number, const mill_rows *rows, mill_buf *content,
