@@ -3,6 +3,11 @@
 
 enum { PARTS = -2, NONE = -1 };
 
+typedef struct found_columns {
+    bool field[MILL_FIELDS_ALL]; // which fields have a column
+    bool notebook;               // the content is a struct that is a notebook
+} found_columns;
+
 static mill_parquet_leaf leaf_at(const mill_parquet_input *p, uint32_t i)
 {
     return p->api->leaf(p->handle, i);
@@ -57,6 +62,19 @@ static bool has_column(const mill_parquet_input *p, const char *name)
     return false;
 }
 
+static bool is_notebook(const mill_parquet_input *p, const char *name)
+{
+    static const char *const members[] = {"cells", "worksheets", "nbformat"};
+    for (uint32_t i = 0; i < p->api->leaf_count(p->handle); i++) {
+        const mill_parquet_leaf leaf = leaf_at(p, i);
+        const char *rest = below(leaf.name, name);
+        for (size_t k = 0; rest != NULL && k < sizeof members / sizeof members[0]; k++)
+            if (strcmp(rest, members[k]) == 0 || below(rest, members[k]) != NULL)
+                return true;
+    }
+    return false;
+}
+
 static mill_status append_names(const mill_parquet_input *p, mill_buf *out, mill_error *err)
 {
     for (uint32_t i = 0; i < p->api->leaf_count(p->handle) && out->bytes < 300; i++) {
@@ -97,10 +115,11 @@ static bool is_good(const mill_column *column, const mill_parquet_leaf *leaf)
     return leaf->kind == MILL_PARQUET_TEXT && (!leaf->is_list || column->field == MILL_FIELD_LICENCE);
 }
 
-// The leaves that fill fields, in the order in which they are asked; has: the fields of them, and of lists of
-// messages.
-static mill_status map_fields(const mill_source *source, mill_parquet_input *p, bool *has, mill_error *err)
+// The leaves that fill fields, in the order in which they are asked.
+static mill_status map_fields(const mill_source *source, mill_parquet_input *p, found_columns *has,
+                              mill_error *err)
 {
+    const bool scripts = source->options.shape.notebooks == MILL_NOTEBOOKS_SCRIPT;
     for (uint32_t i = 0; i < source->columns.count; i++) {
         const mill_column *column = &source->columns.columns[i];
         const int64_t found = find_leaf(p, column->name);
@@ -109,7 +128,12 @@ static mill_status map_fields(const mill_source *source, mill_parquet_input *p, 
             return mill_fail(err, MILL_INPUT, "%s: no column %s for %s", p->path, column->name,
                              mill_field_names[column->field]);
         if (column->field == MILL_FIELD_MESSAGES) {
-            has[MILL_FIELD_MESSAGES] = has[MILL_FIELD_MESSAGES] || found != NONE;
+            has->field[MILL_FIELD_MESSAGES] = has->field[MILL_FIELD_MESSAGES] || found != NONE;
+            continue;
+        }
+        if (found == PARTS && column->field == MILL_FIELD_CONTENT && scripts &&
+            is_notebook(p, column->name)) {
+            has->notebook = true;
             continue;
         }
         if (found == PARTS && named)
@@ -124,7 +148,7 @@ static mill_status map_fields(const mill_source *source, mill_parquet_input *p, 
             return refuse_type(p, column, &leaf, err);
         if (!is_good(column, &leaf))
             continue;
-        has[column->field] = true;
+        has->field[column->field] = true;
         p->leaves[p->leaf_count] = (uint32_t)found;
         p->fields[p->leaf_count++] = column->field;
     }
@@ -132,13 +156,15 @@ static mill_status map_fields(const mill_source *source, mill_parquet_input *p, 
 }
 
 // True if rows of this file may be something else than a file with its text in one column.
-static bool has_forms(const mill_source *source, const mill_parquet_input *p, const bool *has)
+static bool has_forms(const mill_source *source, const mill_parquet_input *p, const found_columns *has)
 {
-    const bool chat = has[MILL_FIELD_MESSAGES] || (has[MILL_FIELD_INSTRUCTION] && has[MILL_FIELD_OUTPUT]) ||
-                      (has[MILL_FIELD_PROMPT] && has[MILL_FIELD_COMPLETION]);
+    const bool *field = has->field;
+    const bool chat = field[MILL_FIELD_MESSAGES] ||
+                      (field[MILL_FIELD_INSTRUCTION] && field[MILL_FIELD_OUTPUT]) ||
+                      (field[MILL_FIELD_PROMPT] && field[MILL_FIELD_COMPLETION]);
     const bool notebook = has_column(p, "cells") || has_column(p, "worksheets") ||
                           has_column(p, "nbformat") || (has_column(p, "markdown") && has_column(p, "code"));
-    return chat || has_column(p, "solutions") ||
+    return chat || has->notebook || has_column(p, "solutions") ||
            (notebook && source->options.shape.notebooks == MILL_NOTEBOOKS_SCRIPT);
 }
 
@@ -165,15 +191,15 @@ static void choose_trees(const mill_source *source, mill_parquet_input *p)
 
 mill_status mill_parquet_columns(const mill_source *source, mill_parquet_input *p, mill_error *err)
 {
-    bool has[MILL_FIELDS_ALL] = {false};
+    found_columns has = {.notebook = false};
     p->leaves =
         mill_realloc_array(NULL, (size_t)p->api->leaf_count(p->handle) + MILL_COLUMNS_MAX, sizeof *p->leaves);
     if (p->leaves == NULL)
         return mill_fail_nomem(err, "reading Parquet");
-    MILL_TRY(map_fields(source, p, has, err));
-    if (has_forms(source, p, has))
+    MILL_TRY(map_fields(source, p, &has, err));
+    if (has_forms(source, p, &has))
         choose_trees(source, p);
-    else if (!has[MILL_FIELD_CONTENT])
+    else if (!has.field[MILL_FIELD_CONTENT])
         return refuse_no_content(source, p, err);
     return MILL_OK;
 }

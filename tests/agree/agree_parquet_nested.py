@@ -155,6 +155,8 @@ def sets():
                         "metadata": {"collapsed": True}}], "metadata": {"kernelspec": {"name": "ir", "language": "R"}}, "nbformat": 4},
             {"cells": None, "metadata": None, "nbformat": 4}]
     yield "notebooks as structs", pa.Table.from_pylist(rows, whole), 2
+    inside = [("content", pa.struct(list(whole))), ("path", STRING)]
+    yield "notebooks as structs in content", pa.Table.from_pylist([{"content": r, "path": "a.ipynb"} for r in [*rows, None]], pa.schema(inside)), 2
 
 
 def check_sets(tool, folder):
@@ -185,6 +187,19 @@ def check_paths(tool, folder):
                                "--licence", licence)
                 if seen != (3 if content == "a.more.text" else 4):
                     fail(f"paths {content}: {seen} records")
+
+
+def check_named(tool, folder):
+    """A struct that is named as content is refused, unless it is a notebook."""
+    path = os.path.join(folder, "named.parquet")
+    cells = [{"cells": [{"cell_type": "code", "source": "x = 1"}]}]
+    pq.write_table(pa.table({"nb": cells, "other": [{"a": "x", "b": "y"}]}), path)
+    if compare(tool, "a notebook that is named", path, folder, "--notebooks", "2", "--content", "nb") != 1:
+        fail("a notebook that is named: no record")
+    for options in (("--notebooks", "2", "--content", "other"), ("--content", "nb")):
+        code, _, message = dump(tool, path, *options)
+        if code != 3 or "several parts" not in message:
+            fail(f"a struct as content {options}: {code} {message}")
 
 
 def check_datasets(tool, folder):
@@ -514,6 +529,7 @@ def main():
         seen = check_corpus(args.tool, folder)
         check_sets(args.tool, folder)
         check_paths(args.tool, folder)
+        check_named(args.tool, folder)
         check_datasets(args.tool, folder)
         check_old(args.tool, folder)
         check_contradictions(args.tool, folder)
