@@ -22,6 +22,7 @@ static __device__ __forceinline__ u32 rank_of(const Merges &m, u32 left, u32 rig
 {
     u64 pair = static_cast<u64>(left) << 32 | right;
     u32 at = static_cast<u32>(mill_pair_hash(pair)) & m.mask;
+#pragma unroll 1
     while (m.pairs[at].rank != MILL_NO_ID && m.pairs[at].pair != pair)
         at = (at + 1u) & m.mask;
     return m.pairs[at].rank;
@@ -85,6 +86,7 @@ static __global__ void __launch_bounds__(THREADS, 16) // at most 64 registers
     }
     while (count > 1u) {
         u32 best = 0, rank = ranks[0];
+#pragma unroll 1
         for (u32 i = 1; i + 1u < count; i++) {
             u32 other = ranks[i * THREADS];
             best = other < rank ? i : best;
@@ -94,6 +96,7 @@ static __global__ void __launch_bounds__(THREADS, 16) // at most 64 registers
             break;
         ids[best * THREADS] = m.merges[rank].id;
         count--;
+#pragma unroll 1
         for (u32 i = best + 1u; i < count; i++) {
             ids[i * THREADS] = ids[(i + 1u) * THREADS];
             ranks[(i - 1u) * THREADS] = ranks[i * THREADS];
@@ -103,6 +106,7 @@ static __global__ void __launch_bounds__(THREADS, 16) // at most 64 registers
         if (best + 1u < count)
             ranks[best * THREADS] = rank_of(m, ids[best * THREADS], ids[(best + 1u) * THREADS]);
     }
+#pragma unroll 1
     for (u32 i = 0; i < count; i++)
         symbols[at + i] = ids[i * THREADS];
     *count_out = count;
@@ -280,6 +284,7 @@ template <class Id> struct Piece_ids {
             return;
         }
         const u32 *from = symbols + places[~slots[slot].first_down];
+#pragma unroll 1
         for (u32 i = 0; i < count && at + i < ids_most; i++)
             ids[at + i] = static_cast<Id>(from[i]);
     }

@@ -60,8 +60,9 @@ static __global__ void __launch_bounds__(SCAN_THREADS) scan_blocks(Items items, 
         return; // the whole block
     first += threadIdx.x * SCAN_PER_THREAD;
     u32 sum = 0, whole;
-    for (u32 i = first; i < first + SCAN_PER_THREAD && i < size; i++)
-        sum += items.get(i);
+#pragma unroll
+    for (u32 k = 0; k < SCAN_PER_THREAD; k++) // their loads are under way together
+        sum += first + k < size ? items.get(first + k) : 0u;
     (void)block_scan(sum, &whole);
     if (threadIdx.x == 0)
         sums[blockIdx.x] = whole;

@@ -9,6 +9,8 @@
 
 #define THREADS 256u
 
+// Pieces have four bytes on average: their loops are not unrolled.
+
 // Bytes [at + k, at + k + 4) of a word of `bytes` bytes; zero beyond its end.
 static __device__ __forceinline__ u32 word_at(const u8 *__restrict__ text, u32 at, u32 k, u32 bytes)
 {
@@ -19,6 +21,7 @@ static __device__ __forceinline__ u32 word_at(const u8 *__restrict__ text, u32 a
 static __device__ __forceinline__ u64 tag_of(const u8 *__restrict__ text, u32 at, u32 bytes, u64 mask)
 {
     u64 hash = bytes * 0x9e3779b97f4a7c15ull;
+#pragma unroll 1
     for (u32 k = 0; k < bytes; k += 8u) {
         u64 eight = word_at(text, at, k, bytes);
         if (bytes - k > 4u)
@@ -43,6 +46,7 @@ static __device__ u32 find_slot(const Table &table, u64 tag)
 {
     u32 slot = static_cast<u32>(tag ^ tag >> 32) * 0x9e3779b1u;
     slot = (slot ^ slot >> 15) & table.mask;
+#pragma unroll 1
     for (u32 step = 0; step <= table.mask; step++, slot = (slot + 1u) & table.mask) {
         u64 *place = reinterpret_cast<u64 *>(&table.slots[slot].tag);
         u64 there = MILL_LOAD_RELAXED(place);
@@ -95,6 +99,7 @@ static __global__ void __launch_bounds__(THREADS)
     u32 at = places[piece], bytes = places[piece + 1u] - at;
     u32 other = places[first];
     bool same = places[first + 1u] - other == bytes;
+#pragma unroll 1
     for (u32 k = 0; same && k < bytes; k += 4u)
         same = word_at(text, at, k, bytes) == word_at(text, other, k, bytes);
     if (same)
