@@ -7,12 +7,15 @@ WORKDIR /src
 COPY . .
 RUN tools/setup --yes build -DMILL_CUDA=ON && tools/setup --yes test -DMILL_CUDA=ON
 RUN cmake --install build --prefix /opt/shardmill --strip
+# NCCL, for several GPUs in one training; without it sums go through the host.
+RUN nccl=$(ldconfig -p | awk '/libnccl\.so\.2 / { print $NF; exit }') && if [ -n "$nccl" ]; then cp -L "$nccl" /opt/shardmill/lib/; fi
 
 FROM ubuntu:24.04
 RUN apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
         ca-certificates libarchive13t64 libcjson1 libcurl4t64 libexpat1 libssl3t64 libstdc++6 libutf8proc3 libxxhash0 libzstd1 python3-minimal zlib1g \
     && rm -rf /var/lib/apt/lists/*
 COPY --from=build /opt/shardmill /opt/shardmill
+RUN echo /opt/shardmill/lib >/etc/ld.so.conf.d/shardmill.conf && ldconfig
 ENV PATH=/opt/shardmill/bin:$PATH NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 RUN shardmill --version && shardmill devices
 WORKDIR /data

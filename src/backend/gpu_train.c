@@ -276,8 +276,11 @@ mill_status mill_gpu_train(mill_gpus *gpus, const mill_train_job *job, mill_trai
     bool again = true;
     mill_status status = MILL_OK;
     out->complete = false;
-    while (status == MILL_OK && again)
+    while (status == MILL_OK && again) {
         status = try_once(&t, out, &again, err);
+        if (status == MILL_OK && again)
+            mill_log_line(gpus->log, MILL_LOG_DEBUG, "learning merges begins again, with what is left");
+    }
     if (status == MILL_OK && !out->complete)
         mill_log_line(gpus->log, MILL_LOG_WARNING, "merges are learnt by the processor");
     mill_free(t.useless);

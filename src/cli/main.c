@@ -20,6 +20,10 @@ static const char upload_note[] =
     "Files in parts above 16 MiB, checked by SHA-256, manifest.json last. Run the same command again to go on, or to check.\n"
     "Environment: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION, AWS_ENDPOINT_URL.";
 
+static const char devices_note[] =
+    "GPUs that share a training tell each other sums by NCCL (2.14 or later) if libnccl.so.2 is found, else through the host.\n"
+    "Environment: SHARDMILL_NCCL=off for the latter.";
+
 const mill_command mill_commands[] = {
     {"run", "INPUT... -o DIR [options]", "The whole pipeline: records in, training shards out", records_note,
      "  shardmill run corpus.jsonl.zst -o out\n  shardmill run /usr/lib/python3 -o out --set tokenizer.vocab_size=8000",
@@ -66,7 +70,7 @@ const mill_command mill_commands[] = {
     {"recipe", "[NAME|FILE]", "Print a recipe (guide, default) as JSON, ready to edit", NULL,
      "  shardmill recipe default > my.json && shardmill run corpus.jsonl.zst -o out --recipe my.json", mill_recipe_options,
      mill_cmd_recipe},
-    {"devices", "", "What can compute here: processor, GPUs, compiled-in options", NULL, "  shardmill devices",
+    {"devices", "", "What can compute here: processor, GPUs, compiled-in options", devices_note, "  shardmill devices",
      mill_devices_options, mill_cmd_devices},
     {NULL, NULL, NULL, NULL, NULL, NULL, NULL},
 };
