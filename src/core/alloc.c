@@ -6,6 +6,7 @@
 #include <malloc.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,8 +17,11 @@
 static _Atomic uint64_t alloc_count;
 static _Atomic uint64_t alloc_left = UINT64_MAX;
 
-static bool may_allocate(void)
+// No object is larger than PTRDIFF_MAX; a sanitizer's allocator ends the program where it is asked for more.
+static bool may_allocate(size_t bytes)
 {
+    if (bytes > PTRDIFF_MAX)
+        return false;
     atomic_fetch_add_explicit(&alloc_count, 1, memory_order_relaxed);
     uint64_t left = atomic_load_explicit(&alloc_left, memory_order_relaxed);
     if (left == UINT64_MAX)
@@ -53,18 +57,20 @@ static void *advised(void *pointer, size_t bytes)
 
 void *mill_alloc(size_t bytes)
 {
-    return may_allocate() ? advised(malloc(bytes != 0 ? bytes : 1), bytes) : NULL;
+    return may_allocate(bytes) ? advised(malloc(bytes != 0 ? bytes : 1), bytes) : NULL;
 }
 
 void *mill_alloc_zero(size_t count, size_t size)
 {
-    // size * count is checked by calloc: it is a block's true size where the result is not NULL.
-    return may_allocate() ? advised(calloc(count != 0 ? count : 1, size != 0 ? size : 1), count * size) : NULL;
+    size_t bytes;
+    if (__builtin_mul_overflow(count, size, &bytes))
+        return NULL;
+    return may_allocate(bytes) ? advised(calloc(count != 0 ? count : 1, size != 0 ? size : 1), bytes) : NULL;
 }
 
 void *mill_realloc(void *pointer, size_t bytes)
 {
-    return may_allocate() ? advised(realloc(pointer, bytes != 0 ? bytes : 1), bytes) : NULL;
+    return may_allocate(bytes) ? advised(realloc(pointer, bytes != 0 ? bytes : 1), bytes) : NULL;
 }
 
 void *mill_realloc_array(void *pointer, size_t count, size_t size)
