@@ -40,14 +40,13 @@ static __device__ __forceinline__ u32 smaller(u32 a, u32 b)
     return a < b ? a : b;
 }
 
-// Legacy's value without its rare case, which needs x mod 2^61 = 2^61 - 1 or the sum to reach it: `top` keeps
-// the largest of the bits that tell (x's bits 32 .. 60, shifted up).
-static __device__ __forceinline__ u32 legacy_fast(u32 hash, u32 a_low, u32 a_high, u64 b, u32 &top)
+// One more than legacy's value for x = a * hash + b, as if x mod 2^61 + (x >> 61) needed no last subtraction;
+// the caller has added the one to b. Only where x mod 2^61 is within 8 of 2^61 is it needed, or does the one
+// change x >> 61: then the result is below 8, and says nothing.
+static __device__ __forceinline__ u32 legacy_next(u32 hash, u64 a, u64 b_next)
 {
-    u64 x = static_cast<u64>(hash) * a_low + b;
-    u32 low = static_cast<u32>(x), high = hash * a_high + static_cast<u32>(x >> 32);
-    top = high << 3 > top ? high << 3 : top;
-    return low + (high >> 29);
+    u64 x = hash * a + b_next;
+    return static_cast<u32>(x) + static_cast<u32>(x >> 61);
 }
 
 static __device__ MILL_NOINLINE u32 legacy_exact4(uint4 hash, u64 a, u64 b)
@@ -58,17 +57,12 @@ static __device__ MILL_NOINLINE u32 legacy_exact4(uint4 hash, u64 a, u64 b)
 
 static __device__ __forceinline__ u32 least_legacy(const uint4 *tile, u32 fours, u64 a, u64 b, u32 least)
 {
-    u32 a_low = static_cast<u32>(a), a_high = static_cast<u32>(a >> 32);
 #pragma unroll 2
     for (u32 i = 0; i < fours; i++) {
         uint4 hash = tile[i];
-        u32 top = 0;
-        u32 four = smaller(
-            smaller(legacy_fast(hash.x, a_low, a_high, b, top), legacy_fast(hash.y, a_low, a_high, b, top)),
-            smaller(legacy_fast(hash.z, a_low, a_high, b, top), legacy_fast(hash.w, a_low, a_high, b, top)));
-        if (top >= 0xfffffff8u)
-            four = legacy_exact4(hash, a, b);
-        least = smaller(least, four);
+        u32 next = smaller(smaller(legacy_next(hash.x, a, b + 1u), legacy_next(hash.y, a, b + 1u)),
+                           smaller(legacy_next(hash.z, a, b + 1u), legacy_next(hash.w, a, b + 1u)));
+        least = smaller(least, next < 8u ? legacy_exact4(hash, a, b) : next - 1u);
     }
     return least;
 }

@@ -61,7 +61,9 @@ class Shell:
 
     def complete(self, line):
         """What is offered for the line, and the line as it is then: ctrl-X ctrl-E is bound to printing it."""
-        self.keys("\x15" + line + "\t\x18\x05")
+        self.keys("\x15\x18\x05")  # an empty line first: the line before is drawn once more behind its mark
+        self.until(END)
+        self.keys(line + "\t\x18\x05")
         shown = self.until(END)
         found = re.search(re.escape("<LINE>") + r"(.*?)" + re.escape(END), shown, re.S)
         return shown.split("<LINE>")[0].split(), found[1] if found else shown

@@ -254,12 +254,12 @@ static int legacy_borders(const mill_backend_ops *ops)
     if (mill_backend_ref.open(&mill_backend_ref, &ref, &err) != MILL_OK ||
         ops->open(ops, &gpu, &err) != MILL_OK)
         exit(1);
-    for (uint64_t step = 0; step < 16; step++) {
+    for (uint64_t step = 0; step < 32; step++) {
         uint64_t a[8], b[8], offsets[2] = {0, 9};
         uint32_t a32[8] = {0}, b32[8] = {0}, from_ref[8], from_gpu[8];
         for (uint64_t k = 0; k < 8; k++) {
-            a[k] = step < 8 ? 0 : UINT64_C(1) << (8 * k); // a = 0: the value depends on b alone
-            b[k] = (k << 61) + ((UINT64_C(1) << 61) - 9) + step;
+            a[k] = step < 16 ? 0 : UINT64_C(1) << (8 * k); // a = 0: the value depends on b alone
+            b[k] = (k << 61) + ((UINT64_C(1) << 61) - 9) + step % 16;
         }
         mill_text_view view = {(const uint8_t *)"a b c d e", offsets, 1};
         mill_minhash_params params = {MILL_MINHASH_LEGACY, 8, a, b, a32, b32};

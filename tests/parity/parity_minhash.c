@@ -151,12 +151,12 @@ static int run_parity(void)
     }
     // Legacy's borders: x mod 2^61 at and around the prime is not reached by chance, so the parameters
     // bring it about.
-    for (uint64_t step = 0; step < 16; step++) {
+    for (uint64_t step = 0; step < 32; step++) {
         uint64_t a[8], b[8];
         uint32_t a32[8] = {0}, b32[8] = {0};
         for (uint64_t k = 0; k < 8; k++) {
-            a[k] = step < 8 ? 0 : UINT64_C(1) << (8 * k); // a = 0: v depends on b alone
-            b[k] = (k << 61) + ((UINT64_C(1) << 61) - 9) + step;
+            a[k] = step < 16 ? 0 : UINT64_C(1) << (8 * k); // a = 0: v depends on b alone
+            b[k] = (k << 61) + ((UINT64_C(1) << 61) - 9) + step % 16;
         }
         uint64_t offsets[2] = {0, 5};
         mill_text_view view = {(const uint8_t *)"a b c", offsets, 1};
