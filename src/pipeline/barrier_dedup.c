@@ -139,7 +139,7 @@ static mill_status find_duplicates(mill_run_state *run, judge *j, mill_error *er
     const mill_dedup_view view = {j->count, j->content, j->scope, j->stars, j->bytes};
     for (uint64_t i = 0; i < j->count; i++)
         j->kept_by[i] = run->docs[i].verdict == MILL_KEPT ? MILL_DEDUP_NONE : i; // rejected: already out
-    uint64_t begin = mill_time_begin();
+    mill_instant begin = mill_time_begin();
     if (options->exact)
         MILL_TRY(mill_dedup_exact(&view, j->kept_by, err));
     mill_time_end(run, MILL_TIME_EXACT, begin, 0, 0); // the records were counted when they were grouped

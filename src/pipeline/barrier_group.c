@@ -25,7 +25,7 @@ mill_status mill_barrier_group(mill_run_state *run, mill_error *err)
     uint32_t *table = mill_alloc_zero(slots, sizeof *table); // index of a group's first doc + 1
     if (table == NULL)
         return mill_fail_nomem(err, "grouping documents by content");
-    uint64_t begin = mill_time_begin();
+    mill_instant begin = mill_time_begin();
     for (uint64_t i = 0; i < run->doc_count; i++) {
         mill_doc *doc = &run->docs[i];
         uint64_t at = slot_of(doc, slots - 1);

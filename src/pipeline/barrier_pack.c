@@ -236,7 +236,7 @@ mill_status mill_barrier_pack(mill_run_state *run, mill_error *err)
     uint64_t count = 0;
     mill_run_part(run, "pack", "records", run->doc_count);
     MILL_TRY(mill_run_map_tokens(run, err));
-    uint64_t begin = mill_time_begin();
+    mill_instant begin = mill_time_begin();
     mill_status status = MILL_OK;
     MILL_TRY_GOTO(collect_rows(run, &rows, err));
     MILL_TRY_GOTO(select_documents(run, rows, err));

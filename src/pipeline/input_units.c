@@ -19,7 +19,7 @@ static const char *end_stage(const mill_run_state *run)
 
 mill_status mill_input_next(mill_run_state *run, mill_block *block, uint64_t unit, bool *end, mill_error *err)
 {
-    uint64_t begin = mill_time_begin();
+    mill_instant begin = mill_time_begin();
     mill_status status = mill_source_next(run->source, block, end, err);
     if (status == MILL_OK && !*end) {
         MILL_ASSERT(block->unit == unit);

@@ -57,7 +57,8 @@ static mill_status check_syntax(mill_run_state *run, check_worker *w, uint64_t f
         const mill_doc *doc = &run->docs[first + i];
         if (doc->represents != first + i || !checks_syntax(run) || !mill_flags_parsed(doc->flags))
             continue;
-        uint64_t bytes, begin = mill_time_begin();
+        const mill_instant begin = mill_time_begin();
+        uint64_t bytes;
         const uint8_t *text = mill_batch_text(&w->batch, i, &bytes);
         mill_syntax_result result;
         MILL_TRY(mill_syntax_check(w->syntax, w->batch.language[i], text, bytes, &result, err));
@@ -113,7 +114,7 @@ static mill_status sign(mill_run_state *run, check_worker *w, uint64_t first, co
     MILL_TRY(gather(run, w, first, verdicts, &count, err));
     if (count == 0 || !run->recipe.dedup.near)
         return MILL_OK;
-    uint64_t begin = mill_time_begin();
+    mill_instant begin = mill_time_begin();
     MILL_TRY(MILL_GROW(w->signatures, w->signature_capacity, (size_t)count * perms, err));
     const mill_text_view view = {w->text.data, w->offsets, count};
     MILL_TRY(w->backend->ops->minhash(w->backend, &view, &run->minhash, w->signatures, err));

@@ -66,7 +66,7 @@ static mill_status encode_unit(void *context, void *state, uint64_t number, mill
         kept_bytes += w->keep[i] ? run->docs[first + i].bytes : 0;
     }
     mill_rows_clear(&w->rows);
-    uint64_t begin = mill_time_begin();
+    mill_instant begin = mill_time_begin();
     const mill_line_cut *cuts = run->cuts != NULL ? run->cuts + first : NULL;
     MILL_TRY(mill_encode_batch(w->encode, &w->batch, w->keep, cuts, &w->rows, err));
     mill_time_end(run, MILL_TIME_ENCODE, begin, kept_bytes, w->rows.documents);
@@ -85,7 +85,7 @@ static mill_status draw_cuts(mill_run_state *run, mill_error *err)
         return mill_fail_nomem(err, "the cuts of documents");
     uint64_t *order = NULL, count;
     MILL_TRY(mill_run_order_by_language(run, '_', &order, &count, err));
-    uint64_t begin = mill_time_begin();
+    mill_instant begin = mill_time_begin();
     mill_mt19937 mt;
     mill_mt19937_seed_python(&mt, run->recipe.python_seed * 1000 + 3);
     for (uint64_t i = 0; i < count; i++) {

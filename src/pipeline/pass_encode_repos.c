@@ -199,7 +199,7 @@ static mill_status encode_unit(void *context, void *state, uint64_t number, mill
     if (mill_workdir_done(run->dir, "encode", number) != NULL)
         return MILL_OK;
     mill_rows_clear(&w->rows);
-    const uint64_t begin = mill_time_begin();
+    mill_instant begin = mill_time_begin();
     MILL_TRY(encode_sequences(run, w, number, err));
     mill_time_end(run, MILL_TIME_ENCODE, begin, w->batch.text.bytes, w->rows.documents);
     const mill_batch *b = &w->batch;

@@ -136,7 +136,7 @@ static mill_status ingest_block(void *context, void *state, uint64_t number, mil
         w->counts[i] = (mill_parse_counts){0};
     mill_batch_clear(&w->batch);
     mill_quarantine_clear(&w->quarantine);
-    uint64_t begin = mill_time_begin();
+    mill_instant begin = mill_time_begin();
     MILL_TRY(mill_source_parse(w->parser, &w->block, &w->batch, &w->quarantine, w->counts, err));
     MILL_TRY(mill_language_check(run->languages, err));
     mill_time_end(run, MILL_TIME_READ, begin, w->batch.text.bytes, w->batch.count);

@@ -367,7 +367,7 @@ static mill_status read_block(void *context, void *state, uint64_t number, mill_
     mill_quarantine_clear(&w->quarantine);
     w->doc_count = 0;
     w->id_end = 1;
-    uint64_t begin = mill_time_begin();
+    mill_instant begin = mill_time_begin();
     MILL_TRY(take_pieces(run, w, err));
     mill_time_end(run, MILL_TIME_READ, begin, w->block.bytes.bytes, w->doc_count);
     return commit_unit(run, w, first, last, err);

@@ -206,7 +206,7 @@ static mill_status write_file(void *context, void *state, uint64_t number, mill_
     mill_run_advance(run, end - begin);
     if (mill_workdir_done(run->dir, pass->unit_name, number) != NULL)
         return MILL_OK;
-    uint64_t started = mill_time_begin();
+    mill_instant started = mill_time_begin();
     mill_unit unit;
     mill_unit_file *file;
     mill_shard_out out = {0};

@@ -295,7 +295,7 @@ static void close_shard(mill_run_state *run, open_shard *shard, mill_status stat
 
 static mill_status write_shard(mill_run_state *run, shard_worker *w, open_shard *shard, mill_error *err)
 {
-    uint64_t started = mill_time_begin();
+    mill_instant started = mill_time_begin();
     mill_unit_init(&shard->unit, shard->group->stage, shard->number);
     shard->ids_sha256 = mill_sha256_create();
     shard->lengths_sha256 = mill_sha256_create();

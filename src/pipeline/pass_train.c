@@ -187,7 +187,8 @@ static mill_status count_unit(void *context, void *state, uint64_t number, mill_
     train_worker *w = state;
     uint64_t first = run->unit_first[number];
     MILL_TRY(mill_run_load_segment(run, number, &w->batch, err));
-    uint64_t begin = mill_time_begin(), counted_bytes = 0, counted = 0;
+    const mill_instant begin = mill_time_begin();
+    uint64_t counted_bytes = 0, counted = 0;
     for (uint32_t i = 0; i < w->batch.count; i++) {
         if (!is_trained_on(pass, &run->docs[first + i]))
             continue;
@@ -337,7 +338,7 @@ static mill_status train(mill_run_state *run, mill_word_counts *counts, mill_err
         options.spent = counts;
         options.threads = run->threads;
         mill_run_part(run, "train tokenizer", "merges", options.vocab_size);
-        uint64_t begin = mill_time_begin();
+        mill_instant begin = mill_time_begin();
         status = mill_tokenizer_train(counts, &options, show_progress, run, &run->tokenizer, err);
         mill_time_end(run, MILL_TIME_TRAIN, begin, atomic_load(&run->timing[MILL_TIME_WORDS].bytes),
                       atomic_load(&run->timing[MILL_TIME_WORDS].records));
@@ -363,7 +364,7 @@ static mill_status count_words(train_pass *pass, mill_error *err)
                           .close = close_worker,
                           .work = count_unit};
     MILL_TRY(mill_map_run(&map, err));
-    uint64_t begin = mill_time_begin();
+    mill_instant begin = mill_time_begin();
     for (uint32_t i = 0; i < run->threads; i++) {
         mill_word_counts *counts = pass->counts[i];
         if (counts == NULL)

@@ -53,15 +53,17 @@ void mill_run_advance(mill_run_state *run, uint64_t done)
     }
 }
 
-uint64_t mill_time_begin(void)
+mill_instant mill_time_begin(void)
 {
-    return (uint64_t)mill_clock_ns();
+    return (mill_instant){mill_clock_ns(), mill_clock_thread_ns()};
 }
 
-void mill_time_end(mill_run_state *run, mill_timing_name name, uint64_t begin, uint64_t bytes, uint64_t records)
+void mill_time_end(mill_run_state *run, mill_timing_name name, mill_instant begin, uint64_t bytes, uint64_t records)
 {
+    const mill_instant end = mill_time_begin();
     mill_timing *timing = &run->timing[name];
-    atomic_fetch_add(&timing->ns, (uint64_t)mill_clock_ns() - begin);
+    atomic_fetch_add(&timing->ns, (uint64_t)(end.clock_ns - begin.clock_ns));
+    atomic_fetch_add(&timing->cpu_ns, (uint64_t)(end.thread_ns - begin.thread_ns));
     atomic_fetch_add(&timing->bytes, bytes);
     atomic_fetch_add(&timing->records, records);
 }
@@ -127,9 +129,12 @@ mill_status mill_run_write_timings(mill_run_state *run, mill_error *err)
         mill_timing *timing = &run->timing[i];
         uint32_t threads = timing_rows[i].one_thread ? 1 : run->threads;
         status = mill_buf_printf(
-            &out, err, "%s\n {\"name\":\"%s\",\"bytes\":%llu,\"records\":%llu,\"seconds\":%.6f,\"threads\":%u,\"bound\":\"%s\"}",
+            &out, err,
+            "%s\n {\"name\":\"%s\",\"bytes\":%llu,\"records\":%llu,\"seconds\":%.6f,\"cpu_seconds\":%.6f,\"threads\":%u,"
+            "\"bound\":\"%s\"}",
             i != 0 ? "," : "", timing_rows[i].name, (unsigned long long)atomic_load(&timing->bytes),
-            (unsigned long long)atomic_load(&timing->records), (double)atomic_load(&timing->ns) * 1e-9 / threads, threads,
+            (unsigned long long)atomic_load(&timing->records), (double)atomic_load(&timing->ns) * 1e-9 / threads,
+            (double)atomic_load(&timing->cpu_ns) * 1e-9, threads,
             timing_rows[i].bound);
     }
     struct rusage usage;

@@ -56,9 +56,13 @@ typedef enum mill_timing_name {
 } mill_timing_name;
 
 typedef struct mill_timing {
-    _Atomic uint64_t ns, bytes, records; // ns summed over threads
+    _Atomic uint64_t ns, cpu_ns, bytes, records; // ns summed over threads
     uint32_t threads;
 } mill_timing;
+
+typedef struct mill_instant {
+    int64_t clock_ns, thread_ns; // of the wall; processor time of the thread that asked
+} mill_instant;
 
 typedef struct mill_part_of_run { // what is running, for progress
     const char *stage, *unit;
@@ -211,11 +215,12 @@ mill_status mill_run_check_tables(const mill_run_state *run, mill_error *err) MI
 
 void mill_run_part(mill_run_state *run, const char *stage, const char *unit, uint64_t total); // begins a part for progress
 void mill_run_advance(mill_run_state *run, uint64_t done);                                   // thread-safe
-uint64_t mill_time_begin(void);
+// What one thread worked on a stage, from begin to end on that thread.
+mill_instant mill_time_begin(void);
+void mill_time_end(mill_run_state *run, mill_timing_name name, mill_instant begin, uint64_t bytes, uint64_t records);
 // Text of all records that passed the filters, and of those that are left: what a barrier's time is divided by.
 uint64_t mill_run_text_bytes(const mill_run_state *run);
 uint64_t mill_run_kept_bytes(const mill_run_state *run);
-void mill_time_end(mill_run_state *run, mill_timing_name name, uint64_t begin, uint64_t bytes, uint64_t records);
 mill_status mill_run_write_timings(mill_run_state *run, mill_error *err) MILL_MUST_CHECK;
 // The plan as JSON (recipe, inputs, options that shape the output).
 mill_status mill_run_plan_json(mill_run_state *run, cJSON **plan, mill_error *err) MILL_MUST_CHECK;

@@ -198,7 +198,9 @@ static void *keep_flushing(void *argument)
     mill_workdir *dir = argument;
     pthread_mutex_lock(&dir->lock);
     while (!dir->closing) {
-        if (dir->failure.status == MILL_OK && is_due(dir)) {
+        if (dir->flushing) { // what is published at the end: the same units
+            pthread_cond_wait(&dir->moved, &dir->lock);
+        } else if (dir->failure.status == MILL_OK && is_due(dir)) {
             (void)!flush_first(dir, dir->pending_count, true, NULL); // told to whoever comes next
         } else if (dir->pending_count == 0 || dir->failure.status != MILL_OK) {
             pthread_cond_wait(&dir->wake, &dir->lock);

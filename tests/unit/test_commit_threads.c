@@ -1,0 +1,91 @@
+// test_commit_threads.c: the thread that makes units durable, and the end of a run, which publishes what is left, on a disk that
+// takes its time: each file is made durable once. A plain program, so that it also runs under the thread sanitizer.
+#include "pipeline/workdir.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define CHECK(condition)                                                                           \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            fprintf(stderr, "%s:%d: failed: %s; %s\n", __FILE__, __LINE__, #condition, err.message); \
+            exit(1);                                                                               \
+        }                                                                                          \
+    } while (0)
+
+enum { UNITS = 12, SYNC_US = 40000, GROUP_US = 2000000 }; // a group begins so long after its first unit came
+
+static _Atomic uint32_t renames, syncs;
+static mill_fs_ops ops;
+static mill_error err;
+
+static int slow_sync(void *self, int file)
+{
+    syncs++;
+    usleep(SYNC_US);
+    return mill_fs_posix()->ops->sync(self, file);
+}
+
+static int counted_rename(void *self, int from_dir, const char *from, int to_dir, const char *to)
+{
+    renames += strncmp(to, "shards/", 7) == 0;
+    return mill_fs_posix()->ops->rename(self, from_dir, from, to_dir, to);
+}
+
+static void hand_over(mill_workdir *dir, uint64_t number, bool product)
+{
+    mill_unit unit;
+    mill_buf content = {0};
+    char path[64];
+    snprintf(path, sizeof path, product ? "shards/%llu" : ".shardmill/stage/%llu", (unsigned long long)number);
+    mill_unit_init(&unit, product ? "write" : "read", number);
+    CHECK(mill_buf_append_text(&content, path, &err) == MILL_OK);
+    CHECK(mill_unit_add(dir, &unit, path, &content, &err) == MILL_OK);
+    CHECK(mill_unit_commit(dir, &unit, &err) == MILL_OK);
+}
+
+// A run that ends just before its last group is due, which comes to be due while that is published.
+static void published_once(const char *path)
+{
+    const mill_fs fs = {&ops, mill_fs_posix()->self, false};
+    const mill_workdir_options options = {.path = path, .held_bytes = 1 << 20};
+    mill_workdir *dir;
+    mill_buf sums = {0}, manifest = {0};
+    ops = *mill_fs_posix()->ops;
+    ops.sync = slow_sync;
+    ops.rename = counted_rename;
+    CHECK(mill_workdir_open(&fs, &options, &dir, &err) == MILL_OK);
+    for (uint64_t i = 0; i < UNITS; i++)
+        hand_over(dir, i, i % 2 == 0);
+    usleep(GROUP_US - 4 * SYNC_US);
+    const uint32_t before = syncs;
+    CHECK(mill_buf_append_text(&sums, "sums", &err) == MILL_OK && mill_buf_append_text(&manifest, "{}", &err) == MILL_OK);
+    CHECK(mill_workdir_seal(dir, &sums, &manifest, false, &err) == MILL_OK);
+    CHECK(syncs - before > UNITS / 2); // it was this that took long
+    CHECK(renames == UNITS / 2);
+    for (uint64_t i = 0; i < UNITS; i += 2) {
+        char name[64];
+        mill_buf content = {0};
+        snprintf(name, sizeof name, "shards/%llu", (unsigned long long)i);
+        CHECK(mill_fs_read_file(&fs, mill_workdir_handle(dir), name, MILL_OPEN_READ_OWN, 1000, &content, &err) == MILL_OK);
+        CHECK(content.bytes == strlen(name) && memcmp(content.data, name, content.bytes) == 0);
+        mill_buf_free(&content);
+    }
+    mill_buf_free(&sums);
+    mill_buf_free(&manifest);
+    mill_workdir_close(dir);
+    CHECK(mill_fs_remove_tree(mill_fs_posix(), MILL_FS_CWD, path, &err) == MILL_OK);
+}
+
+int main(void)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/tmp/mill-commit-%ld", (long)getpid());
+    published_once(path);
+    puts("units that are published while they are due: each once");
+    return 0;
+}
