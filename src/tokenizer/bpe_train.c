@@ -9,9 +9,12 @@
 // entries are therefore upper bounds, and the order of words cannot show. A pair below the smallest useful count is dropped
 // at once. Cost: every occurrence of a merge is touched once; lists hold at most two entries for each.
 //
-// The occurrences of a frequent pair are shared among threads, cut between words: what happens in one word touches no other. Each
-// thread notes neighbours for itself; the sums are integers, and lists are put together in the order of the threads' shares, so the
-// number of threads cannot show.
+// Merges are taken in batches: those at the head of the heap, in order, as long as none has a symbol of one before it. No merge of
+// the batch changes the count of another, and the pairs that it makes come behind them all: a new pair (x, ab) is in no more places
+// than (x, a) was, which comes behind the batch or would have ended it, and its id is larger. (Of (a, a) that is not so, nor of an
+// id that is not new: they end their batch.) So the batch is what one would take one by one. Its places are shared among threads,
+// cut between words: what happens in one word touches no other. Each thread goes through the batch in order and notes the
+// neighbours; notes are summed up merge by merge, in the order of the threads' shares, so the number of threads cannot show.
 #include "tokenizer/bpe_model.h"
 #include "tokenizer/bpe_pairs.h"
 #include "tokenizer/bpe_words.h"
@@ -25,9 +28,11 @@
 
 #define SEPARATOR UINT32_MAX
 #define INSIDE (UINT32_MAX - 1)
-#define PROGRESS_EVERY 256 // merges
 #define PARTS_MAX 64
-#define PART_MIN 4096      // occurrences that are worth a thread
+#define PART_MIN 1024            // places that are worth a thread
+#define BATCH_MAX 64             // merges
+#define BATCH_PLACES (1u << 20)  // from which on no merge is added to others
+#define AHEAD 16                 // places that are fetched ahead
 
 typedef struct neighbour { // one id as neighbour of the pair being merged, on one side
     uint64_t lost, gained; // counts of the pair with the old symbol, and with the new one
@@ -36,21 +41,33 @@ typedef struct neighbour { // one id as neighbour of the pair being merged, on o
     bool touched;
 } neighbour;
 
-typedef struct place {
-    uint32_t id, position;
-} place;
-
-typedef struct side {
+typedef struct neighbours {
     neighbour *of; // by id
     uint32_t *ids; // those touched
     size_t id_count, id_capacity;
-    place *places;
-    size_t place_count, place_capacity;
-} side;
+} neighbours;
 
-typedef struct part { // what one thread notes
-    side left, right;
+typedef struct note { // of one place: a pair with an old symbol is there no more, one with the new symbol is
+    uint64_t weight;
+    uint32_t lost, gained; // the neighbour in each
+    uint32_t position;     // of the new pair
+} note;
+
+enum { LEFT, RIGHT, SIDES };
+
+typedef struct part { // what one thread notes of a batch
+    note *notes[SIDES];
+    size_t capacity[SIDES];
+    uint32_t begin[SIDES][BATCH_MAX + 1]; // of each merge's notes
 } part;
+
+typedef struct batch {
+    mill_merge merges[BATCH_MAX];
+    uint32_t *positions[BATCH_MAX]; // taken from the table
+    uint32_t places[BATCH_MAX];
+    uint32_t begin[PARTS_MAX + 1][BATCH_MAX]; // of each part's share of the positions
+    uint32_t count, parts;
+} batch;
 
 typedef struct trainer {
     const mill_train_options *options;
@@ -68,18 +85,14 @@ typedef struct trainer {
     mill_crew *crew;
     part parts[PARTS_MAX];
     uint32_t part_count; // as many as there may be
-    side sum;            // of several parts' sides
+    neighbours sides[SIDES];
+    batch batch;
+    uint32_t batch_number;
+    uint32_t *used_in; // batch that merges this id
     mill_pair_table pairs;
     mill_pair_heap heap;
     mill_buf text; // scratch: the bytes of a new token
 } trainer;
-
-static void side_free(side *s)
-{
-    mill_free(s->of);
-    mill_free(s->ids);
-    mill_free(s->places);
-}
 
 static void trainer_free(trainer *t)
 {
@@ -88,11 +101,15 @@ static void trainer_free(trainer *t)
     mill_free(t->weights);
     mill_free(t->bytes_of);
     mill_crew_close(t->crew);
-    for (uint32_t i = 0; i < PARTS_MAX; i++) {
-        side_free(&t->parts[i].left);
-        side_free(&t->parts[i].right);
+    for (uint32_t s = 0; s < SIDES; s++) {
+        mill_free(t->sides[s].of);
+        mill_free(t->sides[s].ids);
+        for (uint32_t i = 0; i < PARTS_MAX; i++)
+            mill_free(t->parts[i].notes[s]);
     }
-    side_free(&t->sum);
+    for (uint32_t i = 0; i < t->batch.count; i++)
+        mill_pair_table_drop(&t->pairs, t->batch.positions[i], t->batch.places[i]);
+    mill_free(t->used_in);
     mill_pair_table_free(&t->pairs);
     mill_free(t->heap.entries);
     mill_buf_free(&t->text);
@@ -175,26 +192,24 @@ static mill_status add_alphabet(trainer *t, const bool seen[256], uint32_t byte_
     return MILL_OK;
 }
 
-static bool side_open(side *s, uint32_t ids_max)
-{
-    s->of = mill_alloc_zero(ids_max, sizeof *s->of);
-    return s->of != NULL;
-}
-
 static mill_status allocate(trainer *t, mill_error *err)
 {
     t->symbols = mill_alloc_zero(t->symbol_count, sizeof *t->symbols);
     t->ranks = mill_alloc_zero(t->symbol_count / 64 + 1, sizeof *t->ranks);
     t->weights = mill_alloc_zero(t->word_count, sizeof *t->weights);
-    bool good = t->symbols != NULL && t->ranks != NULL && t->weights != NULL && side_open(&t->sum, t->ids_max);
-    // Few symbols have no pair that is worth sharing.
+    t->used_in = mill_alloc_zero(t->ids_max, sizeof *t->used_in);
+    bool good = t->symbols != NULL && t->ranks != NULL && t->weights != NULL && t->used_in != NULL;
+    for (uint32_t s = 0; s < SIDES; s++) {
+        t->sides[s].of = mill_alloc_zero(t->ids_max, sizeof *t->sides[s].of);
+        good = good && t->sides[s].of != NULL;
+    }
+    if (!good)
+        return mill_fail_nomem(err, "training the tokenizer");
+    // Few symbols have no pairs that are worth sharing.
     const uint32_t threads = t->symbol_count / PART_MIN < t->options->threads ? 1 : t->options->threads;
-    if (good)
-        MILL_TRY(mill_crew_open(threads < PARTS_MAX ? threads : PARTS_MAX, &t->crew, err));
-    t->part_count = good ? mill_crew_size(t->crew) : 0;
-    for (uint32_t i = 0; i < t->part_count; i++)
-        good = good && side_open(&t->parts[i].left, t->ids_max) && side_open(&t->parts[i].right, t->ids_max);
-    return good ? MILL_OK : mill_fail_nomem(err, "training the tokenizer");
+    MILL_TRY(mill_crew_open(threads < PARTS_MAX ? threads : PARTS_MAX, &t->crew, err));
+    t->part_count = mill_crew_size(t->crew);
+    return MILL_OK;
 }
 
 // Two byte values as an index.
@@ -305,81 +320,107 @@ static inline uint64_t weight_at(const trainer *t, uint32_t position)
     return t->weights[mill_bpe_word(t->ranks, position)];
 }
 
-// Room for `places` more notes on this side.
-static mill_status side_reserve(side *s, size_t places, mill_error *err)
+static inline void fetch_place(const trainer *t, uint32_t position)
 {
-    MILL_TRY(MILL_GROW(s->places, s->place_capacity, places, err));
-    return MILL_GROW(s->ids, s->id_capacity, places + 1, err);
+    __builtin_prefetch(&t->symbols[position], 1);
+    __builtin_prefetch(&t->ranks[position / 64]);
 }
 
-static inline neighbour *side_touch(side *s, uint32_t id)
-{
-    neighbour *n = &s->of[id];
-    if (!n->touched) {
-        n->touched = true;
-        s->ids[s->id_count++] = id;
-    }
-    return n;
-}
-
-static inline void side_note(side *s, uint32_t id, uint32_t position, uint64_t weight)
-{
-    neighbour *n = side_touch(s, id);
-    n->lost += weight;
-    n->gained += weight;
-    n->places++;
-    s->places[s->place_count++] = (place){id, position};
-}
-
-// Replaces the pair wherever it still stands, left to right, and notes the neighbours.
-static void replace(const trainer *t, part *p, mill_merge merge, const uint32_t *positions, uint32_t count)
+// Replaces the pair wherever it still stands, left to right, and notes the neighbours. Returns the notes of each side.
+static void replace(const trainer *t, mill_merge merge, const uint32_t *positions, uint32_t count, note *left, note *right,
+                    uint32_t noted[SIDES])
 {
     uint32_t *symbols = t->symbols, left_bytes = t->bytes_of[merge.left], right_bytes = t->bytes_of[merge.right];
+    uint32_t lefts = 0, rights = 0;
     for (uint32_t i = 0; i < count; i++) {
-        if (i + 16 < count) {
-            __builtin_prefetch(&symbols[positions[i + 16]], 1);
-            __builtin_prefetch(&t->ranks[positions[i + 16] / 64]);
-        }
+        if (i + AHEAD < count)
+            fetch_place(t, positions[i + AHEAD]);
         uint32_t at = positions[i], middle = at + left_bytes, end = middle + right_bytes;
         if (symbols[at] != merge.left || symbols[middle] != merge.right)
             continue;
         uint64_t weight = weight_at(t, at);
         uint32_t before = symbols[at - 1], behind = symbols[end];
-        if (before == merge.id) {
-            // The left neighbour was merged a moment ago and took down this place's old symbol as its right neighbour.
-            neighbour *old = &p->right.of[merge.left], *now = side_touch(&p->right, merge.id);
-            old->gained -= weight;
-            old->places--;
-            now->gained += weight;
-            now->places++;
-            p->right.places[p->right.place_count - 1].id = merge.id;
-        } else if (before != SEPARATOR) {
-            side_note(&p->left, before, at - t->bytes_of[before], weight);
-        }
+        if (before == merge.id) // the left neighbour was merged a moment ago and took down this place's old symbol
+            right[rights - 1].gained = merge.id;
+        else if (before != SEPARATOR)
+            left[lefts++] = (note){weight, before, before, at - t->bytes_of[before]};
         if (behind != SEPARATOR)
-            side_note(&p->right, behind, at, weight);
+            right[rights++] = (note){weight, behind, behind, at};
         symbols[middle - 1] = INSIDE;
         symbols[middle] = INSIDE;
         symbols[at] = merge.id;
         symbols[end - 1] = merge.id;
     }
+    noted[LEFT] = lefts;
+    noted[RIGHT] = rights;
 }
 
-// Turns what a side noted into counts: the pairs with the old symbol lose, those with the new one begin. Those that are worth it
-// have memory for their list then.
-static mill_status settle_counts(trainer *t, side *s, bool is_left, mill_merge merge, mill_error *err)
+// One part's share of the batch.
+static void replace_share(void *context, uint32_t number)
 {
+    trainer *t = context;
+    const batch *b = &t->batch;
+    part *p = &t->parts[number];
+    for (uint32_t k = 0; k < b->count; k++) {
+        const uint32_t begin = b->begin[number][k], count = b->begin[number + 1][k] - begin;
+        if (k + 1 < b->count) { // the start of the next list
+            const uint32_t first = b->begin[number][k + 1], last = b->begin[number + 1][k + 1];
+            for (uint32_t i = first; i < last && i < first + AHEAD; i++)
+                fetch_place(t, b->positions[k + 1][i]);
+        }
+        uint32_t noted[SIDES];
+        replace(t, b->merges[k], b->positions[k] + begin, count, p->notes[LEFT] + p->begin[LEFT][k],
+                p->notes[RIGHT] + p->begin[RIGHT][k], noted);
+        p->begin[LEFT][k + 1] = p->begin[LEFT][k] + noted[LEFT];
+        p->begin[RIGHT][k + 1] = p->begin[RIGHT][k] + noted[RIGHT];
+    }
+}
+
+static inline neighbour *touch(neighbours *side, uint32_t id)
+{
+    neighbour *n = &side->of[id];
+    if (!n->touched) {
+        n->touched = true;
+        side->ids[side->id_count++] = id;
+    }
+    return n;
+}
+
+// Sums up what the parts noted of a merge on one side.
+static mill_status gather(trainer *t, uint32_t s, uint32_t merge, mill_error *err)
+{
+    neighbours *side = &t->sides[s];
+    for (uint32_t i = 0; i < t->batch.parts; i++) {
+        const part *p = &t->parts[i];
+        const note *notes = p->notes[s] + p->begin[s][merge];
+        const uint32_t count = p->begin[s][merge + 1] - p->begin[s][merge];
+        MILL_TRY(MILL_GROW(side->ids, side->id_capacity, side->id_count + 2 * (size_t)count, err));
+        for (uint32_t k = 0; k < count; k++) {
+            touch(side, notes[k].lost)->lost += notes[k].weight;
+            neighbour *gaining = touch(side, notes[k].gained);
+            gaining->gained += notes[k].weight;
+            gaining->places++;
+        }
+    }
+    return MILL_OK;
+}
+
+// Turns the sums of a side into counts: the pairs with the old symbol lose, those with the new one begin. Those that are worth it
+// have memory for their list then.
+static mill_status settle(trainer *t, uint32_t s, mill_merge merge, mill_error *err)
+{
+    neighbours *side = &t->sides[s];
     uint32_t limit = t->options->max_token_length;
-    for (size_t i = 0; i < s->id_count; i++) {
-        uint32_t id = s->ids[i];
-        neighbour *n = &s->of[id];
-        mill_pair_table_lose(&t->pairs, is_left ? mill_pair_key(id, merge.left) : mill_pair_key(merge.right, id), n->lost,
+    for (size_t i = 0; i < side->id_count; i++) {
+        uint32_t id = side->ids[i];
+        neighbour *n = &side->of[id];
+        mill_pair_table_lose(&t->pairs, s == LEFT ? mill_pair_key(id, merge.left) : mill_pair_key(merge.right, id), n->lost,
                              t->count_min);
         if (n->gained < t->count_min || n->places == 0)
             continue;
         if (limit != 0 && (uint64_t)t->bytes_of[id] + t->bytes_of[merge.id] >= limit)
             continue;
-        uint64_t key = is_left ? mill_pair_key(id, merge.id) : mill_pair_key(merge.id, id);
+        uint64_t key = s == LEFT ? mill_pair_key(id, merge.id) : mill_pair_key(merge.id, id);
         mill_pair_entry *entry;
         MILL_TRY(mill_pair_table_add(&t->pairs, key, n->gained, n->places, &entry, err));
         n->list = entry->positions;
@@ -388,119 +429,80 @@ static mill_status settle_counts(trainer *t, side *s, bool is_left, mill_merge m
     return MILL_OK;
 }
 
-static void side_clear(side *s)
+// Writes the places down in the lists, and forgets the sums.
+static void fill_lists(trainer *t, uint32_t s, uint32_t merge)
 {
-    for (size_t i = 0; i < s->id_count; i++)
-        s->of[s->ids[i]] = (neighbour){0};
-    s->id_count = 0;
-    s->place_count = 0;
-}
-
-// Writes the places down in the lists, and forgets all.
-static void fill_lists(side *s)
-{
-    for (size_t i = 0; i < s->place_count; i++) {
-        neighbour *n = &s->of[s->places[i].id];
-        if (n->list != NULL)
-            *n->list++ = s->places[i].position;
-    }
-    side_clear(s);
-}
-
-// ---- a merge that is shared ----
-
-typedef struct shared_merge {
-    trainer *t;
-    mill_merge merge;
-    const uint32_t *positions;
-    uint32_t begin[PARTS_MAX + 1]; // of each part's positions
-} shared_merge;
-
-static void replace_share(void *context, uint32_t worker)
-{
-    const shared_merge *m = context;
-    replace(m->t, &m->t->parts[worker], m->merge, m->positions + m->begin[worker], m->begin[worker + 1] - m->begin[worker]);
-}
-
-static void fill_share(void *context, uint32_t worker)
-{
-    const shared_merge *m = context;
-    fill_lists(&m->t->parts[worker].left);
-    fill_lists(&m->t->parts[worker].right);
-}
-
-// Settles a side of all parts; their lists are ready to be filled then, each part's share of them behind those of the parts before.
-static mill_status settle_shares(trainer *t, uint32_t parts, bool is_left, mill_merge merge, mill_error *err)
-{
-    side *sum = &t->sum;
-    for (uint32_t i = 0; i < parts; i++) {
-        const side *s = is_left ? &t->parts[i].left : &t->parts[i].right;
-        MILL_TRY(MILL_GROW(sum->ids, sum->id_capacity, sum->id_count + s->id_count, err));
-        for (size_t k = 0; k < s->id_count; k++) {
-            const neighbour *from = &s->of[s->ids[k]];
-            neighbour *to = side_touch(sum, s->ids[k]);
-            to->lost += from->lost;
-            to->gained += from->gained;
-            to->places += from->places;
+    neighbours *side = &t->sides[s];
+    for (uint32_t i = 0; i < t->batch.parts; i++) {
+        const part *p = &t->parts[i];
+        for (uint32_t k = p->begin[s][merge]; k < p->begin[s][merge + 1]; k++) {
+            neighbour *n = &side->of[p->notes[s][k].gained];
+            if (n->list != NULL)
+                *n->list++ = p->notes[s][k].position;
         }
     }
-    MILL_TRY(settle_counts(t, sum, is_left, merge, err));
-    for (uint32_t i = 0; i < parts; i++) {
-        side *s = is_left ? &t->parts[i].left : &t->parts[i].right;
-        for (size_t k = 0; k < s->id_count; k++) {
-            neighbour *own = &s->of[s->ids[k]], *all = &sum->of[s->ids[k]];
-            own->list = all->list;
-            if (all->list != NULL)
-                all->list += own->places;
+    for (size_t i = 0; i < side->id_count; i++)
+        side->of[side->ids[i]] = (neighbour){0};
+    side->id_count = 0;
+}
+
+// How many positions of an ascending list are in words before the word at `position`.
+static uint32_t places_before(const trainer *t, const uint32_t *positions, uint32_t count, uint32_t position)
+{
+    uint32_t low = 0, high = count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (positions[middle] < position)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    while (low > 0 && mill_bpe_word(t->ranks, positions[low - 1]) == mill_bpe_word(t->ranks, position))
+        low--;
+    return low;
+}
+
+// Cuts all lists of the batch at the same words, so that the longest is in about equal shares.
+static void cut_shares(trainer *t)
+{
+    batch *b = &t->batch;
+    uint32_t longest = 0;
+    for (uint32_t k = 1; k < b->count; k++)
+        longest = b->places[k] > b->places[longest] ? k : longest;
+    for (uint32_t k = 0; k < b->count; k++) {
+        b->begin[0][k] = 0;
+        b->begin[b->parts][k] = b->places[k];
+    }
+    for (uint32_t i = 1; i < b->parts; i++) {
+        const uint32_t cut = b->positions[longest][(uint64_t)b->places[longest] * i / b->parts];
+        for (uint32_t k = 0; k < b->count; k++)
+            b->begin[i][k] = places_before(t, b->positions[k], b->places[k], cut);
+    }
+}
+
+static mill_status merge_batch(trainer *t, mill_error *err)
+{
+    batch *b = &t->batch;
+    uint64_t places = 0;
+    for (uint32_t k = 0; k < b->count; k++)
+        places += b->places[k];
+    b->parts = places / PART_MIN < 2 ? 1 : places / PART_MIN < t->part_count ? (uint32_t)(places / PART_MIN) : t->part_count;
+    cut_shares(t);
+    for (uint32_t i = 0; i < b->parts; i++) {
+        size_t share = 0;
+        for (uint32_t k = 0; k < b->count; k++)
+            share += b->begin[i + 1][k] - b->begin[i][k];
+        for (uint32_t s = 0; s < SIDES; s++)
+            MILL_TRY(MILL_GROW(t->parts[i].notes[s], t->parts[i].capacity[s], share + 1, err));
+    }
+    mill_crew_run(t->crew, b->parts, replace_share, t);
+    for (uint32_t k = 0; k < b->count; k++) {
+        for (uint32_t s = 0; s < SIDES; s++) {
+            MILL_TRY(gather(t, s, k, err));
+            MILL_TRY(settle(t, s, b->merges[k], err));
+            fill_lists(t, s, k);
         }
     }
-    side_clear(sum);
-    return MILL_OK;
-}
-
-// Cuts the positions into about equal shares that end with a word.
-static void cut_shares(const trainer *t, shared_merge *m, uint32_t parts, uint32_t count)
-{
-    m->begin[0] = 0;
-    for (uint32_t i = 1; i < parts; i++) {
-        uint32_t at = (uint32_t)((uint64_t)count * i / parts);
-        at = at > m->begin[i - 1] ? at : m->begin[i - 1];
-        while (at > 0 && at < count && mill_bpe_word(t->ranks, m->positions[at]) == mill_bpe_word(t->ranks, m->positions[at - 1]))
-            at++;
-        m->begin[i] = at;
-    }
-    m->begin[parts] = count;
-}
-
-static mill_status merge_shared(trainer *t, uint32_t parts, mill_merge merge, const uint32_t *positions, uint32_t count,
-                                mill_error *err)
-{
-    shared_merge m = {.t = t, .merge = merge, .positions = positions};
-    cut_shares(t, &m, parts, count);
-    for (uint32_t i = 0; i < parts; i++) {
-        MILL_TRY(side_reserve(&t->parts[i].left, m.begin[i + 1] - m.begin[i], err));
-        MILL_TRY(side_reserve(&t->parts[i].right, m.begin[i + 1] - m.begin[i], err));
-    }
-    mill_crew_run(t->crew, parts, replace_share, &m);
-    MILL_TRY(settle_shares(t, parts, true, merge, err));
-    MILL_TRY(settle_shares(t, parts, false, merge, err));
-    mill_crew_run(t->crew, parts, fill_share, &m);
-    return MILL_OK;
-}
-
-static mill_status merge_pair(trainer *t, mill_merge merge, const uint32_t *positions, uint32_t count, mill_error *err)
-{
-    const uint32_t parts = count / PART_MIN < t->part_count ? count / PART_MIN : t->part_count;
-    if (parts > 1)
-        return merge_shared(t, parts, merge, positions, count, err);
-    part *p = &t->parts[0];
-    MILL_TRY(side_reserve(&p->left, count, err));
-    MILL_TRY(side_reserve(&p->right, count, err));
-    replace(t, p, merge, positions, count);
-    MILL_TRY(settle_counts(t, &p->left, true, merge, err));
-    fill_lists(&p->left);
-    MILL_TRY(settle_counts(t, &p->right, false, merge, err));
-    fill_lists(&p->right);
     return MILL_OK;
 }
 
@@ -517,27 +519,53 @@ static mill_status name_merge(trainer *t, mill_merge *merge, mill_error *err)
     return mill_tokenizer_add_merge(t->tokenizer, *merge, err);
 }
 
-// The pair to merge next; false if none is left. Heap entries that are out of date go back with their pair's count.
-static bool pop_best(trainer *t, uint64_t *key, uint32_t **positions, uint32_t *count)
+// The pair to merge next, at the heap's head; NULL if none is left. Heap entries that are out of date go back with their pair's
+// count.
+static mill_pair_entry *find_best(trainer *t)
 {
     while (t->heap.count != 0) {
         mill_heap_entry top = t->heap.entries[0];
         mill_pair_entry *entry = mill_pair_table_find(&t->pairs, top.key);
-        if (entry == NULL) {
+        if (entry == NULL)
             mill_pair_heap_pop(&t->heap);
-        } else if (entry->count != top.count) {
+        else if (entry->count != top.count)
             mill_pair_heap_lower(&t->heap, entry->count);
-        } else {
-            mill_pair_heap_pop(&t->heap);
-            *key = top.key;
-            *positions = entry->positions;
-            *count = entry->places;
-            entry->positions = NULL;
-            entry->count = 0;
-            return true;
-        }
+        else
+            return entry;
     }
-    return false;
+    return NULL;
+}
+
+// Takes the merges that come next and have no symbol in common. None is left when the batch is empty.
+static mill_status take_batch(trainer *t, mill_error *err)
+{
+    batch *b = &t->batch;
+    uint64_t places = 0;
+    bool last = false;
+    b->count = 0;
+    t->batch_number++;
+    while (!last && b->count < BATCH_MAX && t->tokenizer->token_count < t->ids_max) {
+        mill_pair_entry *best = find_best(t);
+        if (best == NULL)
+            break;
+        mill_merge merge = {(uint32_t)(best->key >> 32), (uint32_t)best->key, 0};
+        if (t->used_in[merge.left] == t->batch_number || t->used_in[merge.right] == t->batch_number ||
+            (b->count != 0 && places + best->places > BATCH_PLACES))
+            break;
+        t->used_in[merge.left] = t->batch_number;
+        t->used_in[merge.right] = t->batch_number;
+        mill_pair_heap_pop(&t->heap);
+        b->positions[b->count] = best->positions;
+        b->places[b->count] = best->places;
+        places += best->places;
+        best->positions = NULL;
+        best->count = 0;
+        const uint32_t number = b->count++, next_id = t->tokenizer->token_count;
+        MILL_TRY(name_merge(t, &merge, err));
+        b->merges[number] = merge;
+        last = merge.left == merge.right || merge.id != next_id; // what comes of it may come before others of a batch
+    }
+    return MILL_OK;
 }
 
 typedef struct progress_call {
@@ -554,20 +582,19 @@ static int pass_progress(void *context, uint32_t done)
 
 static mill_status learn(trainer *t, progress_call *progress, mill_error *err)
 {
-    uint32_t first = t->tokenizer->token_count;
-    uint64_t key;
-    uint32_t *positions, count;
-    for (uint32_t done = 0; t->tokenizer->token_count < t->ids_max && pop_best(t, &key, &positions, &count); done++) {
-        mill_merge merge = {(uint32_t)(key >> 32), (uint32_t)key, 0};
-        mill_status status = name_merge(t, &merge, err);
-        if (status == MILL_OK)
-            status = merge_pair(t, merge, positions, count, err);
-        mill_pair_table_drop(&t->pairs, positions, count);
-        MILL_TRY(status);
-        if (done % PROGRESS_EVERY == 0 && pass_progress(progress, t->tokenizer->token_count - first) != 0)
-            return mill_fail(err, MILL_STOPPED, "training was stopped after %u merges", done + 1);
+    const uint32_t first = t->tokenizer->token_count;
+    for (;;) {
+        batch *b = &t->batch;
+        MILL_TRY(take_batch(t, err));
+        if (b->count == 0)
+            return MILL_OK;
+        MILL_TRY(merge_batch(t, err));
+        for (uint32_t k = 0; k < b->count; k++)
+            mill_pair_table_drop(&t->pairs, b->positions[k], b->places[k]);
+        b->count = 0;
+        if (pass_progress(progress, t->tokenizer->token_count - first) != 0)
+            return mill_fail(err, MILL_STOPPED, "training was stopped after %u merges", t->tokenizer->token_count - first);
     }
-    return MILL_OK;
 }
 
 // Special tokens that a merge may spell.
