@@ -28,10 +28,11 @@
 
 #define SEPARATOR UINT32_MAX
 #define INSIDE (UINT32_MAX - 1)
+#define MERGED UINT32_MAX
 #define PARTS_MAX 64
 #define PART_MIN 1024            // places that are worth a thread
 #define BATCH_MAX 64             // merges
-#define BATCH_PLACES (1u << 20)  // from which on no merge is added to others
+#define BATCH_PLACES (1u << 17)  // from which on no merge is added to others
 #define AHEAD 16                 // places that are fetched ahead
 
 typedef struct neighbour { // one id as neighbour of the pair being merged, on one side
@@ -49,8 +50,8 @@ typedef struct neighbours {
 
 typedef struct note { // of one place: a pair with an old symbol is there no more, one with the new symbol is
     uint64_t weight;
-    uint32_t lost, gained; // the neighbour in each
-    uint32_t position;     // of the new pair
+    uint32_t id;       // the neighbour; MERGED: it was the pair's left symbol and is merged, too
+    uint32_t position; // of the new pair
 } note;
 
 enum { LEFT, RIGHT, SIDES };
@@ -341,11 +342,11 @@ static void replace(const trainer *t, mill_merge merge, const uint32_t *position
         uint64_t weight = weight_at(t, at);
         uint32_t before = symbols[at - 1], behind = symbols[end];
         if (before == merge.id) // the left neighbour was merged a moment ago and took down this place's old symbol
-            right[rights - 1].gained = merge.id;
+            right[rights - 1].id = MERGED;
         else if (before != SEPARATOR)
-            left[lefts++] = (note){weight, before, before, at - t->bytes_of[before]};
+            left[lefts++] = (note){weight, before, at - t->bytes_of[before]};
         if (behind != SEPARATOR)
-            right[rights++] = (note){weight, behind, behind, at};
+            right[rights++] = (note){weight, behind, at};
         symbols[middle - 1] = INSIDE;
         symbols[middle] = INSIDE;
         symbols[at] = merge.id;
@@ -386,20 +387,27 @@ static inline neighbour *touch(neighbours *side, uint32_t id)
     return n;
 }
 
-// Sums up what the parts noted of a merge on one side.
-static mill_status gather(trainer *t, uint32_t s, uint32_t merge, mill_error *err)
+// The neighbour as it is now.
+static inline uint32_t gained_id(note n, mill_merge merge)
 {
+    return n.id == MERGED ? merge.id : n.id;
+}
+
+// Sums up what the parts noted of the batch's k-th merge on one side.
+static mill_status gather(trainer *t, uint32_t s, uint32_t k, mill_error *err)
+{
+    const mill_merge merge = t->batch.merges[k];
     neighbours *side = &t->sides[s];
     for (uint32_t i = 0; i < t->batch.parts; i++) {
         const part *p = &t->parts[i];
-        const note *notes = p->notes[s] + p->begin[s][merge];
-        const uint32_t count = p->begin[s][merge + 1] - p->begin[s][merge];
-        MILL_TRY(MILL_GROW(side->ids, side->id_capacity, side->id_count + 2 * (size_t)count, err));
-        for (uint32_t k = 0; k < count; k++) {
-            touch(side, notes[k].lost)->lost += notes[k].weight;
-            neighbour *gaining = touch(side, notes[k].gained);
-            gaining->gained += notes[k].weight;
+        const note *notes = p->notes[s] + p->begin[s][k];
+        const uint32_t count = p->begin[s][k + 1] - p->begin[s][k];
+        MILL_TRY(MILL_GROW(side->ids, side->id_capacity, side->id_count + count + 1, err));
+        for (const note *n = notes; n < notes + count; n++) {
+            neighbour *gaining = touch(side, gained_id(*n, merge));
+            gaining->gained += n->weight;
             gaining->places++;
+            (n->id == MERGED ? touch(side, merge.left) : gaining)->lost += n->weight;
         }
     }
     return MILL_OK;
@@ -430,15 +438,15 @@ static mill_status settle(trainer *t, uint32_t s, mill_merge merge, mill_error *
 }
 
 // Writes the places down in the lists, and forgets the sums.
-static void fill_lists(trainer *t, uint32_t s, uint32_t merge)
+static void fill_lists(trainer *t, uint32_t s, uint32_t k)
 {
     neighbours *side = &t->sides[s];
     for (uint32_t i = 0; i < t->batch.parts; i++) {
         const part *p = &t->parts[i];
-        for (uint32_t k = p->begin[s][merge]; k < p->begin[s][merge + 1]; k++) {
-            neighbour *n = &side->of[p->notes[s][k].gained];
-            if (n->list != NULL)
-                *n->list++ = p->notes[s][k].position;
+        for (const note *n = p->notes[s] + p->begin[s][k]; n < p->notes[s] + p->begin[s][k + 1]; n++) {
+            neighbour *gaining = &side->of[gained_id(*n, t->batch.merges[k])];
+            if (gaining->list != NULL)
+                *gaining->list++ = n->position;
         }
     }
     for (size_t i = 0; i < side->id_count; i++)
@@ -658,8 +666,8 @@ uint64_t mill_tokenizer_train_memory(const mill_word_counts *counts)
         words++;
     }
     // A symbol, an entry in a list of places, and nearly twice that for the lists of new pairs (measured on 4 GB of code: 14.5
-    // bytes a position in all); ranks; a weight a word.
-    return positions * 15 + positions / 64 * sizeof(mill_bpe_rank) + words * sizeof(uint64_t);
+    // bytes a position in all); notes of the most frequent pair; ranks; a weight a word.
+    return positions * 16 + positions / 64 * sizeof(mill_bpe_rank) + words * sizeof(uint64_t);
 }
 
 mill_status mill_tokenizer_train(const mill_word_counts *counts, const mill_train_options *options,
