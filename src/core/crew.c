@@ -1,4 +1,4 @@
-// crew.c: a member waits for its next piece of work awake for a short while, then asleep.
+// crew.c: a member waits for its next piece of work awake for a while, then asleep.
 #include "core/crew.h"
 
 #include <pthread.h>
@@ -7,7 +7,7 @@
 
 #include "core/alloc.h"
 
-enum { AWAKE = 2000 }; // looks before falling asleep: some ten microseconds
+enum { AWAKE = 20000 }; // looks before falling asleep: some hundred microseconds, as long as the caller works alone between pieces
 
 typedef struct member {
     mill_crew *crew;
