@@ -170,6 +170,7 @@ static void project_seconds(projection *p)
     double read_ns = ratio((double)s->read_ns, (double)s->read_bytes) + ratio((double)s->parse_ns, (double)s->taken_bytes);
     add_seconds(p, "read", read_ns, 1.0, s->total_bytes, false);
     add_seconds(p, "filter", (double)f->filter_ns, (double)s->text_bytes, text, false);
+    add_seconds(p, "segments", (double)f->storing_ns, (double)f->segment_of, passed, false);
     add_seconds(p, "syntax", (double)f->syntax_ns, (double)f->checked_bytes, passed, false);
     add_seconds(p, "sketch", (double)f->sketch_ns, (double)f->signed_bytes, passed, false);
     add_seconds(p, "dedup", (double)f->dedup_ns, (double)f->passed, s->scale * (double)f->passed, true);

@@ -13,6 +13,7 @@ typedef struct mill_plan_facts { // of the sample, as measured
     uint64_t passed, passed_bytes;           // the filter, without syntax
     uint64_t filter_ns;
     uint64_t segment_of, segment_bytes;      // text of a part of what passed, and what it takes on disk
+    uint64_t storing_ns;                     // of that part, between the passes
     uint64_t signed_bytes, sketch_ns;
     mill_plan_duplicates half, whole;        // in half of the sample, and in all of it
     uint64_t dedup_ns;
