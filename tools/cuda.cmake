@@ -11,11 +11,12 @@ file(GLOB mill_kernel_headers CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/kernels/*.
 
 set(MILL_HAVE_CUDA OFF)
 if(NOT MILL_CUDA STREQUAL "OFF")
-  find_program(MILL_NVCC nvcc HINTS /usr/local/cuda/bin)
+  file(GLOB mill_fetched_cuda ${CMAKE_BINARY_DIR}/cuda/lib/python3*/site-packages/nvidia/cu13/bin) # by tools/setup cuda
+  find_program(MILL_NVCC nvcc HINTS /usr/local/cuda/bin ${mill_fetched_cuda})
   if(MILL_NVCC)
     set(MILL_HAVE_CUDA ON)
   elseif(MILL_CUDA STREQUAL "ON")
-    message(FATAL_ERROR "MILL_CUDA=ON: nvcc was not found")
+    message(FATAL_ERROR "MILL_CUDA=ON: nvcc was not found; tools/setup cuda fetches it")
   else()
     message(STATUS "CUDA: off, no GPU library (nvcc was not found)")
   endif()
