@@ -44,9 +44,12 @@ if(MILL_HAVE_CUDA)
     list(APPEND mill_cuda_objects ${object})
     list(APPEND mill_cuda_logs ${log})
   endforeach()
+  get_filename_component(mill_cuda_root ${MILL_NVCC} DIRECTORY)
+  get_filename_component(mill_cuda_root ${mill_cuda_root} DIRECTORY)
   set(mill_cuda_library ${CMAKE_BINARY_DIR}/libmill_cuda.so)
   add_custom_command(OUTPUT ${mill_cuda_library}
     COMMAND ${MILL_NVCC} -shared -cudart static ${mill_gencode} ${mill_cuda_objects} -o ${mill_cuda_library}
+      -L${mill_cuda_root}/lib # where wheels have cudart; a toolkit's own place is known to nvcc
     DEPENDS ${mill_cuda_objects} COMMENT "libmill_cuda.so" VERBATIM)
   add_custom_target(mill_cuda ALL DEPENDS ${mill_cuda_library})
   install(FILES ${mill_cuda_library} DESTINATION ${CMAKE_INSTALL_LIBDIR}/shardmill)

@@ -13,7 +13,9 @@
 
 typedef struct shard_pass {
     mill_run_state *run;
-    const mill_shard_plan *plan;
+    mill_shard_plan *plan;
+    mill_sequences *digested[2]; // the first units: digests over all sequences of a kind, one thread's work as long as a shard
+    uint64_t digests;
 } shard_pass;
 
 typedef struct shard_worker {
@@ -27,8 +29,8 @@ typedef struct shard_worker {
 typedef struct open_shard {
     mill_unit unit;
     const mill_shard_group *group;
-    const mill_sequences *sequences;
-    const mill_container_options *options;
+    mill_sequences *sequences;
+    mill_container_options options;
     uint64_t number, begin, end;
     mill_extent extent;
     void *writers[MILL_FORMATS_MAX];
@@ -178,11 +180,11 @@ static mill_status open_container(mill_run_state *run, open_shard *shard, size_t
     for (size_t i = 0; i < MILL_CONTAINER_FILES_MAX && c->suffixes[i] != NULL; i++) {
         char path[128];
         mill_unit_file *file;
-        mill_container_path(c, shard->options, shard->number, i, path, sizeof path);
+        mill_container_path(c, &shard->options, shard->number, i, path, sizeof path);
         MILL_TRY(mill_unit_create(run->dir, &shard->unit, path, &file, err));
         files[i] = &file->out;
     }
-    return c->open(shard->options, &shard->extent, files, &shard->writers[at], err);
+    return c->open(&shard->options, &shard->extent, files, &shard->writers[at], err);
 }
 
 static mill_status open_files(mill_run_state *run, open_shard *shard, mill_error *err)
@@ -196,7 +198,7 @@ static mill_status open_files(mill_run_state *run, open_shard *shard, mill_error
     mill_unit_file *file;
     snprintf(path, sizeof path, "%s/docs_%05llu.jsonl.zst", g->docs, (unsigned long long)shard->number);
     MILL_TRY(mill_unit_create(run->dir, &shard->unit, path, &file, err));
-    return mill_shard_out_open(&shard->docs, &file->out, run->recipe.shard.zstd_level, shard->options->beside, err);
+    return mill_shard_out_open(&shard->docs, &file->out, run->recipe.shard.zstd_level, shard->options.threads, err);
 }
 
 static mill_status write_sequences(open_shard *shard, shard_worker *w, mill_error *err)
@@ -246,7 +248,7 @@ static mill_status add_facts(open_shard *shard, size_t at, cJSON *containers, co
     cJSON *facts = cJSON_AddObjectToObject(containers, c->name);
     const char *lengths = d->lengths;
     char one[65];
-    if (!mill_container_keeps_borders(c, shard->options)) {
+    if (!mill_container_keeps_borders(c, &shard->options)) {
         MILL_TRY(digest_of_one(shard->extent.tokens, one, err));
         lengths = one;
     }
@@ -268,6 +270,10 @@ static mill_status finish_shard(open_shard *shard, mill_error *err)
     hex_digest(&shard->ids_sha256, d.ids);
     hex_digest(&shard->lengths_sha256, d.lengths);
     hex_digest(&shard->mask_sha256, d.mask);
+    if (shard->group->docs != NULL && shard->group->units == 1) { // they are those of all (digested_by_shard)
+        memcpy(shard->sequences->ids_sha256, d.ids, sizeof d.ids);
+        memcpy(shard->sequences->lengths_sha256, d.lengths, sizeof d.lengths);
+    }
     shard->unit.payload = cJSON_CreateObject();
     cJSON *containers = cJSON_AddObjectToObject(shard->unit.payload, "containers");
     for (size_t i = 0; i < shard->group->container_count; i++)
@@ -312,10 +318,11 @@ static mill_status write_shard(mill_run_state *run, shard_worker *w, open_shard 
     return MILL_OK;
 }
 
-// Unit n of the pass: the groups one after the other.
-static void find_shard(const mill_shard_plan *plan, uint64_t n, open_shard *shard)
+// Shard n of the pass: the groups one after the other. The last shards, too few for all threads, have more of them.
+static void find_shard(const mill_run_state *run, mill_shard_plan *plan, uint64_t n, open_shard *shard)
 {
     const mill_shard_group *g = plan->groups;
+    const uint32_t threads = mill_run_threads_of(run, plan->units - n);
     for (; n >= g->units; g++)
         n -= g->units;
     shard->group = g;
@@ -323,22 +330,32 @@ static void find_shard(const mill_shard_plan *plan, uint64_t n, open_shard *shar
     shard->begin = g->begin[n];
     shard->end = g->begin[n + 1];
     shard->sequences = &plan->sequences[g->documents];
-    shard->options = &plan->options[g->documents];
+    shard->options = plan->options[g->documents];
+    shard->options.threads = threads;
 }
 
 static mill_status work(void *context, void *state, uint64_t unit, mill_error *err)
 {
     shard_pass *pass = context;
+    if (unit < pass->digests)
+        return mill_sequences_digest(pass->digested[unit], err);
     open_shard *shard = mill_alloc_zero(1, sizeof *shard);
     if (shard == NULL)
         return mill_fail_nomem(err, "writing a shard");
-    find_shard(pass->plan, unit, shard);
+    find_shard(pass->run, pass->plan, unit - pass->digests, shard);
     mill_run_advance(pass->run, shard->end - shard->begin);
     mill_status status = MILL_OK;
     if (mill_workdir_done(pass->run->dir, shard->group->stage, shard->number) == NULL)
         status = write_shard(pass->run, state, shard, err);
     close_shard(pass->run, shard, status);
     return status;
+}
+
+// True if the digests of a kind come with its only shard, which is still to be written.
+static bool digested_by_shard(const mill_run_state *run, const mill_shard_plan *plan, int kind)
+{
+    const mill_shard_group *g = &plan->groups[kind];
+    return g->units == 1 && mill_workdir_done(run->dir, g->stage, 0) == NULL;
 }
 
 // ---- the index of a container ----
@@ -418,8 +435,12 @@ mill_status mill_pass_shards(mill_run_state *run, mill_error *err)
     tell_of_rules(run);
     mill_run_part(run, "write shards", "samples", sequences);
     shard_pass pass = {.run = run, .plan = run->shard_plan};
+    for (int kind = 0; kind < 2; kind++) {
+        if (pass.plan->groups[kind].docs != NULL && !digested_by_shard(run, pass.plan, kind))
+            pass.digested[pass.digests++] = &pass.plan->sequences[kind];
+    }
     const mill_map map = {.threads = run->threads,
-                          .units = run->shard_plan->units,
+                          .units = pass.plan->units + pass.digests,
                           .stop = run->options->stop,
                           .context = &pass,
                           .open = open_worker,

@@ -76,6 +76,11 @@ uint64_t mill_run_text_bytes(const mill_run_state *run)
     return bytes;
 }
 
+uint32_t mill_run_threads_of(const mill_run_state *run, uint64_t files)
+{
+    return files == 0 || files >= run->threads ? 1 : (uint32_t)((run->threads + files - 1) / files);
+}
+
 uint64_t mill_run_kept_bytes(const mill_run_state *run)
 {
     uint64_t bytes = 0;

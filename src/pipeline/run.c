@@ -484,6 +484,7 @@ static mill_status claim_directory(mill_run_state *run, mill_error *err)
                                           .recheck = o->recheck,
                                           .each = o->each,
                                           .held_bytes = held_bytes(run->memory_bytes),
+                                          .threads = run->threads,
                                           .log = o->log,
                                           .context = o->context};
     MILL_TRY(mill_workdir_open(run->fs, &options, &run->dir, err));

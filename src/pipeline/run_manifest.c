@@ -92,48 +92,13 @@ static cJSON *files_json(mill_run_state *run, const mill_product *products, size
     return list;
 }
 
-// ---- digests over the whole run, and what each container holds ----
-
-typedef struct run_digest {
-    char ids[65], lengths[65];
-} run_digest;
-
-static void take_digest(void **sha256, char hex[65])
-{
-    uint8_t digest[32];
-    mill_sha256_finish(*sha256, digest);
-    *sha256 = NULL;
-    mill_hex(digest, sizeof digest, hex);
-}
-
-static mill_status digest_sequences(const mill_sequences *s, run_digest *out, mill_error *err)
-{
-    void *ids = mill_sha256_create(), *lengths = mill_sha256_create();
-    mill_gather gather = {0};
-    mill_status status = ids == NULL || lengths == NULL ? mill_fail_nomem(err, "the digest of the run") : MILL_OK;
-    for (uint64_t i = 0; status == MILL_OK && i < s->count; i++) {
-        mill_sample sample;
-        status = mill_sequence_gather(s, &gather, i, &sample, err);
-        if (status != MILL_OK)
-            break;
-        uint64_t length = sample.count;
-        mill_sha256_update(ids, sample.ids, (size_t)sample.count * 4);
-        mill_sha256_update(lengths, &length, sizeof length);
-    }
-    if (status == MILL_OK) {
-        take_digest(&ids, out->ids);
-        take_digest(&lengths, out->lengths);
-    }
-    mill_sha256_destroy(ids);
-    mill_sha256_destroy(lengths);
-    mill_gather_free(&gather);
-    return status;
-}
+// ---- what each container holds ----
 
 // Of a container without borders: one sequence a shard.
 static mill_status digest_shards(mill_run_state *run, const mill_shard_group *g, char hex[65], mill_error *err)
 {
     void *sha256 = mill_sha256_create();
+    uint8_t digest[32];
     if (sha256 == NULL)
         return mill_fail_nomem(err, "the digest of the run");
     for (uint64_t i = 0; i < g->units; i++) {
@@ -142,19 +107,19 @@ static mill_status digest_shards(mill_run_state *run, const mill_shard_group *g,
         (void)!mill_json_get_u64(payload, "tokens", &tokens);
         mill_sha256_update(sha256, &tokens, sizeof tokens);
     }
-    take_digest(&sha256, hex);
+    mill_sha256_finish(sha256, digest);
+    mill_hex(digest, sizeof digest, hex);
     return MILL_OK;
 }
 
-static mill_status add_container(mill_run_state *run, const mill_container *c, const run_digest *digests, cJSON *list,
-                                 mill_error *err)
+static mill_status add_container(mill_run_state *run, const mill_container *c, cJSON *list, mill_error *err)
 {
     const mill_shard_group *g = mill_shard_plan_group(run->shard_plan, c);
     const mill_sequences *s = &run->shard_plan->sequences[g->documents];
     const mill_container_options *options = &run->shard_plan->options[g->documents];
     bool borders = mill_container_keeps_borders(c, options);
     char one[65];
-    const char *lengths = digests[g->documents].lengths;
+    const char *lengths = s->lengths_sha256;
     if (!borders) {
         MILL_TRY(digest_shards(run, g, one, err));
         lengths = one;
@@ -172,7 +137,7 @@ static mill_status add_container(mill_run_state *run, const mill_container *c, c
                 cJSON_AddNumberToObject(o, "tokens", (double)s->tokens) != NULL &&
                 cJSON_AddNumberToObject(o, "vocab_size", (double)options->shard.vocab_size) != NULL &&
                 cJSON_AddNumberToObject(o, "added_end_tokens", (double)s->added) != NULL &&
-                cJSON_AddStringToObject(o, "ids_sha256", digests[g->documents].ids) != NULL &&
+                cJSON_AddStringToObject(o, "ids_sha256", s->ids_sha256) != NULL &&
                 cJSON_AddBoolToObject(o, "loss_mask", c->loss_mask && s->has_mask) != NULL &&
                 cJSON_AddStringToObject(o, "lengths_sha256", lengths) != NULL;
     good = good && (c->codec == NULL || cJSON_AddStringToObject(o, "codec", c->codec()) != NULL);
@@ -183,19 +148,14 @@ static mill_status add_container(mill_run_state *run, const mill_container *c, c
 static mill_status add_containers(mill_run_state *run, cJSON *manifest, mill_error *err)
 {
     const mill_shard_plan *plan = run->shard_plan;
-    run_digest digests[2] = {{"", ""}, {"", ""}};
     cJSON *list = cJSON_AddArrayToObject(manifest, "containers");
-    for (int kind = 0; plan != NULL && kind < 2; kind++) {
-        if (plan->groups[kind].docs != NULL)
-            MILL_TRY(digest_sequences(&plan->sequences[kind], &digests[kind], err));
-    }
     for (size_t i = 0; plan != NULL && i < mill_container_count; i++) {
         if (mill_shard_plan_group(plan, mill_containers[i]) != NULL)
-            MILL_TRY(add_container(run, mill_containers[i], digests, list, err));
+            MILL_TRY(add_container(run, mill_containers[i], list, err));
     }
-    const run_digest *of_run = &digests[plan != NULL && plan->groups[0].docs == NULL];
-    bool good = list != NULL && cJSON_AddStringToObject(manifest, "ids_sha256", of_run->ids) != NULL &&
-                cJSON_AddStringToObject(manifest, "lengths_sha256", of_run->lengths) != NULL;
+    const mill_sequences *of_run = plan != NULL ? &plan->sequences[plan->groups[0].docs == NULL] : NULL;
+    bool good = list != NULL && cJSON_AddStringToObject(manifest, "ids_sha256", of_run != NULL ? of_run->ids_sha256 : "") != NULL &&
+                cJSON_AddStringToObject(manifest, "lengths_sha256", of_run != NULL ? of_run->lengths_sha256 : "") != NULL;
     return good ? MILL_OK : mill_fail_nomem(err, "the manifest");
 }
 

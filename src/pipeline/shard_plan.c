@@ -165,6 +165,33 @@ void mill_gather_free(mill_gather *g)
     *g = (mill_gather){0};
 }
 
+mill_status mill_sequences_digest(mill_sequences *s, mill_error *err)
+{
+    void *ids = mill_sha256_create(), *lengths = mill_sha256_create();
+    uint8_t digest[32];
+    mill_gather gather = {0};
+    mill_status status = ids == NULL || lengths == NULL ? mill_fail_nomem(err, "the digest of the run") : MILL_OK;
+    for (uint64_t i = 0; status == MILL_OK && i < s->count; i++) {
+        mill_sample sample;
+        MILL_TRY_GOTO(mill_sequence_gather(s, &gather, i, &sample, err));
+        uint64_t length = sample.count;
+        mill_sha256_update(ids, sample.ids, (size_t)sample.count * 4);
+        mill_sha256_update(lengths, &length, sizeof length);
+    }
+    if (status != MILL_OK)
+        goto cleanup;
+    mill_sha256_finish(ids, digest);
+    mill_hex(digest, sizeof digest, s->ids_sha256);
+    mill_sha256_finish(lengths, digest);
+    mill_hex(digest, sizeof digest, s->lengths_sha256);
+    ids = lengths = NULL;
+cleanup:
+    mill_sha256_destroy(ids);
+    mill_sha256_destroy(lengths);
+    mill_gather_free(&gather);
+    return status;
+}
+
 // The rows of a document stand together; with several epochs it comes several times.
 static mill_status find_documents(mill_sequences *s, mill_error *err)
 {
@@ -321,7 +348,7 @@ static mill_status fill(mill_shard_plan *plan, mill_run_state *run, mill_error *
         mill_sequences *s = &plan->sequences[kind];
         if (plan->groups[kind].docs != NULL)
             MILL_TRY(open_sequences(s, run, kind == 1, err));
-        plan->options[kind] = (mill_container_options){.shard = run->recipe.shard, .threads = run->threads, .uniform = s->uniform};
+        plan->options[kind] = (mill_container_options){.shard = run->recipe.shard, .threads = 1, .uniform = s->uniform};
         plan->options[kind].shard.vocab_size = run->vocab_size;
         plan->options[kind].shard.loss_mask = s->has_mask;
     }
@@ -331,8 +358,6 @@ static mill_status fill(mill_shard_plan *plan, mill_run_state *run, mill_error *
             MILL_TRY(cut(g, plan, err));
         plan->units += g->units;
     }
-    for (int kind = 0; kind < 2; kind++)
-        plan->options[kind].beside = plan->units < run->threads;
     return MILL_OK;
 }
 

@@ -23,6 +23,7 @@ typedef struct mill_sequences {
     uint32_t pad_to;       // shorter samples are filled up to this length with end_id; 0: they stay
     uint64_t padding;      // tokens of that
     bool has_mask;
+    char ids_sha256[65], lengths_sha256[65]; // over all of them, made by the shards pass
 } mill_sequences;
 
 typedef struct mill_gather { // what one worker needs to bring a sequence together
@@ -65,6 +66,8 @@ mill_part mill_sequence_part(const mill_sequences *sequences, uint64_t number, u
 mill_status mill_sequence_gather(const mill_sequences *sequences, mill_gather *gather, uint64_t number, mill_sample *sample,
                                  mill_error *err) MILL_MUST_CHECK;
 void mill_gather_free(mill_gather *gather);
+// Fills the digests in by reading all sequences.
+mill_status mill_sequences_digest(mill_sequences *sequences, mill_error *err) MILL_MUST_CHECK;
 
 // --format and shard.documents: which containers are wanted, and which of them hold documents. Bits by place in the table.
 mill_status mill_formats_choose(const char *list, uint32_t *wanted, mill_error *err) MILL_MUST_CHECK;

@@ -19,6 +19,7 @@ typedef struct mill_workdir_options {
     bool overwrite, fast, recheck;
     bool each;           // every unit is made durable before the next one is accepted
     uint64_t held_bytes; // of files in memory, from which on the disk is waited for
+    uint32_t threads;    // that may remove state files at the end
     void (*log)(void *context, mill_log_level level, const char *message);
     void *context;
 } mill_workdir_options;

@@ -6,6 +6,7 @@
 
 #include "core/clock.h"
 #include "core/hash.h"
+#include "core/parallel.h"
 #include "pipeline/workdir_internal.h"
 
 #define STATE ".shardmill"
@@ -282,6 +283,20 @@ mill_status mill_workdir_seal(mill_workdir *dir, const mill_buf *sums, const mil
     return mill_workdir_settle(dir, keep_work, err);
 }
 
+static mill_status unlink_state(void *context, uint32_t worker, uint64_t entry, mill_error *err)
+{
+    (void)worker;
+    (void)err;
+    mill_workdir *dir = context;
+    const cJSON *file;
+    cJSON_ArrayForEach(file, cJSON_GetObjectItemCaseSensitive(dir->entries[entry].record, "files")) {
+        const char *path = cJSON_GetObjectItemCaseSensitive(file, "path")->valuestring;
+        if (mill_path_is_state(path))
+            (void)dir->fs->ops->unlink(dir->fs->self, dir->handle, path); // what stays, remove_tree meets again
+    }
+    return MILL_OK;
+}
+
 mill_status mill_workdir_settle(mill_workdir *dir, bool keep_work, mill_error *err)
 {
     static const char *const state[] = {STATE "/stage", STATE "/tmp", STATE "/journal"};
@@ -290,6 +305,8 @@ mill_status mill_workdir_settle(mill_workdir *dir, bool keep_work, mill_error *e
     const char *path = dir->options.path;
     mill_path_parent(path, parent, sizeof parent);
     MILL_TRY(mill_workdir_sync_directory(dir, MILL_FS_CWD, parent[0] != '\0' ? parent : "/", err));
+    if (!keep_work && !dir->fs->one_thread) // large files, whose pages take the system a while to let go of
+        MILL_TRY(mill_parallel_run(dir->options.threads, dir->entry_count, unlink_state, dir, err));
     for (size_t i = 0; !keep_work && i < sizeof state / sizeof state[0]; i++)
         MILL_TRY(mill_fs_remove_tree(dir->fs, dir->handle, state[i], err));
     return MILL_OK;
