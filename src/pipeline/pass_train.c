@@ -160,13 +160,19 @@ static mill_status fail_memory(const mill_word_counts *counts, uint64_t needed, 
                      (unsigned long long)mill_word_counts_unique(counts), (unsigned long long)(needed >> 20) + 1);
 }
 
+static mill_status check_counts(const train_pass *pass, mill_error *err)
+{
+    const uint64_t needed = mill_word_counts_memory(pass->all);
+    return needed > pass->run->memory_bytes ? fail_memory(pass->all, needed, err) : MILL_OK;
+}
+
 // Adds the worker's counts to the common ones, and lets go of their memory.
 static mill_status give_counts(train_pass *pass, mill_word_counts *counts, mill_error *err)
 {
     pthread_mutex_lock(&pass->lock);
     mill_status status = mill_word_counts_merge(pass->all, counts, err);
-    if (status == MILL_OK && mill_word_counts_memory(pass->all) > pass->run->memory_bytes)
-        status = fail_memory(pass->all, mill_word_counts_memory(pass->all), err);
+    if (status == MILL_OK)
+        status = check_counts(pass, err);
     pthread_mutex_unlock(&pass->lock);
     mill_word_counts_clear(counts);
     return status;
@@ -365,16 +371,8 @@ static mill_status count_words(train_pass *pass, mill_error *err)
                           .work = count_unit};
     MILL_TRY(mill_map_run(&map, err));
     mill_instant begin = mill_time_begin();
-    for (uint32_t i = 0; i < run->threads; i++) {
-        mill_word_counts *counts = pass->counts[i];
-        if (counts == NULL)
-            continue;
-        if (mill_word_counts_unique(counts) > mill_word_counts_unique(pass->all)) { // the smaller ones are added to the larger
-            pass->counts[i] = pass->all;
-            pass->all = counts;
-        }
-        MILL_TRY(give_counts(pass, pass->counts[i], err));
-    }
+    MILL_TRY(mill_word_counts_sum(pass->all, pass->counts, run->threads, run->threads, err));
+    MILL_TRY(check_counts(pass, err));
     mill_time_end(run, MILL_TIME_WORDS, begin, 0, 0);
     return MILL_OK;
 }

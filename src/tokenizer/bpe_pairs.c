@@ -41,7 +41,10 @@ static mill_status rebuild(mill_pair_table *table, mill_error *err)
         living += table->entries[i].key != MILL_PAIR_FREE && table->entries[i].count != 0;
     while (capacity < 3 * living)
         capacity *= 2;
-    mill_pair_table fresh = {mill_alloc_zero(capacity, sizeof(mill_pair_entry)), capacity, living, table->lists};
+    mill_pair_table fresh = *table;
+    fresh.entries = mill_alloc_zero(capacity, sizeof *fresh.entries);
+    fresh.capacity = capacity;
+    fresh.used = living;
     if (fresh.entries == NULL)
         return mill_fail_nomem(err, "counting pairs");
     for (size_t i = 0; i < capacity; i++)
@@ -79,22 +82,39 @@ mill_pair_entry *mill_pair_table_find(const mill_pair_table *table, uint64_t key
     return entry->key == key && entry->count != 0 ? entry : NULL;
 }
 
-void mill_pair_table_lose(mill_pair_table *table, uint64_t key, uint64_t lost, uint64_t count_min)
+void mill_pair_table_fetch(const mill_pair_table *table, uint64_t key)
+{
+    __builtin_prefetch(&table->entries[place_of(key, table->capacity)], 1);
+}
+
+mill_status mill_pair_table_lose(mill_pair_table *table, uint64_t key, uint64_t lost, uint64_t count_min, mill_error *err)
 {
     mill_pair_entry *entry = mill_pair_table_find(table, key);
     if (entry == NULL)
-        return;
+        return MILL_OK;
     MILL_ASSERT(lost <= entry->count);
-    entry->count -= lost;
-    if (entry->count < count_min) {
-        mill_pair_table_drop(table, entry->positions, entry->places);
+    if (entry->count - lost < count_min) {
+        MILL_TRY(MILL_GROW(table->gone, table->gone_capacity, table->gone_count + 1, err));
+        table->gone[table->gone_count++] = (mill_pair_list){entry->positions, entry->places};
         entry->positions = NULL;
         entry->count = 0;
+    } else {
+        entry->count -= lost;
     }
+    return MILL_OK;
+}
+
+void mill_pair_table_sweep(mill_pair_table *table)
+{
+    for (size_t i = 0; i < table->gone_count; i++)
+        mill_pair_table_drop(table, table->gone[i].positions, table->gone[i].places);
+    table->gone_count = 0;
 }
 
 void mill_pair_table_free(mill_pair_table *table)
 {
+    mill_pair_table_sweep(table);
+    mill_free(table->gone);
     for (size_t i = 0; i < table->capacity; i++) {
         if (table->entries[i].key != MILL_PAIR_FREE && table->entries[i].places > SHORT_LIST)
             mill_free(table->entries[i].positions);

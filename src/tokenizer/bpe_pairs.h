@@ -13,11 +13,18 @@ typedef struct mill_pair_entry {
 
 #define MILL_PAIR_FREE UINT64_MAX
 
+typedef struct mill_pair_list {
+    uint32_t *positions;
+    uint32_t places;
+} mill_pair_list;
+
 typedef struct mill_pair_table {
     mill_pair_entry *entries;
     size_t capacity; // power of two, or 0
     size_t used;     // gone ones included
     mill_pool lists; // short ones: most pairs are rare
+    mill_pair_list *gone; // of pairs that are gone, until they are swept
+    size_t gone_count, gone_capacity;
 } mill_pair_table;
 
 static inline uint64_t mill_pair_key(uint32_t left, uint32_t right)
@@ -30,8 +37,12 @@ mill_status mill_pair_table_add(mill_pair_table *table, uint64_t key, uint64_t c
                                 mill_pair_entry **entry, mill_error *err) MILL_MUST_CHECK;
 // The pair's entry, NULL if it is gone or was never there.
 mill_pair_entry *mill_pair_table_find(const mill_pair_table *table, uint64_t key);
-// Takes from the pair's count; below count_min the pair is gone.
-void mill_pair_table_lose(mill_pair_table *table, uint64_t key, uint64_t lost, uint64_t count_min);
+// Brings the place of a pair that will be asked for into the cache.
+void mill_pair_table_fetch(const mill_pair_table *table, uint64_t key);
+// Takes from the pair's count; below count_min the pair is gone, and its list until the next sweep.
+mill_status mill_pair_table_lose(mill_pair_table *table, uint64_t key, uint64_t lost, uint64_t count_min, mill_error *err)
+    MILL_MUST_CHECK;
+void mill_pair_table_sweep(mill_pair_table *table);
 // Gives back a list that was taken from its entry.
 void mill_pair_table_drop(mill_pair_table *table, uint32_t *positions, uint32_t places);
 void mill_pair_table_free(mill_pair_table *table);

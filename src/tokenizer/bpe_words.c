@@ -5,7 +5,8 @@
 
 void mill_bpe_ranks_mark(mill_bpe_rank *ranks, size_t position)
 {
-    ranks[position / 64].bits |= (uint64_t)1 << position % 64;
+    // Threads that lay out words behind one another meet at a rank.
+    __atomic_fetch_or(&ranks[position / 64].bits, (uint64_t)1 << position % 64, __ATOMIC_RELAXED);
 }
 
 void mill_bpe_ranks_finish(mill_bpe_rank *ranks, size_t positions)
@@ -27,14 +28,17 @@ mill_status mill_bpe_words_lay(const mill_word_counts *counts, uint32_t count, u
     if (text == NULL || ranks == NULL || weights == NULL)
         return mill_fail_nomem(err, "training the tokenizer");
     mill_word word;
-    size_t at = 0, position = 0, number = 0;
-    while (mill_word_counts_next(counts, &at, &word)) {
-        if (word.bytes < 2)
-            continue;
-        weights[number++] = word.count;
-        mill_bpe_ranks_mark(ranks, position++);
-        memcpy(text + position, word.text, word.bytes);
-        position += word.bytes;
+    size_t position = 0, number = 0;
+    for (size_t part = 0; part < MILL_WORD_PARTS; part++) {
+        size_t at = 0;
+        while (mill_word_counts_next(counts, part, &at, &word)) {
+            if (word.bytes < 2)
+                continue;
+            weights[number++] = word.count;
+            mill_bpe_ranks_mark(ranks, position++);
+            memcpy(text + position, word.text, word.bytes);
+            position += word.bytes;
+        }
     }
     MILL_ASSERT(number == count && position + 1 == positions);
     mill_bpe_ranks_finish(ranks, positions);

@@ -41,6 +41,9 @@ mill_status mill_word_counts_add_texts(mill_word_counts *counts, mill_backend *b
                                        mill_error *err) MILL_MUST_CHECK;
 // Adds all of `other` to `counts`.
 mill_status mill_word_counts_merge(mill_word_counts *counts, const mill_word_counts *other, mill_error *err) MILL_MUST_CHECK;
+// Adds `others` (entries may be NULL) to `counts` and empties them, on several threads.
+mill_status mill_word_counts_sum(mill_word_counts *counts, mill_word_counts **others, size_t other_count, uint32_t threads,
+                                 mill_error *err) MILL_MUST_CHECK;
 uint64_t mill_word_counts_unique(const mill_word_counts *counts);
 uint64_t mill_word_counts_total(const mill_word_counts *counts);
 uint64_t mill_word_counts_memory(const mill_word_counts *counts); // bytes that it holds

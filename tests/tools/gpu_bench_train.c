@@ -143,10 +143,9 @@ void bench_training(const bench *b)
     if (mill_word_counts_open(MILL_PRETOK_GPT2, &counts, &err) != MILL_OK ||
         mill_word_counts_add(counts, b->host, b->emulated ? b->bytes / 8 : b->bytes, &err) != MILL_OK)
         exit(1);
-    mill_word word;
-    for (size_t at = 0; mill_word_counts_next(counts, &at, &word);) {
-        positions += word.bytes > 1 ? word.bytes + 1u : 0;
-        word_count += word.bytes > 1;
+    for (size_t part = 0; part < MILL_WORD_PARTS; part++) {
+        positions += mill_word_counts_facts(counts, part)->positions;
+        word_count += mill_word_counts_facts(counts, part)->words;
     }
     if (mill_bpe_words_lay(counts, word_count, (uint32_t)positions, &words, &err) != MILL_OK)
         exit(1);

@@ -95,6 +95,40 @@ Test(tokenizer, order_of_texts_and_handles_never_shows)
     mill_word_counts_close(three);
 }
 
+// Any of the handles may have most of a part's words, one may be missing; the sum is that of one handle, the others are empty.
+Test(tokenizer, sums_of_handles_are_those_of_one)
+{
+    for (uint32_t threads = 1; threads < 4; threads++) {
+        mill_word_counts *one = open_counts(), *sum = open_counts(), *others[3] = {open_counts(), NULL, open_counts()};
+        char text[64];
+        for (uint32_t i = 0; i < 3000; i++) {
+            snprintf(text, sizeof text, i % 2 == 0 ? "%c%c%c" : "abcdefghijklmnopqrst%c%c%c", 'a' + i % 26, 'a' + i / 26 % 26,
+                     'a' + i / 676);
+            count_text(one, text);
+            count_text(i % 7 == 0 ? sum : others[i % 3 == 0 ? 0 : 2], text);
+            count_text(one, "often");
+            count_text(others[2], "often");
+        }
+        cr_assert_eq(mill_word_counts_sum(sum, others, 3, threads, &err), MILL_OK);
+        cr_expect_eq(mill_word_counts_unique(sum), mill_word_counts_unique(one));
+        cr_expect_eq(mill_word_counts_total(sum), mill_word_counts_total(one));
+        cr_expect_eq(mill_word_counts_unique(others[0]) + mill_word_counts_unique(others[2]), 0);
+        cr_expect_eq(mill_word_counts_total(others[2]), 0);
+        mill_tokenizer *a = train(one, 350, false), *b = train(sum, 350, false);
+        mill_buf x = json_of(a), y = json_of(b);
+        cr_assert_eq(x.bytes, y.bytes);
+        cr_expect_arr_eq(x.data, y.data, x.bytes);
+        mill_buf_free(&x);
+        mill_buf_free(&y);
+        mill_tokenizer_close(a);
+        mill_tokenizer_close(b);
+        mill_word_counts_close(one);
+        mill_word_counts_close(sum);
+        mill_word_counts_close(others[0]);
+        mill_word_counts_close(others[2]);
+    }
+}
+
 Test(tokenizer, counts_every_word_and_keeps_its_bytes)
 {
     mill_word_counts *counts = open_counts();
@@ -107,14 +141,21 @@ Test(tokenizer, counts_every_word_and_keeps_its_bytes)
     }
     cr_expect_eq(mill_word_counts_unique(counts), 30000);
     cr_expect_eq(mill_word_counts_total(counts), 60000);
-    size_t at = 0, seen = 0;
-    mill_word word;
-    while (mill_word_counts_next(counts, &at, &word)) {
-        cr_expect_eq(word.count, 2);
-        cr_expect(word.bytes == 4 || (word.bytes == 24 && memcmp(word.text, "abcdefghij", 10) == 0));
-        seen++;
+    uint64_t seen = 0, positions = 0, words = 0;
+    for (size_t part = 0; part < MILL_WORD_PARTS; part++) {
+        size_t at = 0;
+        mill_word word;
+        while (mill_word_counts_next(counts, part, &at, &word)) {
+            cr_expect_eq(word.count, 2);
+            cr_expect(word.bytes == 4 || (word.bytes == 24 && memcmp(word.text, "abcdefghij", 10) == 0));
+            seen++;
+        }
+        positions += mill_word_counts_facts(counts, part)->positions;
+        words += mill_word_counts_facts(counts, part)->words;
     }
     cr_expect_eq(seen, 30000);
+    cr_expect_eq(words, 30000);
+    cr_expect_eq(positions, 15000 * 5 + 15000 * 25);
     mill_word_counts_close(counts);
 }
 
