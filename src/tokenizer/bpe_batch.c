@@ -8,7 +8,7 @@
 // 1. The places are shared among threads, cut between words: what happens in one word touches no other. Each thread goes through the
 //    batch in order, replaces, and notes the neighbours.
 // 2. Notes are summed up by neighbour, each merge and side by one thread, in the order of the shares.
-// 3. One thread takes the sums to table and heap, in the order of the merges.
+// 3. Sums are taken to the pairs, whose keys are shared among threads, by each in the order of the merges.
 // 4. Places go into the lists of the new pairs, each merge and side by one thread.
 // So the number of threads cannot show.
 #include "tokenizer/bpe_trainer.h"
@@ -17,7 +17,7 @@
 #include <string.h>
 
 #define MERGED UINT32_MAX // id of a note: the neighbour was the pair's left symbol and is merged, too
-#define SHARE_MIN 1024    // places that are worth a thread
+#define SHARE_MIN 128    // places that are worth a thread
 #define AHEAD 16          // places or entries that are fetched ahead
 
 static inline uint64_t weight_at(const mill_trainer *t, uint32_t position)
@@ -162,9 +162,27 @@ static inline uint64_t gained_key(const mill_neighbour *n, uint32_t s, mill_merg
     return s == MILL_LEFT ? mill_pair_key(n->id, merge.id) : mill_pair_key(merge.id, n->id);
 }
 
-// Takes the sums of a merge and side to the table: the pairs with the old symbol lose, those with the new one begin. Those that are
-// worth it have memory for their list then.
-static mill_status settle(mill_trainer *t, uint32_t task, mill_error *err)
+typedef struct pair_range { // of the parts that one thread takes the sums to
+    uint32_t begin, end;
+} pair_range;
+
+// The pairs that a key is of, if they are in the range; else NULL.
+static inline mill_pairs *pairs_in(mill_trainer *t, pair_range range, uint64_t key)
+{
+    const uint32_t part = mill_pair_part(key, t->pair_parts);
+    return part >= range.begin && part < range.end ? &t->pairs[part] : NULL;
+}
+
+static inline void fetch_pair(mill_trainer *t, pair_range range, uint64_t key)
+{
+    const mill_pairs *pairs = pairs_in(t, range, key);
+    if (pairs != NULL)
+        mill_pair_table_fetch(&pairs->table, key);
+}
+
+// Takes the sums of a merge and side to the pairs of a range: those with the old symbol lose, those with the new one begin. Those
+// that are worth it have memory for their list then.
+static mill_status settle(mill_trainer *t, pair_range range, uint32_t task, mill_error *err)
 {
     const mill_merge merge = t->batch.merges[task / MILL_SIDES];
     const uint32_t s = task % MILL_SIDES, limit = t->options->max_token_length, count = t->batch.sum_count[task];
@@ -172,20 +190,32 @@ static mill_status settle(mill_trainer *t, uint32_t task, mill_error *err)
     for (uint32_t i = 0; i < count; i++) {
         mill_neighbour *n = &sums[i];
         if (i + AHEAD < count) {
-            mill_pair_table_fetch(&t->pairs, lost_key(n + AHEAD, s, merge));
-            mill_pair_table_fetch(&t->pairs, gained_key(n + AHEAD, s, merge));
+            fetch_pair(t, range, lost_key(n + AHEAD, s, merge));
+            fetch_pair(t, range, gained_key(n + AHEAD, s, merge));
         }
-        MILL_TRY(mill_pair_table_lose(&t->pairs, lost_key(n, s, merge), n->lost, t->count_min, err));
-        if (n->gained < t->count_min || n->places == 0)
+        const uint64_t lost = lost_key(n, s, merge), gained = gained_key(n, s, merge);
+        mill_pairs *losing = pairs_in(t, range, lost), *gaining = pairs_in(t, range, gained);
+        if (losing != NULL)
+            MILL_TRY(mill_pair_table_lose(&losing->table, lost, n->lost, t->count_min, err));
+        if (gaining == NULL || n->gained < t->count_min || n->places == 0)
             continue;
         if (limit != 0 && (uint64_t)t->bytes_of[n->id] + t->bytes_of[merge.id] >= limit)
             continue;
-        mill_pair_entry *entry;
-        MILL_TRY(mill_pair_table_add(&t->pairs, gained_key(n, s, merge), n->gained, n->places, &entry, err));
-        n->list = entry->positions;
-        MILL_TRY(mill_pair_heap_push(&t->heap, (mill_heap_entry){n->gained, gained_key(n, s, merge)}, err));
+        MILL_TRY(mill_pairs_add(gaining, gained, n->gained, n->places, &n->list, err));
     }
     return MILL_OK;
+}
+
+static void settle_share(void *context, uint32_t worker)
+{
+    mill_trainer *t = context;
+    mill_merge_batch *b = &t->batch;
+    const pair_range range = {t->pair_parts * worker / b->share_count, t->pair_parts * (worker + 1) / b->share_count};
+    mill_error *err = &b->shares[worker].error;
+    mill_status status = MILL_OK;
+    for (uint32_t task = 0; status == MILL_OK && range.begin < range.end && task < b->count * MILL_SIDES; task++)
+        status = settle(t, range, task, err);
+    err->status = status;
 }
 
 // ---- the batch ----
@@ -264,6 +294,19 @@ static void run_tasks(mill_trainer *t, void (*work)(void *context, uint32_t work
     mill_crew_run(t->crew, t->batch.share_count, work, t);
 }
 
+// Those of the batch, which is empty then, and those of pairs that are gone.
+static void drop_lists(mill_trainer *t)
+{
+    mill_merge_batch *b = &t->batch;
+    for (uint32_t k = 0; k < b->count; k++) {
+        const uint64_t key = mill_pair_key(b->merges[k].left, b->merges[k].right);
+        mill_pair_table_drop(&mill_trainer_pairs(t, key)->table, b->positions[k], b->places[k]);
+    }
+    for (uint32_t i = 0; i < t->pair_parts; i++)
+        mill_pair_table_sweep(&t->pairs[i].table);
+    b->count = 0;
+}
+
 mill_status mill_merge_batch_do(mill_trainer *t, mill_error *err)
 {
     mill_merge_batch *b = &t->batch;
@@ -277,21 +320,22 @@ mill_status mill_merge_batch_do(mill_trainer *t, mill_error *err)
     mill_crew_run(t->crew, b->share_count, replace_share, t);
     MILL_TRY(reserve_sums(t, err));
     run_tasks(t, sum_tasks);
-    for (uint32_t task = 0; task < b->count * MILL_SIDES; task++)
-        MILL_TRY(settle(t, task, err));
+    mill_crew_run(t->crew, b->share_count, settle_share, t);
+    for (uint32_t i = 0; i < b->share_count; i++) {
+        if (b->shares[i].error.status != MILL_OK) {
+            *err = b->shares[i].error;
+            return err->status;
+        }
+    }
     run_tasks(t, fill_tasks);
-    mill_pair_table_sweep(&t->pairs);
-    for (uint32_t k = 0; k < b->count; k++)
-        mill_pair_table_drop(&t->pairs, b->positions[k], b->places[k]);
-    b->count = 0;
+    drop_lists(t);
     return MILL_OK;
 }
 
 void mill_merge_batch_free(mill_trainer *t)
 {
     mill_merge_batch *b = &t->batch;
-    for (uint32_t k = 0; k < b->count; k++)
-        mill_pair_table_drop(&t->pairs, b->positions[k], b->places[k]);
+    drop_lists(t);
     for (uint32_t i = 0; i < MILL_TRAIN_THREADS_MAX; i++) {
         for (uint32_t s = 0; s < MILL_SIDES; s++)
             mill_free(b->shares[i].notes[s]);

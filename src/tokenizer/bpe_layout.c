@@ -15,7 +15,9 @@ static mill_status allocate(mill_trainer *t, mill_error *err)
         return mill_fail_nomem(err, "training the tokenizer");
     // Few symbols have no pairs that are worth sharing.
     const uint32_t threads = t->symbol_count / SYMBOLS_MIN < t->options->threads ? 1 : t->options->threads;
-    return mill_crew_open(threads < MILL_TRAIN_THREADS_MAX ? threads : MILL_TRAIN_THREADS_MAX, &t->crew, err);
+    MILL_TRY(mill_crew_open(threads < MILL_TRAIN_THREADS_MAX ? threads : MILL_TRAIN_THREADS_MAX, &t->crew, err));
+    t->pair_parts = mill_crew_size(t->crew) < MILL_PAIR_PARTS_MAX ? mill_crew_size(t->crew) : MILL_PAIR_PARTS_MAX;
+    return MILL_OK;
 }
 
 // Two byte values as an index.
@@ -116,14 +118,13 @@ static mill_status push_first_pair(layout *l, size_t pair, mill_error *err)
     }
     if (count < t->count_min)
         return MILL_OK;
-    mill_pair_entry *entry;
-    MILL_TRY(mill_pair_table_add(&t->pairs, key, count, places, &entry, err));
-    uint32_t *list = entry->positions;
+    uint32_t *list;
+    MILL_TRY(mill_pairs_add(mill_trainer_pairs(t, key), key, count, places, &list, err));
     for (uint32_t i = 0; i < l->shares; i++) {
         l->first[i].list[pair] = list;
         list += l->first[i].places[pair];
     }
-    return mill_pair_heap_push(&t->heap, (mill_heap_entry){count, key}, err);
+    return MILL_OK;
 }
 
 static mill_status lay_out(layout *l, mill_error *err)

@@ -124,7 +124,7 @@ void mill_pair_table_free(mill_pair_table *table)
     *table = (mill_pair_table){0};
 }
 
-static bool before(mill_heap_entry a, mill_heap_entry b)
+bool mill_heap_before(mill_heap_entry a, mill_heap_entry b)
 {
     return a.count != b.count ? a.count > b.count : a.key < b.key;
 }
@@ -136,9 +136,9 @@ static void sink(mill_pair_heap *heap, mill_heap_entry entry)
         size_t child = 2 * at + 1;
         if (child >= heap->count)
             break;
-        if (child + 1 < heap->count && before(heap->entries[child + 1], heap->entries[child]))
+        if (child + 1 < heap->count && mill_heap_before(heap->entries[child + 1], heap->entries[child]))
             child++;
-        if (!before(heap->entries[child], entry))
+        if (!mill_heap_before(heap->entries[child], entry))
             break;
         heap->entries[at] = heap->entries[child];
         at = child;
@@ -150,7 +150,7 @@ mill_status mill_pair_heap_push(mill_pair_heap *heap, mill_heap_entry entry, mil
 {
     MILL_TRY(MILL_GROW(heap->entries, heap->capacity, heap->count + 1, err));
     size_t at = heap->count++;
-    while (at != 0 && before(entry, heap->entries[(at - 1) / 2])) {
+    while (at != 0 && mill_heap_before(entry, heap->entries[(at - 1) / 2])) {
         heap->entries[at] = heap->entries[(at - 1) / 2];
         at = (at - 1) / 2;
     }
@@ -170,4 +170,35 @@ void mill_pair_heap_lower(mill_pair_heap *heap, uint64_t count)
     mill_heap_entry entry = heap->entries[0];
     entry.count = count;
     sink(heap, entry);
+}
+
+mill_status mill_pairs_add(mill_pairs *pairs, uint64_t key, uint64_t count, uint32_t places, uint32_t **positions, mill_error *err)
+{
+    mill_pair_entry *entry;
+    MILL_TRY(mill_pair_table_add(&pairs->table, key, count, places, &entry, err));
+    *positions = entry->positions;
+    return mill_pair_heap_push(&pairs->heap, (mill_heap_entry){count, key}, err);
+}
+
+mill_pair_entry *mill_pairs_best(mill_pairs *pairs)
+{
+    mill_pair_heap *heap = &pairs->heap;
+    while (heap->count != 0) {
+        mill_heap_entry top = heap->entries[0];
+        mill_pair_entry *entry = mill_pair_table_find(&pairs->table, top.key);
+        if (entry == NULL)
+            mill_pair_heap_pop(heap);
+        else if (entry->count != top.count) // out of date
+            mill_pair_heap_lower(heap, entry->count);
+        else
+            return entry;
+    }
+    return NULL;
+}
+
+void mill_pairs_free(mill_pairs *pairs)
+{
+    mill_pair_table_free(&pairs->table);
+    mill_free(pairs->heap.entries);
+    pairs->heap = (mill_pair_heap){0};
 }

@@ -60,4 +60,23 @@ mill_status mill_pair_heap_push(mill_pair_heap *heap, mill_heap_entry entry, mil
 void mill_pair_heap_pop(mill_pair_heap *heap);
 void mill_pair_heap_lower(mill_pair_heap *heap, uint64_t count); // the first entry's count becomes smaller
 
+// Pairs of some keys: threads may work on several of these at the same time.
+typedef struct mill_pairs {
+    mill_pair_table table;
+    mill_pair_heap heap;
+} mill_pairs;
+
+// Which of `parts` a pair is in.
+static inline uint32_t mill_pair_part(uint64_t key, uint32_t parts)
+{
+    return (uint32_t)((key * 0xd6e8feb86659fd93u >> 32) * parts >> 32);
+}
+// Adds a pair that was never there to table and heap, with memory for `places` positions.
+mill_status mill_pairs_add(mill_pairs *pairs, uint64_t key, uint64_t count, uint32_t places, uint32_t **positions, mill_error *err)
+    MILL_MUST_CHECK;
+// The pair with the largest count, then the smallest key; NULL if none is left. It stands at the heap's head.
+mill_pair_entry *mill_pairs_best(mill_pairs *pairs);
+bool mill_heap_before(mill_heap_entry a, mill_heap_entry b); // whether a comes before b
+void mill_pairs_free(mill_pairs *pairs);
+
 #endif

@@ -28,8 +28,8 @@ static void trainer_free(mill_trainer *t)
     mill_free(t->used_in);
     mill_crew_close(t->crew);
     mill_merge_batch_free(t);
-    mill_pair_table_free(&t->pairs);
-    mill_free(t->heap.entries);
+    for (uint32_t i = 0; i < MILL_PAIR_PARTS_MAX; i++)
+        mill_pairs_free(&t->pairs[i]);
     mill_buf_free(&t->text);
 }
 
@@ -144,21 +144,18 @@ static mill_status name_merge(mill_trainer *t, mill_merge *merge, mill_error *er
     return mill_tokenizer_add_merge(t->tokenizer, *merge, err);
 }
 
-// The pair to merge next, at the heap's head; NULL if none is left. Heap entries that are out of date go back with their pair's
-// count.
-static mill_pair_entry *find_best(mill_trainer *t)
+// The pair to merge next, and whose it is; NULL if none is left.
+static mill_pair_entry *find_best(mill_trainer *t, mill_pairs **part)
 {
-    while (t->heap.count != 0) {
-        mill_heap_entry top = t->heap.entries[0];
-        mill_pair_entry *entry = mill_pair_table_find(&t->pairs, top.key);
-        if (entry == NULL)
-            mill_pair_heap_pop(&t->heap);
-        else if (entry->count != top.count)
-            mill_pair_heap_lower(&t->heap, entry->count);
-        else
-            return entry;
+    mill_pair_entry *best = NULL;
+    for (uint32_t i = 0; i < t->pair_parts; i++) {
+        mill_pair_entry *entry = mill_pairs_best(&t->pairs[i]);
+        if (entry == NULL || (best != NULL && mill_heap_before((*part)->heap.entries[0], t->pairs[i].heap.entries[0])))
+            continue;
+        best = entry;
+        *part = &t->pairs[i];
     }
-    return NULL;
+    return best;
 }
 
 // Takes the merges that come next and have no symbol in common. None is left when the batch is empty.
@@ -170,7 +167,8 @@ static mill_status take_batch(mill_trainer *t, mill_error *err)
     b->count = 0;
     t->batch_number++;
     while (!last && b->count < MILL_BATCH_MAX && t->tokenizer->token_count < t->ids_max) {
-        mill_pair_entry *best = find_best(t);
+        mill_pairs *part;
+        mill_pair_entry *best = find_best(t, &part);
         if (best == NULL)
             break;
         mill_merge merge = {(uint32_t)(best->key >> 32), (uint32_t)best->key, 0};
@@ -179,13 +177,14 @@ static mill_status take_batch(mill_trainer *t, mill_error *err)
             break;
         t->used_in[merge.left] = t->batch_number;
         t->used_in[merge.right] = t->batch_number;
-        mill_pair_heap_pop(&t->heap);
+        mill_pair_heap_pop(&part->heap);
         b->positions[b->count] = best->positions;
         b->places[b->count] = best->places;
         places += best->places;
         best->positions = NULL;
         best->count = 0;
-        const uint32_t number = b->count++, next_id = t->tokenizer->token_count;
+        const uint32_t next_id = t->tokenizer->token_count, number = b->count++;
+        b->merges[number] = merge; // names its list's table, whatever comes
         MILL_TRY(name_merge(t, &merge, err));
         b->merges[number] = merge;
         last = merge.left == merge.right || merge.id != next_id; // what comes of it may come before others of a batch

@@ -12,6 +12,7 @@
 #define MILL_INSIDE (UINT32_MAX - 1) // and between the first and the last position of a token
 #define MILL_TRAIN_THREADS_MAX 64
 #define MILL_BATCH_MAX 64 // merges
+#define MILL_PAIR_PARTS_MAX 16
 
 enum { MILL_LEFT, MILL_RIGHT, MILL_SIDES };
 
@@ -33,11 +34,12 @@ typedef struct mill_batch_share { // what one thread notes of a batch, and its s
     size_t capacity[MILL_SIDES];
     uint32_t begin[MILL_SIDES][MILL_BATCH_MAX + 1]; // of each merge's notes
     uint32_t *sum_of;                               // by id: its place among the sums at work, plus one
+    mill_error error;                               // of settling
 } mill_batch_share;
 
 typedef struct mill_merge_batch {
     mill_merge merges[MILL_BATCH_MAX];
-    uint32_t *positions[MILL_BATCH_MAX]; // taken from the table
+    uint32_t *positions[MILL_BATCH_MAX]; // taken from the pairs' tables
     uint32_t places[MILL_BATCH_MAX];
     uint32_t begin[MILL_TRAIN_THREADS_MAX + 1][MILL_BATCH_MAX]; // of each share of the positions
     uint32_t count, share_count;
@@ -66,12 +68,17 @@ typedef struct mill_trainer {
     mill_merge_batch batch;
     uint32_t batch_number;
     uint32_t *used_in; // batch that merges this id
-    mill_pair_table pairs;
-    mill_pair_heap heap;
+    mill_pairs pairs[MILL_PAIR_PARTS_MAX];
+    uint32_t pair_parts;
     mill_buf text; // scratch: the bytes of a new token
 } mill_trainer;
 
-// Allocates and fills symbols, ranks, weights, crew, and table and heap with the pairs of bytes that are frequent enough. Empties
+static inline mill_pairs *mill_trainer_pairs(mill_trainer *trainer, uint64_t key)
+{
+    return &trainer->pairs[mill_pair_part(key, trainer->pair_parts)];
+}
+
+// Allocates and fills symbols, ranks, weights, crew, and the pairs of bytes that are frequent enough. Empties
 // the options' spent counts as soon as they are not needed.
 mill_status mill_trainer_lay_out(mill_trainer *trainer, const mill_word_counts *counts, mill_error *err) MILL_MUST_CHECK;
 

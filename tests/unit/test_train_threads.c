@@ -48,7 +48,7 @@ static mill_status train(const mill_word_counts *counts, uint32_t threads, mill_
 
 int main(int argc, char **argv)
 {
-    static const uint32_t threads[] = {2, 3, 7, 64};
+    static const uint32_t threads[] = {2, 3, 7, 20};
     const uint64_t words = argc > 1 ? strtoull(argv[1], NULL, 10) : 60000;
     mill_error err = {0};
     mill_word_counts *counts;
