@@ -18,6 +18,6 @@ RUN apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq 
 COPY --from=build /opt/shardmill /opt/shardmill
 RUN echo /opt/shardmill/lib >/etc/ld.so.conf.d/shardmill.conf && ldconfig
 ENV PATH=/opt/shardmill/bin:$PATH NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
-RUN shardmill --version && shardmill devices
+RUN shardmill --version && shardmill devices && ! shardmill devices | grep -q 'no GPU library'
 WORKDIR /data
 ENTRYPOINT ["shardmill"]

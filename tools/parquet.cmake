@@ -57,7 +57,6 @@ target_compile_options(mill_parquet PRIVATE -O2 -Wall -Wextra -fvisibility=hidde
 target_include_directories(mill_parquet PRIVATE src)
 target_link_libraries(mill_parquet PRIVATE ${mill_arrow})
 set_target_properties(mill_parquet PROPERTIES CXX_EXTENSIONS OFF INSTALL_RPATH "$ORIGIN")
-include(GNUInstallDirs)
 install(TARGETS mill_parquet LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/shardmill)
 if(mill_arrow STREQUAL "mill_arrow")
   install(FILES ${mill_arrow_files} DESTINATION ${CMAKE_INSTALL_LIBDIR}/shardmill)

@@ -59,6 +59,10 @@ struct Fiber;
 struct Warp {
     Fiber *lane[warp_lanes] = {};
     unsigned existing = 0, returned = 0, waiting = 0; // sets of lanes
+    // What the first of those that wait is at; alike: all of them are.
+    unsigned mask = 0;
+    Warp_op op = Warp_op::sync;
+    bool alike = true;
 };
 
 struct Fiber : Context {
@@ -116,6 +120,7 @@ struct Launch {
 struct Scheduler {
     Machines machines;
     Random random{config().seed};
+    bool shuffled = config().seed != 0;
     const Launch *launch = nullptr;
     std::vector<Fiber *> ring; // ready fibers; its room is made before a launch: fibers must not allocate
     size_t ring_first = 0, ring_count = 0, live = 0;
@@ -126,7 +131,7 @@ struct Scheduler {
     char begin_token = 0, end_token = 0, fence_token = 0;
 };
 
-static __thread Scheduler *scheduler_here = nullptr;
+static __thread Scheduler *scheduler_here __attribute__((tls_model("initial-exec"))) = nullptr;
 
 static Scheduler &scheduler()
 {
@@ -159,11 +164,17 @@ void fail(const char *format, ...)
 
 // ---- ready fibers ----
 
+static size_t place_in_ring(const Scheduler &s, size_t number)
+{
+    size_t place = s.ring_first + number;
+    return place < s.ring.size() ? place : place - s.ring.size();
+}
+
 static void make_ready(Fiber &f)
 {
     Scheduler &s = scheduler();
     f.state = State::ready;
-    s.ring[(s.ring_first + s.ring_count++) % s.ring.size()] = &f;
+    s.ring[place_in_ring(s, s.ring_count++)] = &f;
 }
 
 static Fiber *take_ready(Scheduler &s)
@@ -171,9 +182,9 @@ static Fiber *take_ready(Scheduler &s)
     if (s.ring_count == 0)
         return nullptr;
     Fiber *&first = s.ring[s.ring_first];
-    if (config().seed != 0)
-        std::swap(first, s.ring[(s.ring_first + s.random.below(s.ring_count)) % s.ring.size()]);
-    s.ring_first = (s.ring_first + 1) % s.ring.size();
+    if (s.shuffled)
+        std::swap(first, s.ring[place_in_ring(s, s.random.below(s.ring_count))]);
+    s.ring_first = place_in_ring(s, 1);
     s.ring_count--;
     return first;
 }
@@ -271,13 +282,16 @@ static unsigned source_lane(const Fiber &f)
     }
 }
 
+static unsigned lowest_lane(unsigned lanes)
+{
+    return static_cast<unsigned>(__builtin_ctz(lanes));
+}
+
 static uint64_t reduce(const Warp &warp, unsigned mask, Warp_op op)
 {
     uint64_t total = 0;
-    for (unsigned lane = 0, first = 1; lane < warp_lanes; lane++) {
-        if ((mask >> lane & 1) == 0)
-            continue;
-        uint64_t value = warp.lane[lane]->value;
+    for (unsigned left = mask, first = 1; left != 0; left &= left - 1) {
+        uint64_t value = warp.lane[lowest_lane(left)]->value;
         auto a = static_cast<int32_t>(total), b = static_cast<int32_t>(value);
         switch (op) {
         case Warp_op::add: total += value; break;
@@ -298,42 +312,52 @@ static uint64_t reduce(const Warp &warp, unsigned mask, Warp_op op)
 static unsigned lanes_with(const Warp &warp, unsigned mask, uint64_t value)
 {
     unsigned lanes = 0;
-    for (unsigned lane = 0; lane < warp_lanes; lane++)
-        if ((mask >> lane & 1) != 0 && warp.lane[lane]->value == value)
-            lanes |= 1u << lane;
+    for (unsigned left = mask; left != 0; left &= left - 1)
+        if (warp.lane[lowest_lane(left)]->value == value)
+            lanes |= left & -left;
     return lanes;
 }
 
-static uint64_t warp_result(const Warp &warp, const Fiber &f)
+static void give(Warp &warp, unsigned lanes, uint64_t result)
 {
-    switch (f.op) {
-    case Warp_op::sync: return 0;
+    for (; lanes != 0; lanes &= lanes - 1)
+        warp.lane[lowest_lane(lanes)]->result = result;
+}
+
+static void give_results(Warp &warp, unsigned mask, Warp_op op)
+{
+    switch (op) {
+    case Warp_op::sync: break;
     case Warp_op::shfl:
     case Warp_op::shfl_up:
     case Warp_op::shfl_down:
-    case Warp_op::shfl_xor: {
-        unsigned source = source_lane(f);
-        return (f.mask >> source & 1) != 0 ? warp.lane[source]->value : no_value;
-    }
-    case Warp_op::ballot: return lanes_with(warp, f.mask, 1);
-    case Warp_op::any: return lanes_with(warp, f.mask, 1) != 0;
-    case Warp_op::all: return lanes_with(warp, f.mask, 1) == f.mask;
-    case Warp_op::match_any: return lanes_with(warp, f.mask, f.value);
-    default: return 0;
+    case Warp_op::shfl_xor:
+        for (unsigned left = mask; left != 0; left &= left - 1) {
+            Fiber &f = *warp.lane[lowest_lane(left)];
+            unsigned source = source_lane(f);
+            f.result = (mask >> source & 1) != 0 ? warp.lane[source]->value : no_value;
+        }
+        break;
+    case Warp_op::ballot: give(warp, mask, lanes_with(warp, mask, 1)); break;
+    case Warp_op::any: give(warp, mask, lanes_with(warp, mask, 1) != 0); break;
+    case Warp_op::all: give(warp, mask, lanes_with(warp, mask, 1) == mask); break;
+    case Warp_op::match_any:
+        for (unsigned left = mask; left != 0;) {
+            unsigned same = lanes_with(warp, mask, warp.lane[lowest_lane(left)]->value);
+            give(warp, same, same);
+            left &= ~same;
+        }
+        break;
+    default: give(warp, mask, reduce(warp, mask, op)); break;
     }
 }
 
 static void warp_finish(Warp &warp, unsigned mask, Warp_op op)
 {
-    bool is_reduction = op >= Warp_op::add;
-    uint64_t total = is_reduction ? reduce(warp, mask, op) : 0;
-    for (unsigned lane = 0; lane < warp_lanes; lane++)
-        if ((mask >> lane & 1) != 0)
-            warp.lane[lane]->result = is_reduction ? total : warp_result(warp, *warp.lane[lane]);
+    give_results(warp, mask, op);
     warp.waiting &= ~mask;
-    for (unsigned lane = 0; lane < warp_lanes; lane++)
-        if ((mask >> lane & 1) != 0)
-            make_ready(*warp.lane[lane]);
+    for (unsigned left = mask; left != 0; left &= left - 1)
+        make_ready(*warp.lane[lowest_lane(left)]);
 }
 
 static const char *warp_op_name(Warp_op op)
@@ -360,13 +384,14 @@ static void check_warp_operation(const Fiber &f, const char *name)
         fail("%s: width %u is no power of two up to 32", name, f.width);
     if (f.lane_or_delta >= warp_lanes && f.op != Warp_op::shfl)
         fail("%s: a distance of %u lanes", name, f.lane_or_delta);
+    if (warp.alike && warp.mask == f.mask && warp.op == f.op)
+        return;
     // A member that waits in another operation may come later, unless that one waits for this lane.
-    for (unsigned lane = 0; lane < warp_lanes; lane++) {
-        const Fiber *other = warp.lane[lane];
-        if ((f.mask & warp.waiting) >> lane & 1 && (other->mask >> f.lane & 1) != 0 &&
-            (other->mask != f.mask || other->op != f.op))
+    for (unsigned left = f.mask & warp.waiting; left != 0; left &= left - 1) {
+        const Fiber *other = warp.lane[lowest_lane(left)];
+        if ((other->mask >> f.lane & 1) != 0 && (other->mask != f.mask || other->op != f.op))
             fail("warp operations differ: lane %d is at %s with mask %08x, lane %u at %s with mask %08x",
-                 f.lane, name, f.mask, lane, warp_op_name(other->op), other->mask);
+                 f.lane, name, f.mask, lowest_lane(left), warp_op_name(other->op), other->mask);
     }
 }
 
@@ -374,8 +399,8 @@ static bool all_have_come(const Warp &warp, const Fiber &f)
 {
     if ((warp.waiting & f.mask) != f.mask)
         return false;
-    for (unsigned lane = 0; lane < warp_lanes; lane++)
-        if ((f.mask >> lane & 1) != 0 && (warp.lane[lane]->mask != f.mask || warp.lane[lane]->op != f.op))
+    for (unsigned left = warp.alike ? 0 : f.mask; left != 0; left &= left - 1)
+        if (warp.lane[lowest_lane(left)]->mask != f.mask || warp.lane[lowest_lane(left)]->op != f.op)
             return false;
     return true;
 }
@@ -389,7 +414,13 @@ uint64_t warp_operation(Warp_op op, unsigned mask, uint64_t value, unsigned lane
     f.value = value;
     f.lane_or_delta = lane_or_delta;
     f.width = width;
+    if (warp.waiting == 0) {
+        warp.mask = mask;
+        warp.op = op;
+        warp.alike = true;
+    }
     check_warp_operation(f, warp_op_name(op));
+    warp.alike = warp.alike && warp.mask == mask && warp.op == op;
     Fiber &lowest = *warp.lane[__builtin_ctz(mask)];
     char *token = &lowest.sync_token[lowest.syncs & 1];
     if (op == Warp_op::sync)
@@ -552,10 +583,12 @@ static void fiber_returns(Fiber &f)
     warp.returned |= 1u << f.lane;
     if (b.waiting != 0)
         fail("a thread returns while %u threads of its block wait at __syncthreads", b.waiting);
-    for (unsigned lane = 0; lane < warp_lanes; lane++)
-        if ((warp.waiting >> lane & 1) != 0 && (warp.lane[lane]->mask >> f.lane & 1) != 0)
-            fail("a thread returns while lane %u waits for it at %s with mask %08x", lane,
-                 warp_op_name(warp.lane[lane]->op), warp.lane[lane]->mask);
+    for (unsigned left = warp.waiting; left != 0; left &= left - 1) {
+        const Fiber &other = *warp.lane[lowest_lane(left)];
+        if ((other.mask >> f.lane & 1) != 0)
+            fail("a thread returns while lane %u waits for it at %s with mask %08x", lowest_lane(left),
+                 warp_op_name(other.op), other.mask);
+    }
     f.state = State::returned;
 }
 

@@ -67,7 +67,7 @@ struct Random {
     }
     size_t below(size_t n)
     {
-        return static_cast<size_t>(next() % n);
+        return static_cast<size_t>((next() >> 32) * n >> 32); // n < 2^32
     }
 };
 
