@@ -21,7 +21,7 @@ STAGES = {
                 ("tiktoken", "main", (1, 2), 0), ("hf-batch-fast", "main", (1, 2), 40)]),
     "pack": ("pack {rows} --tokenizer {tokenizer} --format {format}", ["pack", "write"],
              [("orjson-zstd-jsonl", "main", (1,), 40), ("guide-jsonl", "main", (1,), 40), ("megatron-builder", "mds", (1,), 40),
-              ("mds-writer-raw", "mds", (1,), 40), ("mds-writer", "mds", (1,), 40)]),
+              ("mds-writer-raw", "mds", (1,), 40)]),
     "pipeline": ("run {corpus} --set filter.syntax=off", None, [("datatrove-pipeline", "dt", (2,), 5)]),  # all of it, files to files
 }
 SLOW = {"hf-iterator", "datatrove-gopher-quality", "datasketch-guide", "datatrove-pipeline"}  # one turn is enough to see the distance

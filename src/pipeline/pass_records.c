@@ -219,7 +219,7 @@ static mill_status write_file(void *context, void *state, uint64_t number, mill_
     mill_buf_clear(&w->text);
     mill_status status = MILL_OK;
     MILL_TRY_GOTO(mill_unit_create(run->dir, &unit, path, &file, err));
-    MILL_TRY_GOTO(mill_shard_out_open(&out, &file->out, pass->level, mill_run_threads_of(run, pass->units - number), err));
+    MILL_TRY_GOTO(mill_shard_out_open(&out, &file->out, pass->level, pass->units - number < run->threads, err));
     MILL_TRY_GOTO(write_docs(pass, w, &out, begin, end, err));
     MILL_TRY_GOTO(mill_shard_out_finish(&out, text_xxh3, err));
     MILL_TRY_GOTO(mill_unit_commit(run->dir, &unit, err));
@@ -253,6 +253,7 @@ static mill_status write_all(out_pass *pass, mill_error *err)
                           .open = open_worker,
                           .close = close_worker,
                           .work = write_file};
+    mill_time_shared(run, MILL_TIME_WRITE, pass->units);
     mill_status status = mill_map_run(&map, err);
     mill_free(pass->kept);
     return status;

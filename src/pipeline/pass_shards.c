@@ -198,7 +198,7 @@ static mill_status open_files(mill_run_state *run, open_shard *shard, mill_error
     mill_unit_file *file;
     snprintf(path, sizeof path, "%s/docs_%05llu.jsonl.zst", g->docs, (unsigned long long)shard->number);
     MILL_TRY(mill_unit_create(run->dir, &shard->unit, path, &file, err));
-    return mill_shard_out_open(&shard->docs, &file->out, run->recipe.shard.zstd_level, shard->options.threads, err);
+    return mill_shard_out_open(&shard->docs, &file->out, run->recipe.shard.zstd_level, shard->options.beside, err);
 }
 
 static mill_status write_sequences(open_shard *shard, shard_worker *w, mill_error *err)
@@ -318,11 +318,11 @@ static mill_status write_shard(mill_run_state *run, shard_worker *w, open_shard 
     return MILL_OK;
 }
 
-// Shard n of the pass: the groups one after the other. The last shards, too few for all threads, have more of them.
+// Shard n of the pass: the groups one after the other. The last ones, fewer than threads, have one beside theirs.
 static void find_shard(const mill_run_state *run, mill_shard_plan *plan, uint64_t n, open_shard *shard)
 {
     const mill_shard_group *g = plan->groups;
-    const uint32_t threads = mill_run_threads_of(run, plan->units - n);
+    const bool beside = plan->units - n < run->threads;
     for (; n >= g->units; g++)
         n -= g->units;
     shard->group = g;
@@ -331,7 +331,7 @@ static void find_shard(const mill_run_state *run, mill_shard_plan *plan, uint64_
     shard->end = g->begin[n + 1];
     shard->sequences = &plan->sequences[g->documents];
     shard->options = plan->options[g->documents];
-    shard->options.threads = threads;
+    shard->options.beside = beside;
 }
 
 static mill_status work(void *context, void *state, uint64_t unit, mill_error *err)
@@ -446,6 +446,7 @@ mill_status mill_pass_shards(mill_run_state *run, mill_error *err)
                           .open = open_worker,
                           .close = close_worker,
                           .work = work};
+    mill_time_shared(run, MILL_TIME_WRITE, pass.plan->units);
     MILL_TRY(mill_map_run(&map, err));
     return write_indexes(run, err);
 }

@@ -348,7 +348,6 @@ static mill_status train(mill_run_state *run, mill_word_counts *counts, mill_err
         status = mill_tokenizer_train(counts, &options, show_progress, run, &run->tokenizer, err);
         mill_time_end(run, MILL_TIME_TRAIN, begin, atomic_load(&run->timing[MILL_TIME_WORDS].bytes),
                       atomic_load(&run->timing[MILL_TIME_WORDS].records));
-        run->timing[MILL_TIME_TRAIN].threads = 1; // of its time much is one thread's
     }
     if (backend != NULL)
         backend->ops->close(backend);

@@ -76,9 +76,10 @@ uint64_t mill_run_text_bytes(const mill_run_state *run)
     return bytes;
 }
 
-uint32_t mill_run_threads_of(const mill_run_state *run, uint64_t files)
+void mill_time_shared(mill_run_state *run, mill_timing_name name, uint64_t pieces)
 {
-    return files == 0 || files >= run->threads ? 1 : (uint32_t)((run->threads + files - 1) / files);
+    if (pieces < run->threads)
+        run->timing[name].threads = pieces != 0 ? (uint32_t)pieces : 1;
 }
 
 uint64_t mill_run_kept_bytes(const mill_run_state *run)
@@ -102,7 +103,7 @@ static const struct timing_row {
     [MILL_TIME_DEDUP] = {"dedup", true, "one thread"},
     [MILL_TIME_PRETOKEN] = {"pretoken", false, "part of words and encode"},
     [MILL_TIME_WORDS] = {"words", false, "instructions"},
-    [MILL_TIME_TRAIN] = {"train", true, "one thread"},
+    [MILL_TIME_TRAIN] = {"train", true, "memory latency"},
     [MILL_TIME_FIM] = {"fim", true, "part of encode, but for Python's draws"},
     [MILL_TIME_ENCODE] = {"encode", false, "instructions"},
     [MILL_TIME_PACK] = {"pack", true, "one thread"},
@@ -132,7 +133,7 @@ mill_status mill_run_write_timings(mill_run_state *run, mill_error *err)
     mill_status status = mill_buf_append_text(&out, "{\"schema\":1,\"stages\":[", err);
     for (size_t i = 0; status == MILL_OK && i < MILL_TIME_COUNT; i++) {
         mill_timing *timing = &run->timing[i];
-        uint32_t threads = timing_rows[i].one_thread ? 1 : run->threads;
+        uint32_t threads = timing_rows[i].one_thread ? 1 : timing->threads != 0 ? timing->threads : run->threads;
         status = mill_buf_printf(
             &out, err,
             "%s\n {\"name\":\"%s\",\"bytes\":%llu,\"records\":%llu,\"seconds\":%.6f,\"cpu_seconds\":%.6f,\"threads\":%u,"

@@ -229,7 +229,7 @@ static uint64_t memory_needed(uint32_t threads, uint64_t batch_bytes)
 // Of finished units that wait in memory to be made durable.
 static uint64_t held_bytes(uint64_t memory_bytes)
 {
-    const uint64_t share = memory_bytes / 16, most = UINT64_C(128) << 20;
+    const uint64_t share = memory_bytes / 16, most = UINT64_C(256) << 20;
     return share < most ? share : most;
 }
 

@@ -57,7 +57,7 @@ typedef enum mill_timing_name {
 
 typedef struct mill_timing {
     _Atomic uint64_t ns, cpu_ns, bytes, records; // ns summed over threads
-    uint32_t threads;
+    uint32_t threads; // that shared the work, if it was in fewer pieces than the run has threads; else 0
 } mill_timing;
 
 typedef struct mill_instant {
@@ -200,7 +200,6 @@ uint64_t mill_token_doc(const mill_run_state *run, uint64_t unit, uint32_t recor
 void mill_token_mask(const mill_token_unit *unit, const mill_row *row, uint32_t begin, uint32_t count, uint8_t *out);
 // Whether shards and rows of this run have a loss_mask; known when the documents are.
 bool mill_run_has_mask(const mill_run_state *run);
-uint32_t mill_run_threads_of(const mill_run_state *run, uint64_t files); // that may compress one of so many files
 uint64_t mill_run_padding(const mill_run_state *run);  // tokens that fill samples up; known after the shards pass
 bool mill_run_has_chats(const mill_run_state *run); // among the kept documents
 // Compares two languages as file names of the guide's steps sort: NAME + suffix.
@@ -218,6 +217,7 @@ void mill_run_part(mill_run_state *run, const char *stage, const char *unit, uin
 void mill_run_advance(mill_run_state *run, uint64_t done);                                   // thread-safe
 // What one thread worked on a stage, from begin to end on that thread.
 mill_instant mill_time_begin(void);
+void mill_time_shared(mill_run_state *run, mill_timing_name name, uint64_t pieces); // the work is in so many
 void mill_time_end(mill_run_state *run, mill_timing_name name, mill_instant begin, uint64_t bytes, uint64_t records);
 // Text of all records that passed the filters, and of those that are left: what a barrier's time is divided by.
 uint64_t mill_run_text_bytes(const mill_run_state *run);

@@ -52,7 +52,5 @@ mill_status mill_shard_writer_ids(const mill_shard_writer *writer, const uint32_
 mill_status mill_shard_zstd(const void *data, size_t bytes, int level, mill_buf *out, mill_error *err) MILL_MUST_CHECK;
 // Sets a ZSTD_CCtx up as shards are compressed; false: there is no such level.
 bool mill_shard_zstd_set_up(void *context, int level);
-// Has so many threads compress, one at least; the bytes do not depend on them. False: this libzstd has no threads.
-bool mill_shard_zstd_share(void *context, int level, uint32_t threads);
 
 #endif

@@ -8,9 +8,6 @@
 // the digits of ids repeat at short distances or not at all (docs/BENCHMARKS.md).
 enum { IDS_LEVEL = 1, IDS_WINDOW_LOG = 18, IDS_HASH_LOG = 13 };
 
-// Of text, that a thread compresses at once. zstd's own choice is four times the window, which costs memory and no bytes.
-enum { IDS_JOB_BYTES = 1 << 20, JOB_BYTES = 4 << 20 };
-
 bool mill_shard_zstd_set_up(void *context, int level)
 {
     ZSTD_CCtx *zstd = context;
@@ -20,13 +17,6 @@ bool mill_shard_zstd_set_up(void *context, int level)
         good = good && !ZSTD_isError(ZSTD_CCtx_setParameter(zstd, ZSTD_c_windowLog, IDS_WINDOW_LOG)) &&
                !ZSTD_isError(ZSTD_CCtx_setParameter(zstd, ZSTD_c_hashLog, IDS_HASH_LOG));
     return good;
-}
-
-bool mill_shard_zstd_share(void *context, int level, uint32_t threads)
-{
-    ZSTD_CCtx *zstd = context;
-    return !ZSTD_isError(ZSTD_CCtx_setParameter(zstd, ZSTD_c_nbWorkers, threads == 0 ? 1 : (int)threads)) &&
-           !ZSTD_isError(ZSTD_CCtx_setParameter(zstd, ZSTD_c_jobSize, level == IDS_LEVEL ? IDS_JOB_BYTES : JOB_BYTES));
 }
 
 static mill_status compress(ZSTD_CCtx *context, const void *data, size_t bytes, int level, mill_buf *out, mill_error *err)

@@ -1,12 +1,12 @@
 // bpe_batch.c: merges that share no symbol, done at once.
 //
 // Why a batch of those at the head of the heap is what one would take one by one: as long as none has a symbol of one before it,
-// no merge of the batch changes the count of another, and the pairs that it makes come behind them all: a new pair (x, ab) is in no
-// more places than (x, a) was, which comes behind the batch or would have ended it, and its id is larger. (Of (a, a) that is not so,
-// nor of an id that is not new: they end their batch.)
+// no merge of the batch changes the count of another, and the pairs that it makes come behind them all: a new pair (x, ab) is in
+// no more places than (x, a) was, which comes behind the batch or would have ended it, and its id is larger. (Of (a, a) that is not
+// so, nor of an id that is not new: they end their batch.)
 //
-// 1. The places are shared among threads, cut between words: what happens in one word touches no other. Each thread goes through the
-//    batch in order, replaces, and notes the neighbours.
+// 1. The places are shared among threads, cut between words: what happens in one word touches no other. Each thread goes through
+//    the batch in order, replaces, and notes the neighbours.
 // 2. Notes are summed up by neighbour, each merge and side by one thread, in the order of the shares.
 // 3. Sums are taken to the pairs, whose keys are shared among threads, by each in the order of the merges.
 // 4. Places go into the lists of the new pairs, each merge and side by one thread.
@@ -17,7 +17,7 @@
 #include <string.h>
 
 #define MERGED UINT32_MAX // id of a note: the neighbour was the pair's left symbol and is merged, too
-#define SHARE_MIN 128    // places that are worth a thread
+#define SHARE_MIN 128     // places that are worth a thread
 #define AHEAD 16          // places or entries that are fetched ahead
 
 static inline uint64_t weight_at(const mill_trainer *t, uint32_t position)
@@ -32,8 +32,8 @@ static inline void fetch_place(const mill_trainer *t, uint32_t position)
 }
 
 // Replaces the pair wherever it still stands, left to right, and notes the neighbours. Returns the notes of each side.
-static void replace(const mill_trainer *t, mill_merge merge, const uint32_t *positions, uint32_t count, mill_note *left, mill_note *right,
-                    uint32_t noted[MILL_SIDES])
+static void replace(const mill_trainer *t, mill_merge merge, const uint32_t *positions, uint32_t count, mill_note *left,
+                    mill_note *right, uint32_t noted[MILL_SIDES])
 {
     uint32_t *symbols = t->symbols, left_bytes = t->bytes_of[merge.left], right_bytes = t->bytes_of[merge.right];
     uint32_t lefts = 0, rights = 0;

@@ -1,5 +1,5 @@
-// bpe_layout.c: the counted words as one array of symbols, and the pairs of bytes in them: the state before the first merge. Threads
-// take shares of the words, one behind the other, so that lists of places are ascending.
+// bpe_layout.c: the counted words as one array of symbols, and the pairs of bytes in them: the state before the first merge.
+// Threads take shares of the words, one behind the other, so that lists of places are ascending.
 #include "tokenizer/bpe_trainer.h"
 
 #define SHARES_MAX 16    // each has a table of pairs of bytes

@@ -1,5 +1,5 @@
-// bpe_trainer.h: what learning merges on the processor works on (bpe_train.c): the words as symbols, the waiting pairs, and the batch
-// of merges that is done at once.
+// bpe_trainer.h: what learning merges on the processor works on (bpe_train.c): the words as symbols, the waiting pairs, and the
+// batch of merges that is done at once.
 #ifndef MILL_TOKENIZER_BPE_TRAINER_H
 #define MILL_TOKENIZER_BPE_TRAINER_H
 
