@@ -1,12 +1,14 @@
-// test_train_threads.c: however many threads share the occurrences of a merge, the tokenizer is the same. A plain program, so that
-// it also runs under the thread sanitizer. Argument: the number of words.
+// test_train_threads.c: however many threads count words, add them up and share the occurrences of a merge, the tokenizer is the
+// same. A plain program, so that it also runs under the thread sanitizer. Argument: the number of words.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "tokenizer/tokenizer.h"
 
-static uint64_t seed = 5;
+enum { HANDLES_MAX = 20 };
+
+static uint64_t seed;
 
 static uint64_t next(void) // splitmix64
 {
@@ -17,8 +19,10 @@ static uint64_t next(void) // splitmix64
 }
 
 // Words of few letters, long runs of one letter among them: pairs that are frequent, and neighbours of themselves.
-static mill_status add_words(mill_word_counts *counts, uint64_t words, mill_error *err)
+// Word i goes to handle i % handles.
+static mill_status add_words(mill_word_counts **counts, uint32_t handles, uint64_t words, mill_error *err)
 {
+    seed = 5;
     for (uint64_t i = 0; i < words; i++) {
         char word[64];
         size_t bytes = 2 + next() % 18;
@@ -27,7 +31,7 @@ static mill_status add_words(mill_word_counts *counts, uint64_t words, mill_erro
             word[k] = (char)('a' + (next() % 3 == 0 && k != 0 ? (uint64_t)(word[k - 1] - 'a') : next() % letters));
         if (i % 50 == 0)
             memset(word, 'z', bytes = 20 + i / 50 % 44);
-        mill_status status = mill_word_counts_add(counts, (const uint8_t *)word, bytes, err);
+        mill_status status = mill_word_counts_add(counts[i % handles], (const uint8_t *)word, bytes, err);
         if (status != MILL_OK)
             return status;
     }
@@ -46,22 +50,41 @@ static mill_status train(const mill_word_counts *counts, uint32_t threads, mill_
     return status;
 }
 
+// The words in as many handles as threads, added up by them; a tokenizer of that.
+static mill_status count_and_train(uint64_t words, uint32_t threads, mill_buf *json, mill_error *err)
+{
+    mill_word_counts *handles[HANDLES_MAX] = {NULL}, *all = NULL;
+    mill_status status = mill_word_counts_open(MILL_PRETOK_GPT2, &all, err);
+    for (uint32_t i = 0; status == MILL_OK && i < threads; i++)
+        status = mill_word_counts_open(MILL_PRETOK_GPT2, &handles[i], err);
+    if (status == MILL_OK)
+        status = add_words(handles, threads, words, err);
+    if (status == MILL_OK)
+        status = mill_word_counts_sum(all, handles, threads, threads, err);
+    if (status == MILL_OK)
+        status = train(all, threads, json, err);
+    for (uint32_t i = 0; i < threads; i++)
+        mill_word_counts_close(handles[i]);
+    mill_word_counts_close(all);
+    return status;
+}
+
 int main(int argc, char **argv)
 {
-    static const uint32_t threads[] = {2, 3, 7, 20};
+    static const uint32_t threads[] = {2, 3, 7, HANDLES_MAX};
     const uint64_t words = argc > 1 ? strtoull(argv[1], NULL, 10) : 60000;
     mill_error err = {0};
     mill_word_counts *counts;
     mill_buf wanted = {0};
     int bad = 0;
-    if (mill_word_counts_open(MILL_PRETOK_GPT2, &counts, &err) != MILL_OK || add_words(counts, words, &err) != MILL_OK ||
+    if (mill_word_counts_open(MILL_PRETOK_GPT2, &counts, &err) != MILL_OK || add_words(&counts, 1, words, &err) != MILL_OK ||
         train(counts, 1, &wanted, &err) != MILL_OK) {
         printf("%s\n", err.message);
         return 1;
     }
     for (size_t i = 0; i < sizeof threads / sizeof threads[0]; i++) {
         mill_buf found = {0};
-        if (train(counts, threads[i], &found, &err) != MILL_OK || found.bytes != wanted.bytes ||
+        if (count_and_train(words, threads[i], &found, &err) != MILL_OK || found.bytes != wanted.bytes ||
             memcmp(found.data, wanted.data, wanted.bytes) != 0) {
             printf("%u threads: another tokenizer; %s\n", threads[i], err.message);
             bad++;
