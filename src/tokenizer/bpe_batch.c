@@ -81,7 +81,6 @@ static void replace_share(void *context, uint32_t number)
     }
 }
 
-
 // ---- sums ----
 
 static inline uint32_t sum_at(mill_batch_share *scratch, mill_neighbour *sums, uint32_t *count, uint32_t id)
