@@ -72,6 +72,18 @@ static mill_ids encode(const mill_tokenizer *tokenizer, const void *text, size_t
     return ids;
 }
 
+static void expect_same_training(const mill_word_counts *one, const mill_word_counts *other)
+{
+    mill_tokenizer *a = train(one, 350, false), *b = train(other, 350, false);
+    mill_buf x = json_of(a), y = json_of(b);
+    cr_assert_eq(x.bytes, y.bytes);
+    cr_expect_arr_eq(x.data, y.data, x.bytes);
+    mill_buf_free(&x);
+    mill_buf_free(&y);
+    mill_tokenizer_close(a);
+    mill_tokenizer_close(b);
+}
+
 Test(tokenizer, order_of_texts_and_handles_never_shows)
 {
     mill_word_counts *one = open_counts(), *two = open_counts(), *three = open_counts();
@@ -82,14 +94,7 @@ Test(tokenizer, order_of_texts_and_handles_never_shows)
     cr_assert_eq(mill_word_counts_merge(three, two, &err), MILL_OK);
     cr_expect_eq(mill_word_counts_unique(one), mill_word_counts_unique(three));
     cr_expect_eq(mill_word_counts_total(one), mill_word_counts_total(three));
-    mill_tokenizer *a = train(one, 350, false), *b = train(three, 350, false);
-    mill_buf x = json_of(a), y = json_of(b);
-    cr_assert_eq(x.bytes, y.bytes);
-    cr_expect_arr_eq(x.data, y.data, x.bytes);
-    mill_buf_free(&x);
-    mill_buf_free(&y);
-    mill_tokenizer_close(a);
-    mill_tokenizer_close(b);
+    expect_same_training(one, three);
     mill_word_counts_close(one);
     mill_word_counts_close(two);
     mill_word_counts_close(three);
@@ -114,14 +119,7 @@ Test(tokenizer, sums_of_handles_are_those_of_one)
         cr_expect_eq(mill_word_counts_total(sum), mill_word_counts_total(one));
         cr_expect_eq(mill_word_counts_unique(others[0]) + mill_word_counts_unique(others[2]), 0);
         cr_expect_eq(mill_word_counts_total(others[2]), 0);
-        mill_tokenizer *a = train(one, 350, false), *b = train(sum, 350, false);
-        mill_buf x = json_of(a), y = json_of(b);
-        cr_assert_eq(x.bytes, y.bytes);
-        cr_expect_arr_eq(x.data, y.data, x.bytes);
-        mill_buf_free(&x);
-        mill_buf_free(&y);
-        mill_tokenizer_close(a);
-        mill_tokenizer_close(b);
+        expect_same_training(one, sum);
         mill_word_counts_close(one);
         mill_word_counts_close(sum);
         mill_word_counts_close(others[0]);
