@@ -151,8 +151,10 @@ static void project_memory(projection *p)
     p->memory[n++] = (line){"deduplication", dedup};
     p->memory[n++] = (line){"words of the tokenizer", words};
     p->memory[n++] = (line){"packing", pack};
+    double held = fmin((double)mill_run_held_bytes(run), p->disk_total - p->result_bytes);
+    p->memory[n++] = (line){"units not yet written", held};
     p->memory_count = n;
-    p->memory_peak = docs + fmax(fmax(workers, dedup), fmax(words, pack));
+    p->memory_peak = docs + held + fmax(fmax(workers, dedup), fmax(words, pack));
 }
 
 static void add_seconds(projection *p, const char *name, double sample_ns, double sample_amount, double amount, bool one_thread)

@@ -320,9 +320,11 @@ static int show_progress(void *context, uint32_t done, uint32_t wanted)
     return run->options->stop != NULL && *run->options->stop != 0;
 }
 
+// Training is the peak of most runs: beside it stand the program, what workers left to be used again, and the documents.
 static mill_status check_memory(const mill_run_state *run, const mill_word_counts *counts, mill_error *err)
 {
-    const uint64_t needed = mill_tokenizer_train_memory(counts);
+    const uint64_t beside = (UINT64_C(80) << 20) + run->doc_count * sizeof(mill_doc);
+    const uint64_t needed = mill_tokenizer_train_memory(counts) + beside;
     return needed <= run->memory_bytes ? MILL_OK : fail_memory(counts, needed, err);
 }
 

@@ -227,9 +227,9 @@ static uint64_t memory_needed(uint32_t threads, uint64_t batch_bytes)
 }
 
 // Of finished units that wait in memory to be made durable.
-static uint64_t held_bytes(uint64_t memory_bytes)
+uint64_t mill_run_held_bytes(const mill_run_state *run)
 {
-    const uint64_t share = memory_bytes / 16, most = UINT64_C(256) << 20;
+    const uint64_t share = run->memory_bytes / 16, most = UINT64_C(256) << 20;
     return share < most ? share : most;
 }
 
@@ -248,7 +248,7 @@ static mill_status choose_memory(mill_run_state *run, mill_error *err)
 {
     long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
     uint64_t half = pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page / 2 : UINT64_C(1) << 30;
-    // An eighth is for finished units: twice held_bytes.
+    // An eighth is for finished units: twice mill_run_held_bytes.
     uint64_t needed = memory_needed(run->threads, run->batch_bytes) * 8 / 7;
     run->memory_bytes = run->options->memory_bytes != 0 ? run->options->memory_bytes : half;
     run->group_bytes = group_bytes_for(run->memory_bytes, run->threads, run->batch_bytes);
@@ -483,7 +483,7 @@ static mill_status claim_directory(mill_run_state *run, mill_error *err)
                                           .fast = o->fast,
                                           .recheck = o->recheck,
                                           .each = o->each,
-                                          .held_bytes = held_bytes(run->memory_bytes),
+                                          .held_bytes = mill_run_held_bytes(run),
                                           .threads = run->threads,
                                           .log = o->log,
                                           .context = o->context};

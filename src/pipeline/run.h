@@ -200,6 +200,7 @@ uint64_t mill_token_doc(const mill_run_state *run, uint64_t unit, uint32_t recor
 void mill_token_mask(const mill_token_unit *unit, const mill_row *row, uint32_t begin, uint32_t count, uint8_t *out);
 // Whether shards and rows of this run have a loss_mask; known when the documents are.
 bool mill_run_has_mask(const mill_run_state *run);
+uint64_t mill_run_held_bytes(const mill_run_state *run); // of finished units in memory, from which on they are written at once
 uint64_t mill_run_padding(const mill_run_state *run);  // tokens that fill samples up; known after the shards pass
 bool mill_run_has_chats(const mill_run_state *run); // among the kept documents
 // Compares two languages as file names of the guide's steps sort: NAME + suffix.
