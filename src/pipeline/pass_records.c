@@ -219,7 +219,8 @@ static mill_status write_file(void *context, void *state, uint64_t number, mill_
     mill_buf_clear(&w->text);
     mill_status status = MILL_OK;
     MILL_TRY_GOTO(mill_unit_create(run->dir, &unit, path, &file, err));
-    MILL_TRY_GOTO(mill_shard_out_open(&out, &file->out, pass->level, pass->units - number < run->threads, err));
+    const bool ends_late = pass->kept_count - begin < (end - begin) * run->threads; // threads will have nothing else to do
+    MILL_TRY_GOTO(mill_shard_out_open(&out, &file->out, pass->level, ends_late, err));
     MILL_TRY_GOTO(write_docs(pass, w, &out, begin, end, err));
     MILL_TRY_GOTO(mill_shard_out_finish(&out, text_xxh3, err));
     MILL_TRY_GOTO(mill_unit_commit(run->dir, &unit, err));

@@ -201,23 +201,39 @@ static mill_status open_files(mill_run_state *run, open_shard *shard, mill_error
     return mill_shard_out_open(&shard->docs, &file->out, run->recipe.shard.zstd_level, shard->options.beside, err);
 }
 
+// The digests of a shard are its containers', and the run's where it is the only one (digested_by_shard).
+static bool wants_digests(const mill_shard_group *g)
+{
+    return g->container_count != 0 || g->units == 1;
+}
+
+static mill_status add_sample(open_shard *shard, const mill_sample *sample, mill_error *err)
+{
+    const mill_shard_group *g = shard->group;
+    uint64_t length = sample->count;
+    for (size_t i = 0; i < g->container_count; i++)
+        MILL_TRY(g->containers[i]->add(shard->writers[i], sample, err));
+    mill_sha256_update(shard->ids_sha256, sample->ids, (size_t)sample->count * 4);
+    mill_sha256_update(shard->lengths_sha256, &length, sizeof length);
+    if (sample->loss_mask != NULL)
+        mill_sha256_update(shard->mask_sha256, sample->loss_mask, sample->count);
+    for (uint32_t i = 0; sample->loss_mask != NULL && i < sample->count; i++)
+        shard->targets += sample->loss_mask[i];
+    return MILL_OK;
+}
+
 static mill_status write_sequences(open_shard *shard, shard_worker *w, mill_error *err)
 {
     const mill_shard_group *g = shard->group;
+    const bool whole = wants_digests(g); // else the sidecar is all, and its lines need no ids
     for (uint64_t s = shard->begin; s < shard->end; s++) {
         mill_sample sample;
-        MILL_TRY(mill_sequence_gather(shard->sequences, &w->gather, s, &sample, err));
-        for (size_t i = 0; i < g->container_count; i++)
-            MILL_TRY(g->containers[i]->add(shard->writers[i], &sample, err));
+        if (whole || shard->sequences->merged != NULL) // lines of another sidecar come with the ids
+            MILL_TRY(mill_sequence_gather(shard->sequences, &w->gather, s, &sample, err));
+        if (whole)
+            MILL_TRY(add_sample(shard, &sample, err));
         if (g->docs != NULL)
             MILL_TRY(append_docs(shard->sequences, s, w, err));
-        uint64_t length = sample.count;
-        mill_sha256_update(shard->ids_sha256, sample.ids, (size_t)sample.count * 4);
-        mill_sha256_update(shard->lengths_sha256, &length, sizeof length);
-        if (sample.loss_mask != NULL)
-            mill_sha256_update(shard->mask_sha256, sample.loss_mask, sample.count);
-        for (uint32_t i = 0; sample.loss_mask != NULL && i < sample.count; i++)
-            shard->targets += sample.loss_mask[i];
         MILL_TRY(hand_on_docs(shard, w, PIECE_BYTES, err));
     }
     return hand_on_docs(shard, w, 0, err);
@@ -318,11 +334,21 @@ static mill_status write_shard(mill_run_state *run, shard_worker *w, open_shard 
     return MILL_OK;
 }
 
-// Shard n of the pass: the groups one after the other. The last ones, fewer than threads, have one beside theirs.
+// True if what is left from this shard on, itself included, is less than one of its size for each thread: then threads will have
+// nothing to do while it is written, unless one works beside.
+static bool ends_late(const mill_run_state *run, const mill_shard_group *g, uint64_t number)
+{
+    const uint64_t size = g->begin[number + 1] - g->begin[number];
+    uint64_t left = 0;
+    for (const mill_shard_group *end = run->shard_plan->groups + MILL_SHARD_GROUPS; g < end; g++, number = 0)
+        left += g->units != 0 ? g->begin[g->units] - g->begin[number] : 0;
+    return left < size * run->threads;
+}
+
+// Shard n of the pass: the groups one after the other.
 static void find_shard(const mill_run_state *run, mill_shard_plan *plan, uint64_t n, open_shard *shard)
 {
     const mill_shard_group *g = plan->groups;
-    const bool beside = plan->units - n < run->threads;
     for (; n >= g->units; g++)
         n -= g->units;
     shard->group = g;
@@ -331,7 +357,7 @@ static void find_shard(const mill_run_state *run, mill_shard_plan *plan, uint64_
     shard->end = g->begin[n + 1];
     shard->sequences = &plan->sequences[g->documents];
     shard->options = plan->options[g->documents];
-    shard->options.beside = beside;
+    shard->options.beside = ends_late(run, g, n);
 }
 
 static mill_status work(void *context, void *state, uint64_t unit, mill_error *err)

@@ -11,6 +11,8 @@
 
 #define STATE ".shardmill"
 
+enum { UNLINKERS = 8 };
+
 void mill_unit_init(mill_unit *unit, const char *stage, uint64_t number)
 {
     memset(unit, 0, sizeof *unit);
@@ -305,8 +307,10 @@ mill_status mill_workdir_settle(mill_workdir *dir, bool keep_work, mill_error *e
     const char *path = dir->options.path;
     mill_path_parent(path, parent, sizeof parent);
     MILL_TRY(mill_workdir_sync_directory(dir, MILL_FS_CWD, parent[0] != '\0' ? parent : "/", err));
-    if (!keep_work && !dir->fs->one_thread) // large files, whose pages take the system a while to let go of
-        MILL_TRY(mill_parallel_run(dir->options.threads, dir->entry_count, unlink_state, dir, err));
+    // The system takes a while to let go of large files: of their pages, and of their blocks, where it waits for the disk.
+    const uint32_t threads = dir->options.threads < UNLINKERS ? UNLINKERS : dir->options.threads;
+    if (!keep_work && !dir->fs->one_thread)
+        MILL_TRY(mill_parallel_run(threads, dir->entry_count, unlink_state, dir, err));
     for (size_t i = 0; !keep_work && i < sizeof state / sizeof state[0]; i++)
         MILL_TRY(mill_fs_remove_tree(dir->fs, dir->handle, state[i], err));
     return MILL_OK;
