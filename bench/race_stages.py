@@ -2,8 +2,7 @@
 
 A peer's seconds are those of its own work with the documents in memory (the peers' own harness measures them). Ours are the stage's rows
 of timings.json, out of a whole run that also reads, checks and writes everything: with two threads the wall time in which the stage
-worked, with one its processor time, as the thread that makes units durable has the same processor then (but the wall time of what is
-written: a shard is compressed beside it)."""
+worked, with one its processor time, as the thread that makes units durable has the same processor then."""
 import json, os, shutil, subprocess, sys
 
 # stage -> our command, its rows in timings.json, [(peer, environment, threads it can use, MB of text it gets; 0: all)]
@@ -47,7 +46,7 @@ def ours(a, work, stage, threads, text_mb, format="jsonl.zst"):
     if code != 0:
         sys.exit("%s: %s" % (command, err))
     timings = json.load(open(os.path.join(out, ".shardmill", "timings.json")))
-    clock = "cpu_seconds" if threads == 1 and stage != "pack" else "seconds"
+    clock = "cpu_seconds" if threads == 1 else "seconds"
     seconds = sum(s[clock] for s in timings["stages"] if s["name"] in rows) if rows else timings["wall_seconds"]
     return {"tool": "shardmill" if format == "jsonl.zst" else "shardmill " + format, "threads": threads, "seconds": round(seconds, 4),
             "mb_s": round(text_mb / seconds, 1), "whole_run_seconds": round(timings["wall_seconds"], 3)}, out

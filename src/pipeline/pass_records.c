@@ -254,8 +254,9 @@ static mill_status write_all(out_pass *pass, mill_error *err)
                           .open = open_worker,
                           .close = close_worker,
                           .work = write_file};
-    mill_time_shared(run, MILL_TIME_WRITE, pass->units);
+    const mill_instant begin = mill_time_begin();
     mill_status status = mill_map_run(&map, err);
+    mill_time_alone(run, MILL_TIME_WRITE, begin);
     mill_free(pass->kept);
     return status;
 }

@@ -472,7 +472,8 @@ mill_status mill_pass_shards(mill_run_state *run, mill_error *err)
                           .open = open_worker,
                           .close = close_worker,
                           .work = work};
-    mill_time_shared(run, MILL_TIME_WRITE, pass.plan->units);
+    const mill_instant begin = mill_time_begin();
     MILL_TRY(mill_map_run(&map, err));
+    mill_time_alone(run, MILL_TIME_WRITE, begin);
     return write_indexes(run, err);
 }

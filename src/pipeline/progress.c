@@ -76,10 +76,9 @@ uint64_t mill_run_text_bytes(const mill_run_state *run)
     return bytes;
 }
 
-void mill_time_shared(mill_run_state *run, mill_timing_name name, uint64_t pieces)
+void mill_time_alone(mill_run_state *run, mill_timing_name name, mill_instant begin)
 {
-    if (pieces < run->threads)
-        run->timing[name].threads = pieces != 0 ? (uint32_t)pieces : 1;
+    run->timing[name].alone_ns = (uint64_t)(mill_clock_ns() - begin.clock_ns);
 }
 
 uint64_t mill_run_kept_bytes(const mill_run_state *run)
@@ -133,15 +132,15 @@ mill_status mill_run_write_timings(mill_run_state *run, mill_error *err)
     mill_status status = mill_buf_append_text(&out, "{\"schema\":1,\"stages\":[", err);
     for (size_t i = 0; status == MILL_OK && i < MILL_TIME_COUNT; i++) {
         mill_timing *timing = &run->timing[i];
-        uint32_t threads = timing_rows[i].one_thread ? 1 : timing->threads != 0 ? timing->threads : run->threads;
+        const uint32_t threads = timing_rows[i].one_thread ? 1 : run->threads;
+        const uint64_t ns = timing->alone_ns != 0 ? timing->alone_ns : atomic_load(&timing->ns) / threads;
         status = mill_buf_printf(
             &out, err,
             "%s\n {\"name\":\"%s\",\"bytes\":%llu,\"records\":%llu,\"seconds\":%.6f,\"cpu_seconds\":%.6f,\"threads\":%u,"
             "\"bound\":\"%s\"}",
             i != 0 ? "," : "", timing_rows[i].name, (unsigned long long)atomic_load(&timing->bytes),
-            (unsigned long long)atomic_load(&timing->records), (double)atomic_load(&timing->ns) * 1e-9 / threads,
-            (double)atomic_load(&timing->cpu_ns) * 1e-9, threads,
-            timing_rows[i].bound);
+            (unsigned long long)atomic_load(&timing->records), (double)ns * 1e-9,
+            (double)atomic_load(&timing->cpu_ns) * 1e-9, threads, timing_rows[i].bound);
     }
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);

@@ -56,8 +56,8 @@ typedef enum mill_timing_name {
 } mill_timing_name;
 
 typedef struct mill_timing {
-    _Atomic uint64_t ns, cpu_ns, bytes, records; // ns summed over threads
-    uint32_t threads; // that shared the work, if it was in fewer pieces than the run has threads; else 0
+    _Atomic uint64_t ns, cpu_ns, bytes, records; // ns and cpu_ns summed over workers
+    uint64_t alone_ns;                           // of a stage that runs by itself: wall time; else 0
 } mill_timing;
 
 typedef struct mill_instant {
@@ -218,8 +218,9 @@ void mill_run_part(mill_run_state *run, const char *stage, const char *unit, uin
 void mill_run_advance(mill_run_state *run, uint64_t done);                                   // thread-safe
 // What one thread worked on a stage, from begin to end on that thread.
 mill_instant mill_time_begin(void);
-void mill_time_shared(mill_run_state *run, mill_timing_name name, uint64_t pieces); // the work is in so many
 void mill_time_end(mill_run_state *run, mill_timing_name name, mill_instant begin, uint64_t bytes, uint64_t records);
+// The stage has had the program to itself since `begin`: the seconds told of it are these.
+void mill_time_alone(mill_run_state *run, mill_timing_name name, mill_instant begin);
 // Text of all records that passed the filters, and of those that are left: what a barrier's time is divided by.
 uint64_t mill_run_text_bytes(const mill_run_state *run);
 uint64_t mill_run_kept_bytes(const mill_run_state *run);
