@@ -10,7 +10,7 @@
 
 #define PORTION 256
 #define HOT_IDS 3
-#define HOT_LINES (1u << 15)
+#define HOT_LINES (1u << 16)
 #define COLD_SLOTS (1u << 15)
 #define COLD_BYTES_MAX (1u << 21) // of texts, and of ids
 #define COLD_WORD_MAX 256
