@@ -15,8 +15,8 @@ typedef struct mill_shard_out {
 } mill_shard_out;
 
 // level 0: plain. The frame has a checksum; its bytes depend on the text, the level and zstd's version, never on how the text was
-// cut into appends. beside: hashing, compression and writing are a thread's of their own, so that the caller can go on: for outputs
-// of fewer files than threads. Where no thread can be made, the caller does them.
+// cut into appends. beside: hashing, compression and writing are a thread's of their own, so that the caller can go on: for files
+// that end when other threads have nothing left to do. Where no thread can be made, the caller does them.
 mill_status mill_shard_out_open(mill_shard_out *out, mill_outfile *file, int level, bool beside, mill_error *err) MILL_MUST_CHECK;
 mill_status mill_shard_out_append(mill_shard_out *out, const void *data, size_t bytes, mill_error *err) MILL_MUST_CHECK;
 // Ends the frame and gives the XXH3-128 of the text as it was before compression, "" for a plain file, whose own digest says the
