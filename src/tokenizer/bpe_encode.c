@@ -10,7 +10,7 @@
 
 #define PORTION 256
 #define HOT_IDS 3
-#define HOT_LINES (1u << 16)
+#define HOT_LINES (1u << 15)
 #define COLD_SLOTS (1u << 15)
 #define COLD_BYTES_MAX (1u << 21) // of texts, and of ids
 #define COLD_WORD_MAX 256
@@ -152,11 +152,11 @@ static inline bool is_hot(const hot_word *word, const mill_word_key *key)
     return word->low == key->low && word->high == key->high && (word->ids[HOT_IDS] & 0xff) == key->bytes;
 }
 
-// Writes HOT_IDS + 1 values, of which word->count are ids: room for them was made.
-static inline void put_hot(mill_ids *out, const hot_word *word)
+// Writes HOT_IDS + 1 values, of which word->count are ids: room for them was made. Gives the end of the ids.
+static inline uint32_t *put_hot(uint32_t *to, const hot_word *word)
 {
-    memcpy(out->data + out->count, word->ids, sizeof word->ids);
-    out->count += word->ids[HOT_IDS] >> 8;
+    memcpy(to, word->ids, sizeof word->ids);
+    return to + (word->ids[HOT_IDS] >> 8);
 }
 
 // A word that is not the newer one of its line.
@@ -167,7 +167,7 @@ static mill_status encode_other(mill_encoder *encoder, hot_line *line, const uin
         return encode_cold(encoder, piece, key, out, err);
     hot_word word = line->older;
     if (is_hot(&word, key)) {
-        put_hot(out, &word);
+        out->count = (size_t)(put_hot(out->data + out->count, &word) - out->data);
     } else {
         size_t first = out->count;
         MILL_TRY(encode_cold(encoder, piece, key, out, err));
@@ -197,16 +197,20 @@ static mill_status encode_slice(mill_encoder *encoder, const uint8_t *text, size
             from = ends[i];
         }
         MILL_TRY(MILL_GROW(out->data, out->capacity, out->count + PORTION * (HOT_IDS + 1), err));
+        uint32_t *to = out->data + out->count; // in a register: out could be what the copied ids change
         for (size_t i = 0; i < count; i++) {
             hot_line *line = &encoder->hot[keys[i].hash & (HOT_LINES - 1)];
             if (is_hot(&line->newer, &keys[i])) {
-                put_hot(out, &line->newer);
+                to = put_hot(to, &line->newer);
             } else {
+                out->count = (size_t)(to - out->data);
                 MILL_TRY(encode_other(encoder, line, text + start, &keys[i], out, err));
                 MILL_TRY(MILL_GROW(out->data, out->capacity, out->count + PORTION * (HOT_IDS + 1), err));
+                to = out->data + out->count;
             }
             start = ends[i];
         }
+        out->count = (size_t)(to - out->data);
     }
     return MILL_OK;
 }
