@@ -5,6 +5,7 @@
 #include <string.h>
 
 #define SHORT 48 // symbols up to which scanning beats the heap
+#define SHORT_ROOM (SHORT + 4)
 
 void mill_merge_scratch_free(mill_merge_scratch *scratch)
 {
@@ -13,7 +14,19 @@ void mill_merge_scratch_free(mill_merge_scratch *scratch)
     *scratch = (mill_merge_scratch){0};
 }
 
-// ids[0, count): the symbols; ranks[0, count - 1): of the merges of neighbours. Appends what is left after merging.
+// values[at, count) become values[at + 1, count + 1): four at a time, as a call would cost more than a handful of them. Up to three
+// behind them are moved as well.
+static inline void close_gap(uint32_t *values, size_t at, size_t count)
+{
+    for (; at < count; at += 4) {
+        uint32_t four[4];
+        memcpy(four, values + at + 1, sizeof four);
+        memcpy(values + at, four, sizeof four);
+    }
+}
+
+// ids[0, count): the symbols; ranks[0, count - 1): of the merges of neighbours; there is room for SHORT_ROOM. Appends what is left
+// after merging.
 static mill_status merge_short(const mill_tokenizer *tokenizer, uint32_t *ids, uint32_t *ranks, size_t count, mill_ids *out,
                                mill_error *err)
 {
@@ -28,10 +41,8 @@ static mill_status merge_short(const mill_tokenizer *tokenizer, uint32_t *ids, u
             break;
         ids[best] = mill_tokenizer_merged(tokenizer, rank);
         count--;
-        for (size_t i = best + 1; i < count; i++) {
-            ids[i] = ids[i + 1];
-            ranks[i - 1] = ranks[i];
-        }
+        close_gap(ids, best + 1, count);
+        close_gap(ranks, best, count - 1);
         if (best != 0)
             ranks[best - 1] = mill_tokenizer_pair(tokenizer, ids[best - 1], ids[best]);
         if (best + 1 < count)
@@ -47,7 +58,7 @@ static mill_status merge_short(const mill_tokenizer *tokenizer, uint32_t *ids, u
 // A piece of up to SHORT bytes. Bytes without a token are dropped before anything is merged.
 static mill_status merge_bytes(const mill_tokenizer *tokenizer, const uint8_t *piece, size_t bytes, mill_ids *out, mill_error *err)
 {
-    uint32_t ids[SHORT], ranks[SHORT];
+    uint32_t ids[SHORT_ROOM], ranks[SHORT_ROOM];
     size_t count = 0;
     unsigned before = 0;
     for (size_t i = 0; i < bytes; i++) {
