@@ -61,9 +61,13 @@ def same_bytes_for_any_threads_and_batches(work, corpus, whole):
         shutil.rmtree(out)
 
 
+def manifest_of(out):
+    return json.loads((out / "manifest.json").read_bytes().split(b"\n")[0])
+
+
 def same_bytes_in_any_company(work, corpus, whole):
-    """A container's files do not depend on what else is written."""
-    expected = sums(whole)
+    """A container's files, its sidecar and the digests of the run do not depend on what else is written."""
+    expected, digests = sums(whole), [manifest_of(whole)[k] for k in ("ids_sha256", "lengths_sha256")]
     for name in NAMES:
         out = work / f"only-{name}"
         run(corpus, out, "--format", name, *(["--set", "pack.extra=0"] if name == "npy" else []))
@@ -74,8 +78,12 @@ def same_bytes_in_any_company(work, corpus, whole):
             check(code == 0 and (stdout or command[0] == "report"), f"{' '.join(command)} of {name} alone exits {code}: {err}")
         shown = call("inspect", out, "-n", "3")[1]
         check("row 1 of" in shown and "py" in shown, f"inspect of {name} alone shows {shown[:200]!r}")
-        manifest = json.loads((out / "manifest.json").read_bytes().split(b"\n")[0])
+        manifest = manifest_of(out)
         held = manifest["containers"]
+        if held[0]["holds"] == "samples":
+            docs = {n: s for n, s in sums(out).items() if n.startswith("docs/")}
+            check(len(docs) > 1 and not [n for n in docs if expected.get(n) != docs[n]], f"{name} alone has another sidecar")
+            check([manifest[k] for k in ("ids_sha256", "lengths_sha256")] == digests, f"{name} alone has other digests")
         check([h["name"] for h in held] == [name] and held[0]["takes"] in ("L", "L+1"), f"the manifest tells of {held}")
         firsts = [f for f in manifest["files"] if "ids_sha256" in f]
         check(len(firsts) == held[0]["shards"] and all("lengths_sha256" in f and f["tokens"] for f in firsts), f"{name}: facts of files")
@@ -145,7 +153,7 @@ def damage_behind_a_right_seal(work, _, whole):
     """What a wrong writer could have left is found by reading, and no damage makes a reader fall over."""
     copy = work / "sealed"
     shutil.copytree(whole, copy)
-    manifest = json.loads((whole / "manifest.json").read_bytes().split(b"\n")[0])
+    manifest = manifest_of(whole)
     found = total = 0
     for name in ("shards-megatron/shard_00000.idx", "shards-megatron/shard_00000.bin", "shards-mds/shard.00000.mds",
                  "shards-npy/shard_00000.npy", "shards-llmc/shard_train_000000.bin", "shards-datatrove/shard_00000.ds.index",
