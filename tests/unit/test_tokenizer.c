@@ -322,6 +322,7 @@ Test(tokenizer, training_stops_when_asked)
     mill_tokenizer *tokenizer;
     int calls = 0;
     cr_expect_eq(mill_tokenizer_train(counts, &options, stop_now, &calls, &tokenizer, &err), MILL_STOPPED);
+    cr_expect(strstr(err.message, "run the same command again") != NULL, "%s", err.message);
     cr_expect_eq(calls, 1);
     cr_expect_null(tokenizer);
     mill_word_counts_close(counts);
