@@ -1,7 +1,8 @@
 // sha1.c: SHA-1 in plain C and with the SHA extensions of x86 (FIPS 180-4, section 6.1).
 #include "backend/sha1.h"
 
-#include <stdbool.h>
+#include "core/sha256_lanes.h"
+
 #include <string.h>
 
 #define BLOCK 64
@@ -87,7 +88,6 @@ void mill_sha1_portable(const uint8_t *data, size_t bytes, uint32_t digest[5])
 }
 
 #ifdef __x86_64__
-#include <cpuid.h>
 #include <immintrin.h>
 
 #define TARGET_SHA __attribute__((target("sha,sse4.1,ssse3")))
@@ -137,14 +137,6 @@ void mill_sha1_ni(const uint8_t *data, size_t bytes, uint32_t digest[5])
     run(compress_ni, data, bytes, digest);
 }
 
-mill_sha1_fn mill_sha1_select(void)
-{
-    // The compiler's feature test does not know "sha" in all versions in use, so the bit is read directly.
-    unsigned a, b, c, d;
-    bool extensions = __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (b & (1u << 29)) != 0;
-    return extensions && __builtin_cpu_supports("sse4.1") ? mill_sha1_ni : mill_sha1_portable;
-}
-
 #else
 
 void mill_sha1_ni(const uint8_t *data, size_t bytes, uint32_t digest[5])
@@ -152,9 +144,9 @@ void mill_sha1_ni(const uint8_t *data, size_t bytes, uint32_t digest[5])
     mill_sha1_portable(data, bytes, digest);
 }
 
+#endif
+
 mill_sha1_fn mill_sha1_select(void)
 {
-    return mill_sha1_portable;
+    return mill_sha_extensions() ? mill_sha1_ni : mill_sha1_portable;
 }
-
-#endif

@@ -1,13 +1,15 @@
-// hash.c: SHA-256 and SHA-1 by libcrypto, and hexadecimal digits.
+// hash.c: SHA-256 and SHA-1 by libcrypto, or in lanes; and hexadecimal digits.
 #include "core/hash.h"
 
 #include "core/alloc.h"
+#include "core/sha256_lanes.h"
 
 #include <openssl/evp.h>
 
 // A box of our own around the library's context, so that tests can make its creation fail like any other allocation.
 typedef struct sha256 {
-    EVP_MD_CTX *context;
+    EVP_MD_CTX *context; // NULL: it is a lane
+    mill_sha256_lane lane;
 } sha256;
 
 static void *create(const EVP_MD *kind)
@@ -28,21 +30,49 @@ void *mill_sha256_create(void)
     return create(EVP_sha256());
 }
 
+void *mill_sha256_create_lane(void)
+{
+    if (!mill_sha_extensions())
+        return mill_sha256_create();
+    sha256 *self = mill_alloc_zero(1, sizeof *self);
+    if (self != NULL)
+        mill_sha256_lane_begin(&self->lane);
+    return self;
+}
+
 void *mill_sha1_create(void)
 {
     return create(EVP_sha1());
 }
 
-void mill_sha256_update(void *self, const void *data, size_t bytes)
+void mill_sha256_update(void *handle, const void *data, size_t bytes)
 {
-    if (bytes != 0)
-        MILL_ASSERT(EVP_DigestUpdate(((sha256 *)self)->context, data, bytes) == 1);
+    sha256 *self = handle;
+    if (self->context == NULL)
+        mill_sha256_lanes_update(&self->lane, NULL, data, bytes);
+    else if (bytes != 0)
+        MILL_ASSERT(EVP_DigestUpdate(self->context, data, bytes) == 1);
 }
 
-void mill_sha256_finish(void *self, uint8_t digest[32])
+void mill_sha256_update_both(void *first, void *second, const void *data, size_t bytes)
 {
+    sha256 *a = first, *b = second;
+    if (a->context == NULL && b->context == NULL) {
+        mill_sha256_lanes_update(&a->lane, &b->lane, data, bytes);
+    } else {
+        mill_sha256_update(a, data, bytes);
+        mill_sha256_update(b, data, bytes);
+    }
+}
+
+void mill_sha256_finish(void *handle, uint8_t digest[32])
+{
+    sha256 *self = handle;
     unsigned length = 0;
-    MILL_ASSERT(EVP_DigestFinal_ex(((sha256 *)self)->context, digest, &length) == 1 && length == 32);
+    if (self->context == NULL)
+        mill_sha256_lane_finish(&self->lane, digest);
+    else
+        MILL_ASSERT(EVP_DigestFinal_ex(self->context, digest, &length) == 1 && length == 32);
     mill_sha256_destroy(self);
 }
 

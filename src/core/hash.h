@@ -45,6 +45,10 @@ void *mill_sha1_create(void);
 void mill_sha1_finish(void *sha1, uint8_t digest[20]); // destroys it
 // SHA-256, streaming (libcrypto). create returns NULL without memory.
 void *mill_sha256_create(void);
+// One that update_both computes in step with another such, where the processor can; else, as any other.
+void *mill_sha256_create_lane(void);
+// The same bytes to two digests.
+void mill_sha256_update_both(void *first, void *second, const void *data, size_t bytes);
 void mill_sha256_update(void *sha256, const void *data, size_t bytes);
 void mill_sha256_finish(void *sha256, uint8_t digest[32]); // destroys it
 void mill_sha256_destroy(void *sha256);                    // without a result; NULL is fine

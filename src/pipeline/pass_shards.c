@@ -11,10 +11,17 @@
 // Text is handed to the compressor in pieces of about this size.
 #define PIECE_BYTES (1u << 20)
 
+// The digests over all sequences of a kind.
+typedef struct all_digests {
+    const mill_shard_group *carrier; // its shards make them as they are written (find_carrier); NULL: a unit of its own does
+    void *ids, *lengths;             // running, if the carrier has several shards
+} all_digests;
+
 typedef struct shard_pass {
     mill_run_state *run;
     mill_shard_plan *plan;
-    mill_sequences *digested[2]; // the first units: digests over all sequences of a kind, one thread's work as long as a shard
+    all_digests all[2];
+    mill_sequences *digested[2]; // the first units: digests without a carrier, one thread's work as long as a shard
     uint64_t digests;
 } shard_pass;
 
@@ -37,6 +44,7 @@ typedef struct open_shard {
     mill_shard_out docs;
     uint64_t targets;
     void *ids_sha256, *lengths_sha256, *mask_sha256;
+    const all_digests *all; // NULL: it carries none
 } open_shard;
 
 typedef struct digests { // of one shard; mask is empty in a run without one
@@ -201,20 +209,19 @@ static mill_status open_files(mill_run_state *run, open_shard *shard, mill_error
     return mill_shard_out_open(&shard->docs, &file->out, run->recipe.shard.zstd_level, shard->options.beside, err);
 }
 
-// The digests of a shard are its containers', and the run's where it is the only one (digested_by_shard).
-static bool wants_digests(const mill_shard_group *g)
-{
-    return g->container_count != 0 || g->units == 1;
-}
-
 static mill_status add_sample(open_shard *shard, const mill_sample *sample, mill_error *err)
 {
     const mill_shard_group *g = shard->group;
     uint64_t length = sample->count;
     for (size_t i = 0; i < g->container_count; i++)
         MILL_TRY(g->containers[i]->add(shard->writers[i], sample, err));
-    mill_sha256_update(shard->ids_sha256, sample->ids, (size_t)sample->count * 4);
-    mill_sha256_update(shard->lengths_sha256, &length, sizeof length);
+    if (shard->all != NULL && shard->all->ids != NULL) {
+        mill_sha256_update_both(shard->ids_sha256, shard->all->ids, sample->ids, (size_t)sample->count * 4);
+        mill_sha256_update_both(shard->lengths_sha256, shard->all->lengths, &length, sizeof length);
+    } else {
+        mill_sha256_update(shard->ids_sha256, sample->ids, (size_t)sample->count * 4);
+        mill_sha256_update(shard->lengths_sha256, &length, sizeof length);
+    }
     if (sample->loss_mask != NULL)
         mill_sha256_update(shard->mask_sha256, sample->loss_mask, sample->count);
     for (uint32_t i = 0; sample->loss_mask != NULL && i < sample->count; i++)
@@ -225,7 +232,7 @@ static mill_status add_sample(open_shard *shard, const mill_sample *sample, mill
 static mill_status write_sequences(open_shard *shard, shard_worker *w, mill_error *err)
 {
     const mill_shard_group *g = shard->group;
-    const bool whole = wants_digests(g); // else the sidecar is all, and its lines need no ids
+    const bool whole = g->container_count != 0; // else the sidecar is all, and its lines need no ids
     for (uint64_t s = shard->begin; s < shard->end; s++) {
         mill_sample sample;
         if (whole || shard->sequences->merged != NULL) // lines of another sidecar come with the ids
@@ -286,7 +293,7 @@ static mill_status finish_shard(open_shard *shard, mill_error *err)
     hex_digest(&shard->ids_sha256, d.ids);
     hex_digest(&shard->lengths_sha256, d.lengths);
     hex_digest(&shard->mask_sha256, d.mask);
-    if (shard->group->docs != NULL && shard->group->units == 1) { // they are those of all (digested_by_shard)
+    if (shard->all != NULL && shard->group->units == 1) { // they are those of all
         memcpy(shard->sequences->ids_sha256, d.ids, sizeof d.ids);
         memcpy(shard->sequences->lengths_sha256, d.lengths, sizeof d.lengths);
     }
@@ -318,8 +325,9 @@ static void close_shard(mill_run_state *run, open_shard *shard, mill_status stat
 static mill_status write_shard(mill_run_state *run, shard_worker *w, open_shard *shard, mill_error *err)
 {
     mill_instant started = mill_time_begin();
+    const bool in_step = shard->all != NULL && shard->all->ids != NULL;
     mill_unit_init(&shard->unit, shard->group->stage, shard->number);
-    shard->ids_sha256 = mill_sha256_create();
+    shard->ids_sha256 = in_step ? mill_sha256_create_lane() : mill_sha256_create();
     shard->lengths_sha256 = mill_sha256_create();
     shard->mask_sha256 = mill_sha256_create();
     if (shard->ids_sha256 == NULL || shard->lengths_sha256 == NULL || shard->mask_sha256 == NULL)
@@ -346,8 +354,9 @@ static bool ends_late(const mill_run_state *run, const mill_shard_group *g, uint
 }
 
 // Shard n of the pass: the groups one after the other.
-static void find_shard(const mill_run_state *run, mill_shard_plan *plan, uint64_t n, open_shard *shard)
+static void find_shard(const shard_pass *pass, uint64_t n, open_shard *shard)
 {
+    mill_shard_plan *plan = pass->plan;
     const mill_shard_group *g = plan->groups;
     for (; n >= g->units; g++)
         n -= g->units;
@@ -357,7 +366,8 @@ static void find_shard(const mill_run_state *run, mill_shard_plan *plan, uint64_
     shard->end = g->begin[n + 1];
     shard->sequences = &plan->sequences[g->documents];
     shard->options = plan->options[g->documents];
-    shard->options.beside = ends_late(run, g, n);
+    shard->options.beside = ends_late(pass->run, g, n);
+    shard->all = pass->all[g->documents].carrier == g ? &pass->all[g->documents] : NULL;
 }
 
 static mill_status work(void *context, void *state, uint64_t unit, mill_error *err)
@@ -368,7 +378,7 @@ static mill_status work(void *context, void *state, uint64_t unit, mill_error *e
     open_shard *shard = mill_alloc_zero(1, sizeof *shard);
     if (shard == NULL)
         return mill_fail_nomem(err, "writing a shard");
-    find_shard(pass->run, pass->plan, unit - pass->digests, shard);
+    find_shard(pass, unit - pass->digests, shard);
     mill_run_advance(pass->run, shard->end - shard->begin);
     mill_status status = MILL_OK;
     if (mill_workdir_done(pass->run->dir, shard->group->stage, shard->number) == NULL)
@@ -377,11 +387,58 @@ static mill_status work(void *context, void *state, uint64_t unit, mill_error *e
     return status;
 }
 
-// True if the digests of a kind come with its only shard, which is still to be written.
-static bool digested_by_shard(const mill_run_state *run, const mill_shard_plan *plan, int kind)
+// ---- the digests of all ----
+
+// Shards can make the digests over all sequences of a kind as they are written, if they are written one after the other, from the
+// first on: those of a group that has a single one, or all of them on one thread. That saves a second reading of the ids.
+static const mill_shard_group *find_carrier(const mill_run_state *run, const mill_shard_plan *plan, int kind)
 {
-    const mill_shard_group *g = &plan->groups[kind];
-    return g->units == 1 && mill_workdir_done(run->dir, g->stage, 0) == NULL;
+    for (size_t i = (size_t)kind; i < MILL_SHARD_GROUPS; i += 2) {
+        const mill_shard_group *g = &plan->groups[i];
+        bool fresh = g->container_count != 0 && g->units != 0 && (g->units == 1 || run->threads == 1);
+        for (uint64_t n = 0; fresh && n < g->units; n++)
+            fresh = mill_workdir_done(run->dir, g->stage, n) == NULL;
+        if (fresh)
+            return g;
+    }
+    return NULL;
+}
+
+static mill_status begin_digests(shard_pass *pass, mill_error *err)
+{
+    for (int kind = 0; kind < 2; kind++) {
+        all_digests *all = &pass->all[kind];
+        if (pass->plan->groups[kind].docs == NULL)
+            continue;
+        all->carrier = find_carrier(pass->run, pass->plan, kind);
+        if (all->carrier == NULL) {
+            pass->digested[pass->digests++] = &pass->plan->sequences[kind];
+        } else if (all->carrier->units > 1) {
+            all->ids = mill_sha256_create_lane();
+            all->lengths = mill_sha256_create();
+            if (all->ids == NULL || all->lengths == NULL)
+                return mill_fail_nomem(err, "the digest of the run");
+        }
+    }
+    return MILL_OK;
+}
+
+static void end_digests(shard_pass *pass)
+{
+    for (int kind = 0; kind < 2; kind++) {
+        if (pass->all[kind].ids == NULL)
+            continue;
+        hex_digest(&pass->all[kind].ids, pass->plan->sequences[kind].ids_sha256);
+        hex_digest(&pass->all[kind].lengths, pass->plan->sequences[kind].lengths_sha256);
+    }
+}
+
+static void drop_digests(shard_pass *pass)
+{
+    for (int kind = 0; kind < 2; kind++) {
+        mill_sha256_destroy(pass->all[kind].ids);
+        mill_sha256_destroy(pass->all[kind].lengths);
+    }
 }
 
 // ---- the index of a container ----
@@ -461,10 +518,7 @@ mill_status mill_pass_shards(mill_run_state *run, mill_error *err)
     tell_of_rules(run);
     mill_run_part(run, "write shards", "samples", sequences);
     shard_pass pass = {.run = run, .plan = run->shard_plan};
-    for (int kind = 0; kind < 2; kind++) {
-        if (pass.plan->groups[kind].docs != NULL && !digested_by_shard(run, pass.plan, kind))
-            pass.digested[pass.digests++] = &pass.plan->sequences[kind];
-    }
+    mill_status status = begin_digests(&pass, err);
     const mill_map map = {.threads = run->threads,
                           .units = pass.plan->units + pass.digests,
                           .stop = run->options->stop,
@@ -473,7 +527,12 @@ mill_status mill_pass_shards(mill_run_state *run, mill_error *err)
                           .close = close_worker,
                           .work = work};
     const mill_instant begin = mill_time_begin();
-    MILL_TRY(mill_map_run(&map, err));
+    if (status == MILL_OK)
+        status = mill_map_run(&map, err);
+    if (status == MILL_OK)
+        end_digests(&pass);
+    drop_digests(&pass);
+    MILL_TRY(status);
     mill_time_alone(run, MILL_TIME_WRITE, begin);
     return write_indexes(run, err);
 }

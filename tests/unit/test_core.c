@@ -272,3 +272,50 @@ Test(core, sha256_gives_the_published_digests)
         cr_assert_str_eq(hex, cases[i][1]);
     }
 }
+
+static size_t drawn_below(uint64_t nth, size_t bound)
+{
+    return (size_t)mill_draw_below(mill_draw(7, MILL_DRAW_TEST, (mill_key){0}, nth), bound);
+}
+
+// In each round, one stream begins somewhere, and another at a later piece; both are given the same pieces from there on.
+Test(core, sha256_of_two_streams_in_step_equals_each_alone)
+{
+    static uint8_t text[3000];
+    uint64_t draws = 0;
+    for (size_t i = 0; i < sizeof text; i++)
+        text[i] = (uint8_t)drawn_below(draws++, 256);
+    for (int round = 0; round < 2000; round++) {
+        const size_t later = drawn_below(draws++, 200), end = later + drawn_below(draws++, sizeof text - later);
+        const size_t most = round % 2 == 0 ? 7 : 700; // pieces inside a block, or of many
+        void *both[2] = {mill_sha256_create_lane(), mill_sha256_create_lane()};
+        cr_assert(both[0] != NULL && both[1] != NULL);
+        mill_sha256_update(both[0], text, later);
+        for (size_t at = later, bytes; at < end; at += bytes) {
+            bytes = drawn_below(draws++, most);
+            bytes = bytes < end - at ? bytes : end - at;
+            mill_sha256_update_both(both[0], both[1], text + at, bytes);
+        }
+        for (int i = 0; i < 2; i++) {
+            const size_t begin = i == 0 ? 0 : later;
+            uint8_t seen[32], expected[32];
+            mill_sha256_finish(both[i], seen);
+            void *alone = mill_sha256_create();
+            cr_assert_not_null(alone);
+            mill_sha256_update(alone, text + begin, end - begin);
+            mill_sha256_finish(alone, expected);
+            cr_assert(memcmp(seen, expected, 32) == 0, "bytes [%zu, %zu), the other from %zu", begin, end, later);
+        }
+    }
+}
+
+Test(core, sha256_lanes_of_different_kinds_can_be_mixed)
+{
+    void *lane = mill_sha256_create_lane(), *library = mill_sha256_create();
+    uint8_t digests[2][32];
+    cr_assert(lane != NULL && library != NULL);
+    mill_sha256_update_both(lane, library, "abc", 3);
+    mill_sha256_finish(lane, digests[0]);
+    mill_sha256_finish(library, digests[1]);
+    cr_assert(memcmp(digests[0], digests[1], 32) == 0);
+}
