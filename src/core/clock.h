@@ -21,6 +21,14 @@ static inline int64_t mill_clock_thread_ns(void)
     return (int64_t)used.tv_sec * 1000000000 + used.tv_nsec;
 }
 
+// Processor time of all threads.
+static inline int64_t mill_clock_process_ns(void)
+{
+    struct timespec used;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    return (int64_t)used.tv_sec * 1000000000 + used.tv_nsec;
+}
+
 // The time of day in UTC, "20130524T000000Z": signed requests carry it. No result knows it.
 static inline void mill_clock_utc(char out[17])
 {

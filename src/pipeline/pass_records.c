@@ -219,8 +219,8 @@ static mill_status write_file(void *context, void *state, uint64_t number, mill_
     mill_buf_clear(&w->text);
     mill_status status = MILL_OK;
     MILL_TRY_GOTO(mill_unit_create(run->dir, &unit, path, &file, err));
-    const bool ends_late = pass->kept_count - begin < (end - begin) * run->threads; // threads will have nothing else to do
-    MILL_TRY_GOTO(mill_shard_out_open(&out, &file->out, pass->level, ends_late, err));
+    const uint32_t workers = mill_run_workers(run, end - begin, pass->kept_count - begin);
+    MILL_TRY_GOTO(mill_shard_out_open(&out, &file->out, pass->level, workers, err));
     MILL_TRY_GOTO(write_docs(pass, w, &out, begin, end, err));
     MILL_TRY_GOTO(mill_shard_out_finish(&out, text_xxh3, err));
     MILL_TRY_GOTO(mill_unit_commit(run->dir, &unit, err));
@@ -254,9 +254,9 @@ static mill_status write_all(out_pass *pass, mill_error *err)
                           .open = open_worker,
                           .close = close_worker,
                           .work = write_file};
-    const mill_instant begin = mill_time_begin();
+    const mill_pass_instant begin = mill_time_pass_begin();
     mill_status status = mill_map_run(&map, err);
-    mill_time_alone(run, MILL_TIME_WRITE, begin);
+    mill_time_pass_end(run, MILL_TIME_WRITE, begin);
     mill_free(pass->kept);
     return status;
 }

@@ -206,7 +206,7 @@ static mill_status open_files(mill_run_state *run, open_shard *shard, mill_error
     mill_unit_file *file;
     snprintf(path, sizeof path, "%s/docs_%05llu.jsonl.zst", g->docs, (unsigned long long)shard->number);
     MILL_TRY(mill_unit_create(run->dir, &shard->unit, path, &file, err));
-    return mill_shard_out_open(&shard->docs, &file->out, run->recipe.shard.zstd_level, shard->options.beside, err);
+    return mill_shard_out_open(&shard->docs, &file->out, run->recipe.shard.zstd_level, shard->options.workers, err);
 }
 
 static mill_status add_sample(open_shard *shard, const mill_sample *sample, mill_error *err)
@@ -342,15 +342,13 @@ static mill_status write_shard(mill_run_state *run, shard_worker *w, open_shard 
     return MILL_OK;
 }
 
-// True if what is left from this shard on, itself included, is less than one of its size for each thread: then threads will have
-// nothing to do while it is written, unless one works beside.
-static bool ends_late(const mill_run_state *run, const mill_shard_group *g, uint64_t number)
+// From this shard on, itself included.
+static uint64_t sequences_left(const mill_shard_plan *plan, const mill_shard_group *g, uint64_t number)
 {
-    const uint64_t size = g->begin[number + 1] - g->begin[number];
     uint64_t left = 0;
-    for (const mill_shard_group *end = run->shard_plan->groups + MILL_SHARD_GROUPS; g < end; g++, number = 0)
+    for (; g < plan->groups + MILL_SHARD_GROUPS; g++, number = 0)
         left += g->units != 0 ? g->begin[g->units] - g->begin[number] : 0;
-    return left < size * run->threads;
+    return left;
 }
 
 // Shard n of the pass: the groups one after the other.
@@ -366,7 +364,7 @@ static void find_shard(const shard_pass *pass, uint64_t n, open_shard *shard)
     shard->end = g->begin[n + 1];
     shard->sequences = &plan->sequences[g->documents];
     shard->options = plan->options[g->documents];
-    shard->options.beside = ends_late(pass->run, g, n);
+    shard->options.workers = mill_run_workers(pass->run, shard->end - shard->begin, sequences_left(plan, g, n));
     shard->all = pass->all[g->documents].carrier == g ? &pass->all[g->documents] : NULL;
 }
 
@@ -526,13 +524,13 @@ mill_status mill_pass_shards(mill_run_state *run, mill_error *err)
                           .open = open_worker,
                           .close = close_worker,
                           .work = work};
-    const mill_instant begin = mill_time_begin();
+    const mill_pass_instant begin = mill_time_pass_begin();
     if (status == MILL_OK)
         status = mill_map_run(&map, err);
     if (status == MILL_OK)
         end_digests(&pass);
     drop_digests(&pass);
     MILL_TRY(status);
-    mill_time_alone(run, MILL_TIME_WRITE, begin);
+    mill_time_pass_end(run, MILL_TIME_WRITE, begin);
     return write_indexes(run, err);
 }

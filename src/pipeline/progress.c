@@ -76,9 +76,23 @@ uint64_t mill_run_text_bytes(const mill_run_state *run)
     return bytes;
 }
 
-void mill_time_alone(mill_run_state *run, mill_timing_name name, mill_instant begin)
+mill_pass_instant mill_time_pass_begin(void)
 {
-    run->timing[name].alone_ns = (uint64_t)(mill_clock_ns() - begin.clock_ns);
+    return (mill_pass_instant){mill_clock_ns(), mill_clock_process_ns()};
+}
+
+void mill_time_pass_end(mill_run_state *run, mill_timing_name name, mill_pass_instant begin)
+{
+    run->timing[name].pass_ns = (uint64_t)(mill_clock_ns() - begin.clock_ns);
+    run->timing[name].pass_cpu_ns = (uint64_t)(mill_clock_process_ns() - begin.process_ns);
+}
+
+uint32_t mill_run_workers(const mill_run_state *run, uint64_t size, uint64_t left)
+{
+    const uint64_t threads = run->threads;
+    if (left >= size * threads)
+        return 1;
+    return (uint32_t)((size * threads + left - 1) / left); // left is at least size
 }
 
 uint64_t mill_run_kept_bytes(const mill_run_state *run)
@@ -133,14 +147,15 @@ mill_status mill_run_write_timings(mill_run_state *run, mill_error *err)
     for (size_t i = 0; status == MILL_OK && i < MILL_TIME_COUNT; i++) {
         mill_timing *timing = &run->timing[i];
         const uint32_t threads = timing_rows[i].one_thread ? 1 : run->threads;
-        const uint64_t ns = timing->alone_ns != 0 ? timing->alone_ns : atomic_load(&timing->ns) / threads;
+        const uint64_t ns = timing->pass_ns != 0 ? timing->pass_ns : atomic_load(&timing->ns) / threads;
+        const uint64_t cpu_ns = timing->pass_ns != 0 ? timing->pass_cpu_ns : atomic_load(&timing->cpu_ns);
         status = mill_buf_printf(
             &out, err,
             "%s\n {\"name\":\"%s\",\"bytes\":%llu,\"records\":%llu,\"seconds\":%.6f,\"cpu_seconds\":%.6f,\"threads\":%u,"
             "\"bound\":\"%s\"}",
             i != 0 ? "," : "", timing_rows[i].name, (unsigned long long)atomic_load(&timing->bytes),
             (unsigned long long)atomic_load(&timing->records), (double)ns * 1e-9,
-            (double)atomic_load(&timing->cpu_ns) * 1e-9, threads, timing_rows[i].bound);
+            (double)cpu_ns * 1e-9, threads, timing_rows[i].bound);
     }
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);

@@ -57,12 +57,16 @@ typedef enum mill_timing_name {
 
 typedef struct mill_timing {
     _Atomic uint64_t ns, cpu_ns, bytes, records; // ns and cpu_ns summed over workers
-    uint64_t alone_ns;                           // of a stage that runs by itself: wall time; else 0
+    uint64_t pass_ns, pass_cpu_ns;               // of a stage that has the program to itself: of all its threads; else 0
 } mill_timing;
 
 typedef struct mill_instant {
     int64_t clock_ns, thread_ns; // of the wall; processor time of the thread that asked
 } mill_instant;
+
+typedef struct mill_pass_instant {
+    int64_t clock_ns, process_ns; // of the wall; processor time of the program
+} mill_pass_instant;
 
 typedef struct mill_part_of_run { // what is running, for progress
     const char *stage, *unit;
@@ -219,8 +223,12 @@ void mill_run_advance(mill_run_state *run, uint64_t done);                      
 // What one thread worked on a stage, from begin to end on that thread.
 mill_instant mill_time_begin(void);
 void mill_time_end(mill_run_state *run, mill_timing_name name, mill_instant begin, uint64_t bytes, uint64_t records);
-// The stage has had the program to itself since `begin`: the seconds told of it are these.
-void mill_time_alone(mill_run_state *run, mill_timing_name name, mill_instant begin);
+// What the program worked on a stage that had it to itself, with threads that are not ours (zstd's). It is what is told of it.
+mill_pass_instant mill_time_pass_begin(void);
+void mill_time_pass_end(mill_run_state *run, mill_timing_name name, mill_pass_instant begin);
+// How many threads of zstd's compress a file of `size` beside its writer, where it and all files to come have `left`: one, but as
+// many as will have nothing to do when there are no more files than threads.
+uint32_t mill_run_workers(const mill_run_state *run, uint64_t size, uint64_t left);
 // Text of all records that passed the filters, and of those that are left: what a barrier's time is divided by.
 uint64_t mill_run_text_bytes(const mill_run_state *run);
 uint64_t mill_run_kept_bytes(const mill_run_state *run);

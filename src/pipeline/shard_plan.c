@@ -348,7 +348,7 @@ static mill_status fill(mill_shard_plan *plan, mill_run_state *run, mill_error *
         mill_sequences *s = &plan->sequences[kind];
         if (plan->groups[kind].docs != NULL)
             MILL_TRY(open_sequences(s, run, kind == 1, err));
-        plan->options[kind] = (mill_container_options){.shard = run->recipe.shard, .threads = run->threads, .uniform = s->uniform};
+        plan->options[kind] = (mill_container_options){.shard = run->recipe.shard, .workers = 1, .uniform = s->uniform};
         plan->options[kind].shard.vocab_size = run->vocab_size;
         plan->options[kind].shard.loss_mask = s->has_mask;
     }

@@ -50,7 +50,9 @@ mill_status mill_shard_writer_ids(const mill_shard_writer *writer, const uint32_
 // Appends the data compressed as a single zstd frame with content size and checksum; one thread, so the bytes depend on data,
 // level and zstd's version alone. MILL_RECIPE: the level is not one of zstd's.
 mill_status mill_shard_zstd(const void *data, size_t bytes, int level, mill_buf *out, mill_error *err) MILL_MUST_CHECK;
-// Sets a ZSTD_CCtx up as shards are compressed; false: there is no such level.
-bool mill_shard_zstd_set_up(void *context, int level);
+// Sets a ZSTD_CCtx up as shards are compressed: as a stream, by 1 or more threads of zstd's own, which give the same bytes, or with
+// workers 0 in one call and by the caller, which gives others. MILL_RECIPE: there is no such level. MILL_RESOURCE: this libzstd has
+// no threads.
+mill_status mill_shard_zstd_set_up(void *context, int level, uint32_t workers, mill_error *err) MILL_MUST_CHECK;
 
 #endif

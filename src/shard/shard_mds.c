@@ -16,7 +16,7 @@
 #include "shard/shard_mds.h"
 
 #define PIECE_BYTES (1u << 20)
-#define THREADS_MAX 8
+#define WORKERS_MAX 8
 #define HASHES "[\"sha1\", \"xxh64\"]"
 
 // ---- the columns ----
@@ -247,8 +247,7 @@ static mill_status hand_on(writer *w, mill_error *err)
 // The client refuses a frame without its content size.
 static mill_status open_zstd(writer *w, mill_error *err)
 {
-    uint32_t threads = w->options.threads;
-    int workers = threads < 1 ? 1 : threads > THREADS_MAX ? THREADS_MAX : (int)threads;
+    int workers = w->options.workers < WORKERS_MAX ? (int)w->options.workers : WORKERS_MAX;
     w->zstd = ZSTD_createCCtx();
     if (w->zstd == NULL)
         return mill_fail_nomem(err, "writing a compressed shard");

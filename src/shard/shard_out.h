@@ -4,20 +4,17 @@
 
 #include "core/fs.h"
 
-typedef struct mill_shard_beside mill_shard_beside;
-
 typedef struct mill_shard_out {
     mill_outfile *file;     // borrowed, open
     void *zstd;             // ZSTD_CCtx, NULL: plain
     void *text;             // XXH3 of the text before compression
     mill_buf packed;        // output of zstd on its way to the file
-    mill_shard_beside *beside; // NULL: the caller does all
 } mill_shard_out;
 
 // level 0: plain. The frame has a checksum; its bytes depend on the text, the level and zstd's version, never on how the text was
-// cut into appends. beside: hashing, compression and writing are a thread's of their own, so that the caller can go on: for files
-// that end when other threads have nothing left to do. Where no thread can be made, the caller does them.
-mill_status mill_shard_out_open(mill_shard_out *out, mill_outfile *file, int level, bool beside, mill_error *err) MILL_MUST_CHECK;
+// cut into appends, nor on the number of zstd's threads that compress beside the caller (workers, at least 1).
+mill_status mill_shard_out_open(mill_shard_out *out, mill_outfile *file, int level, uint32_t workers, mill_error *err)
+    MILL_MUST_CHECK;
 mill_status mill_shard_out_append(mill_shard_out *out, const void *data, size_t bytes, mill_error *err) MILL_MUST_CHECK;
 // Ends the frame and gives the XXH3-128 of the text as it was before compression, "" for a plain file, whose own digest says the
 // same. The file stays open; from open to here nobody else may use it.

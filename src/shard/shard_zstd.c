@@ -5,18 +5,35 @@
 #include "shard/shard.h"
 
 // Level 1 is what ids are packed with. Its hash table and window made smaller stay in the caches: an eighth faster, and no larger,
-// as the digits of ids repeat at short distances or not at all (docs/BENCHMARKS.md).
-enum { IDS_LEVEL = 1, IDS_WINDOW_LOG = 18, IDS_HASH_LOG = 12 };
+// as the digits of ids repeat at short distances or not at all. Jobs of a stream begin with an empty window then: a fifth of a
+// percent larger, where zstd's own overlaps cost a tenth of the time (docs/BENCHMARKS.md).
+enum { IDS_LEVEL = 1, IDS_WINDOW_LOG = 18, IDS_HASH_LOG = 12, IDS_JOB_BYTES = 2 << 20, IDS_NO_OVERLAP = 1 };
 
-bool mill_shard_zstd_set_up(void *context, int level)
+enum { WORKERS_MAX = 32 }; // each holds a job's text and what became of it
+
+static bool set(ZSTD_CCtx *zstd, ZSTD_cParameter parameter, int value)
+{
+    return !ZSTD_isError(ZSTD_CCtx_setParameter(zstd, parameter, value));
+}
+
+mill_status mill_shard_zstd_set_up(void *context, int level, uint32_t workers, mill_error *err)
 {
     ZSTD_CCtx *zstd = context;
-    bool good = !ZSTD_isError(ZSTD_CCtx_setParameter(zstd, ZSTD_c_compressionLevel, level)) &&
-                !ZSTD_isError(ZSTD_CCtx_setParameter(zstd, ZSTD_c_checksumFlag, 1));
-    if (level == IDS_LEVEL)
-        good = good && !ZSTD_isError(ZSTD_CCtx_setParameter(zstd, ZSTD_c_windowLog, IDS_WINDOW_LOG)) &&
-               !ZSTD_isError(ZSTD_CCtx_setParameter(zstd, ZSTD_c_hashLog, IDS_HASH_LOG));
-    return good;
+    const bool ids = level == IDS_LEVEL;
+    if (level < ZSTD_minCLevel() || level > ZSTD_maxCLevel())
+        return mill_fail(err, MILL_RECIPE, "zstd level %d does not exist: it must be from %d to %d", level, ZSTD_minCLevel(),
+                         ZSTD_maxCLevel());
+    MILL_ASSERT(set(zstd, ZSTD_c_compressionLevel, level) && set(zstd, ZSTD_c_checksumFlag, 1));
+    if (ids)
+        MILL_ASSERT(set(zstd, ZSTD_c_windowLog, IDS_WINDOW_LOG) && set(zstd, ZSTD_c_hashLog, IDS_HASH_LOG));
+    if (workers == 0)
+        return MILL_OK;
+    if (!set(zstd, ZSTD_c_nbWorkers, workers < WORKERS_MAX ? (int)workers : WORKERS_MAX))
+        return mill_fail(err, MILL_RESOURCE, "this libzstd (%s) was built without threads; install one that has them",
+                         ZSTD_versionString());
+    if (ids)
+        MILL_ASSERT(set(zstd, ZSTD_c_jobSize, IDS_JOB_BYTES) && set(zstd, ZSTD_c_overlapLog, IDS_NO_OVERLAP));
+    return MILL_OK;
 }
 
 static mill_status compress(ZSTD_CCtx *context, const void *data, size_t bytes, int level, mill_buf *out, mill_error *err)
@@ -25,8 +42,7 @@ static mill_status compress(ZSTD_CCtx *context, const void *data, size_t bytes, 
     if (ZSTD_isError(bound))
         return mill_fail(err, MILL_INTERNAL, "zstd: %zu bytes are too many for one frame", bytes);
     MILL_TRY(mill_buf_reserve(out, bound, err));
-    if (!mill_shard_zstd_set_up(context, level))
-        return mill_fail(err, MILL_INTERNAL, "zstd %s has no level %d", ZSTD_versionString(), level);
+    MILL_TRY(mill_shard_zstd_set_up(context, level, 0, err));
     size_t result = ZSTD_CCtx_setParameter(context, ZSTD_c_contentSizeFlag, 1);
     if (!ZSTD_isError(result))
         result = ZSTD_compress2(context, out->data + out->bytes, bound, data, bytes);
@@ -41,9 +57,6 @@ static mill_status compress(ZSTD_CCtx *context, const void *data, size_t bytes, 
 
 mill_status mill_shard_zstd(const void *data, size_t bytes, int level, mill_buf *out, mill_error *err)
 {
-    if (level < ZSTD_minCLevel() || level > ZSTD_maxCLevel())
-        return mill_fail(err, MILL_RECIPE, "zstd level %d does not exist: it must be from %d to %d", level, ZSTD_minCLevel(),
-                         ZSTD_maxCLevel());
     ZSTD_CCtx *context = ZSTD_createCCtx();
     if (context == NULL)
         return mill_fail_nomem(err, "zstd compression");

@@ -109,7 +109,7 @@ bool fuzz_seed(uint32_t number, mill_buf *out)
     const mill_container_options options = {.shard = {.zstd_level = 1, .mds_zstd_level = form == 3, .mds_size_limit = 1000,
                                                       .parquet_group_rows = 2, .boundaries = form != 0, .loss_mask = form == 2,
                                                       .vocab_size = form == 1 ? 70000 : 300},
-                                            .threads = 1, .uniform = form != 1 ? 4 : 0};
+                                            .workers = 1, .uniform = form != 1 ? 4 : 0};
     uint8_t head[6] = {(uint8_t)(number / forms), (uint8_t)(form == 3)};
     if (c->read_open == NULL || (c->check != NULL && c->check(NULL) != MILL_OK))
         return mill_buf_append(out, head, sizeof head, NULL) == MILL_OK;

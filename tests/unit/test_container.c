@@ -29,7 +29,7 @@ static void make(data *d, uint32_t vocab_size, bool uniform, bool boundaries, bo
     d->options = (mill_container_options){
         .shard = {.samples_per_shard = 10, .zstd_level = 1, .mds_size_limit = 1 << 20, .parquet_group_rows = 7,
                   .boundaries = boundaries, .loss_mask = mask, .vocab_size = vocab_size},
-        .threads = 2,
+        .workers = 2,
         .uniform = uniform ? 300 : 0};
     uint64_t seed = vocab_size;
     for (uint32_t i = 0; i < SEQUENCES; i++) {

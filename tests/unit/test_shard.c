@@ -1,13 +1,14 @@
-// test_shard.c: shard lines byte for byte, the fast writer against the plain one, zstd frames, docs lines.
+// test_shard.c: shard lines byte for byte, the fast writer against the plain one, zstd frames, files through zstd, docs lines.
 #include "core/rng.h"
 #include "shard/docs.h"
 #include "shard/shard.h"
+#include "shard/shard_out.h"
+#include "simfs.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <zstd.h>
 
 static const uint32_t ids[] = {1, 2, 31999, 0, 65535};
@@ -185,36 +186,67 @@ Test(shard, docs_lines_have_the_documented_bytes_and_escape_names)
     mill_buf_free(&out);
 }
 
-// Prints a speed; the assertion only catches a collapse, because test machines differ.
-Test(shard, the_fast_writer_makes_text_at_a_useful_speed)
+// ---- a file on its way through zstd
+
+// Writes the text in pieces of up to `most` bytes; gives the file.
+static void packed_by(const mill_buf *text, int level, uint32_t workers, size_t most, mill_buf *file)
 {
-    enum { COUNT = 4096, SAMPLES = 5000 };
-    uint32_t *many = malloc(COUNT * sizeof *many);
-    for (uint32_t i = 0; i < COUNT; i++) // skewed towards small ids, as token frequencies are
-        many[i] = (uint32_t)mill_draw_below(mill_draw(1, MILL_DRAW_INSPECT, (mill_key){i, 0}, 0), (uint64_t)1 << (4 + i % 12));
-    mill_shard_options options = {.vocab_size = 32768};
-    mill_sample each = {.ids = many, .count = COUNT};
-    mill_shard_writer *writer;
     mill_error err = {0};
-    mill_buf out = {0};
-    cr_assert_eq(mill_shard_writer_open(&options, &writer, &err), MILL_OK);
-    cr_assert_eq(mill_buf_reserve(&out, (size_t)64 << 20, &err), MILL_OK);
-    double seconds[2];
-    for (int fast = 0; fast < 2; fast++) {
-        clock_t start = clock();
-        for (int s = 0; s < SAMPLES; s++) {
-            if (s % 500 == 0)
-                mill_buf_clear(&out);
-            mill_status status = fast ? mill_shard_writer_append(writer, &each, &out, &err)
-                                      : mill_shard_jsonl_append(&options, &each, &out, &err);
-            cr_assert_eq(status, MILL_OK);
-        }
-        seconds[fast] = (double)(clock() - start) / CLOCKS_PER_SEC;
+    mill_outfile out;
+    mill_shard_out shard;
+    char sha256[65], xxh3[33], expected[33];
+    simfs *sim = simfs_create();
+    cr_assert_eq(mill_outfile_open(&out, simfs_fs(sim), MILL_FS_CWD, "shard", &err), MILL_OK, "%s", err.message);
+    cr_assert_eq(mill_shard_out_open(&shard, &out, level, workers, &err), MILL_OK, "%s", err.message);
+    for (size_t at = 0, n = 0; at < text->bytes; n++) {
+        size_t piece = (size_t)mill_draw_below(mill_draw(3, MILL_DRAW_TEST, (mill_key){most, n}, 0), most);
+        piece = piece < text->bytes - at ? piece : text->bytes - at;
+        cr_assert_eq(mill_shard_out_append(&shard, text->data + at, piece, &err), MILL_OK, "%s", err.message);
+        at += piece;
     }
-    double tokens = (double)COUNT * SAMPLES / 1e6;
-    printf("jsonl: plain %.0f, fast %.0f million tokens a second\n", tokens / seconds[0], tokens / seconds[1]);
-    cr_assert_lt(seconds[1], 2.0);
-    mill_shard_writer_close(writer);
-    mill_buf_free(&out);
-    free(many);
+    cr_assert_eq(mill_shard_out_finish(&shard, xxh3, &err), MILL_OK, "%s", err.message);
+    mill_shard_out_close(&shard);
+    cr_assert_eq(mill_outfile_finish(&out, true, sha256, &err), MILL_OK, "%s", err.message);
+    mill_xxh3_hex(text->data, text->bytes, expected);
+    cr_assert_str_eq(xxh3, level != 0 ? expected : "");
+    const uint8_t *data;
+    size_t bytes;
+    cr_assert(simfs_get(sim, "shard", &data, &bytes));
+    mill_buf_clear(file);
+    cr_assert_eq(mill_buf_append(file, data, bytes, &err), MILL_OK);
+    simfs_destroy(sim);
+}
+
+Test(shard, a_packed_file_is_one_frame_of_the_same_bytes_for_any_workers_and_pieces)
+{
+    static const size_t sizes[] = {0, 1, 100000, 3 << 20, (9 << 20) + 77}; // jobs of level 1 are of 2 MiB
+    mill_buf text = {0}, first = {0}, other = {0}, again = {0};
+    mill_error err = {0};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        while (text.bytes < sizes[i]) {
+            const uint64_t number = mill_draw(5, MILL_DRAW_TEST, (mill_key){text.bytes, 0}, 0) >> 50;
+            cr_assert_eq(mill_buf_append_u64(&text, number, &err), MILL_OK);
+        }
+        for (int level = 0; level <= 3; level += level == 0 ? 1 : 2) {
+            packed_by(&text, level, 1, 1 << 20, &first);
+            packed_by(&text, level, 2, 300, &other);
+            cr_assert(other.bytes == first.bytes && memcmp(other.data, first.data, first.bytes) == 0, "two workers, small pieces");
+            packed_by(&text, level, 5, 5 << 20, &other);
+            cr_assert(other.bytes == first.bytes && memcmp(other.data, first.data, first.bytes) == 0, "five workers, large pieces");
+            if (level == 0) {
+                cr_assert(first.bytes == text.bytes && memcmp(first.data, text.data, text.bytes) == 0);
+                continue;
+            }
+            cr_assert_eq(ZSTD_findFrameCompressedSize(first.data, first.bytes), first.bytes);
+            cr_assert(first.data[4] & 4, "the checksum flag of the frame header");
+            mill_buf_clear(&again);
+            cr_assert_eq(mill_buf_reserve(&again, text.bytes + 1, &err), MILL_OK);
+            cr_assert_eq(ZSTD_decompress(again.data, text.bytes, first.data, first.bytes), text.bytes);
+            cr_assert(memcmp(again.data, text.data, text.bytes) == 0);
+        }
+    }
+    mill_buf_free(&text);
+    mill_buf_free(&first);
+    mill_buf_free(&other);
+    mill_buf_free(&again);
 }
