@@ -125,12 +125,13 @@ static mill_status join_lines(merge *m, const char *path, mill_unit *unit, mill_
     mill_unit_file *file;
     mill_shard_out out = {0};
     mill_line_reader lines = {0};
+    mill_buf text = {0};
     char xxh3[33];
     size_t bytes = strlen(path);
     int level = strcmp(path + bytes - 4, ".zst") == 0 ? m->run->recipe.shard.zstd_level : 0;
     mill_status status = MILL_OK;
     MILL_TRY(mill_unit_create(m->run->dir, unit, path, &file, err));
-    MILL_TRY_GOTO(mill_shard_out_open(&out, &file->out, level, m->run->threads > 1, err));
+    MILL_TRY_GOTO(mill_shard_out_open(&out, &file->out, level, m->run->threads, err));
     for (size_t i = 0; i < m->merged.dir_count; i++) {
         const uint8_t *line = NULL;
         if (mill_finished_find(&m->merged.dirs[i], path) == NULL)
@@ -139,13 +140,15 @@ static mill_status join_lines(merge *m, const char *path, mill_unit *unit, mill_
         do {
             MILL_TRY_GOTO(mill_line_reader_next(&lines, &line, &bytes, err));
             if (line != NULL)
-                MILL_TRY_GOTO(mill_shard_out_append(&out, line, bytes, err));
+                MILL_TRY_GOTO(mill_buf_append(&text, line, bytes, err));
+            MILL_TRY_GOTO(mill_shard_out_take(&out, &text, err));
         } while (line != NULL);
         mill_line_reader_close(&lines);
     }
-    MILL_TRY_GOTO(mill_shard_out_finish(&out, xxh3, err));
+    MILL_TRY_GOTO(mill_shard_out_finish(&out, &text, xxh3, err));
 cleanup:
     mill_line_reader_close(&lines);
+    mill_buf_free(&text);
     mill_shard_out_close(&out);
     return status;
 }

@@ -8,7 +8,6 @@
 #include "shard/shard_out.h"
 
 #define RECORDS_PER_FILE 50000
-#define PIECE_BYTES (1u << 20)
 #define RECORD_LEVEL 3 // of zstd, at least: records are text, a quarter smaller than by the level that is best for ids
 
 typedef struct out_pass {
@@ -188,10 +187,7 @@ static mill_status write_docs(out_pass *pass, out_worker *w, mill_shard_out *out
             w->loaded = unit;
         }
         MILL_TRY(pass->append(pass, w, index, err));
-        if (w->text.bytes >= PIECE_BYTES || i + 1 == end) {
-            MILL_TRY(mill_shard_out_append(out, w->text.data, w->text.bytes, err));
-            mill_buf_clear(&w->text);
-        }
+        MILL_TRY(mill_shard_out_take(out, &w->text, err));
     }
     return MILL_OK;
 }
@@ -222,7 +218,7 @@ static mill_status write_file(void *context, void *state, uint64_t number, mill_
     const uint32_t workers = mill_run_workers(run, end - begin, pass->kept_count - begin);
     MILL_TRY_GOTO(mill_shard_out_open(&out, &file->out, pass->level, workers, err));
     MILL_TRY_GOTO(write_docs(pass, w, &out, begin, end, err));
-    MILL_TRY_GOTO(mill_shard_out_finish(&out, text_xxh3, err));
+    MILL_TRY_GOTO(mill_shard_out_finish(&out, &w->text, text_xxh3, err));
     MILL_TRY_GOTO(mill_unit_commit(run->dir, &unit, err));
     uint64_t bytes = 0;
     for (uint64_t i = begin; i < end; i++)

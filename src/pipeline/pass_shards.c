@@ -8,9 +8,6 @@
 #include "shard/docs.h"
 #include "shard/shard_out.h"
 
-// Text is handed to the compressor in pieces of about this size.
-#define PIECE_BYTES (1u << 20)
-
 // The digests over all sequences of a kind.
 typedef struct all_digests {
     const mill_shard_group *carrier; // its shards make them as they are written (find_carrier); NULL: a unit of its own does
@@ -154,15 +151,6 @@ static mill_status append_docs(const mill_sequences *s, uint64_t number, shard_w
     return padding.tokens != 0 ? mill_docs_append(&padding, out, err) : MILL_OK;
 }
 
-static mill_status hand_on_docs(open_shard *shard, shard_worker *w, size_t least, mill_error *err)
-{
-    if (shard->group->docs == NULL || w->docs.bytes < least)
-        return MILL_OK;
-    MILL_TRY(mill_shard_out_append(&shard->docs, w->docs.data, w->docs.bytes, err));
-    mill_buf_clear(&w->docs);
-    return MILL_OK;
-}
-
 // ---- one shard ----
 
 static mill_status measure(open_shard *shard, shard_worker *w, mill_error *err)
@@ -239,11 +227,12 @@ static mill_status write_sequences(open_shard *shard, shard_worker *w, mill_erro
             MILL_TRY(mill_sequence_gather(shard->sequences, &w->gather, s, &sample, err));
         if (whole)
             MILL_TRY(add_sample(shard, &sample, err));
-        if (g->docs != NULL)
-            MILL_TRY(append_docs(shard->sequences, s, w, err));
-        MILL_TRY(hand_on_docs(shard, w, PIECE_BYTES, err));
+        if (g->docs == NULL)
+            continue;
+        MILL_TRY(append_docs(shard->sequences, s, w, err));
+        MILL_TRY(mill_shard_out_take(&shard->docs, &w->docs, err));
     }
-    return hand_on_docs(shard, w, 0, err);
+    return MILL_OK;
 }
 
 static void hex_digest(void **sha256, char hex[65])
@@ -286,7 +275,7 @@ static mill_status add_facts(open_shard *shard, size_t at, cJSON *containers, co
 }
 
 // The payload: what the manifest tells of each first file, by container; and of the sidecar.
-static mill_status finish_shard(open_shard *shard, mill_error *err)
+static mill_status finish_shard(open_shard *shard, shard_worker *w, mill_error *err)
 {
     char docs_xxh3[33] = "";
     digests d;
@@ -302,7 +291,7 @@ static mill_status finish_shard(open_shard *shard, mill_error *err)
     for (size_t i = 0; i < shard->group->container_count; i++)
         MILL_TRY(add_facts(shard, i, containers, &d, err));
     if (shard->group->docs != NULL)
-        MILL_TRY(mill_shard_out_finish(&shard->docs, docs_xxh3, err));
+        MILL_TRY(mill_shard_out_finish(&shard->docs, &w->docs, docs_xxh3, err));
     cJSON *payload = shard->unit.payload;
     bool good = containers != NULL && cJSON_AddNumberToObject(payload, "samples", (double)shard->extent.count) != NULL &&
                 cJSON_AddNumberToObject(payload, "tokens", (double)shard->extent.tokens) != NULL;
@@ -336,7 +325,7 @@ static mill_status write_shard(mill_run_state *run, shard_worker *w, open_shard 
     MILL_TRY(measure(shard, w, err));
     MILL_TRY(open_files(run, shard, err));
     MILL_TRY(write_sequences(shard, w, err));
-    MILL_TRY(finish_shard(shard, err));
+    MILL_TRY(finish_shard(shard, w, err));
     MILL_TRY(mill_unit_commit(run->dir, &shard->unit, err));
     mill_time_end(run, MILL_TIME_WRITE, started, shard->extent.tokens * 4, shard->extent.count);
     return MILL_OK;

@@ -54,5 +54,6 @@ mill_status mill_shard_zstd(const void *data, size_t bytes, int level, mill_buf 
 // workers 0 in one call and by the caller, which gives others. MILL_RECIPE: there is no such level. MILL_RESOURCE: this libzstd has
 // no threads.
 mill_status mill_shard_zstd_set_up(void *context, int level, uint32_t workers, mill_error *err) MILL_MUST_CHECK;
+size_t mill_shard_zstd_job(int level); // bytes of text that one of its threads takes at once
 
 #endif

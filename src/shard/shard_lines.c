@@ -3,9 +3,6 @@
 #include "shard/shard_containers.h"
 #include "shard/shard_out.h"
 
-// Text is handed to the compressor in pieces of about this size.
-#define PIECE_BYTES (1u << 20)
-
 typedef struct writer {
     mill_extent_check check;
     mill_shard_writer *lines;
@@ -48,19 +45,12 @@ static mill_status open_packed(const mill_container_options *options, const mill
     return open_writer(options, extent, files[0], options->shard.zstd_level, out, err);
 }
 
-static mill_status hand_on(writer *w, mill_error *err)
-{
-    MILL_TRY(mill_shard_out_append(&w->out, w->text.data, w->text.bytes, err));
-    mill_buf_clear(&w->text);
-    return MILL_OK;
-}
-
 static mill_status add(void *self, const mill_sample *sample, mill_error *err)
 {
     writer *w = self;
     MILL_TRY(mill_extent_take(&w->check, sample, err));
     MILL_TRY(mill_shard_writer_append(w->lines, sample, &w->text, err));
-    return w->text.bytes >= PIECE_BYTES ? hand_on(w, err) : MILL_OK;
+    return mill_shard_out_take(&w->out, &w->text, err);
 }
 
 static mill_status finish(void *self, uint64_t number, cJSON *facts, mill_error *err)
@@ -69,8 +59,7 @@ static mill_status finish(void *self, uint64_t number, cJSON *facts, mill_error 
     writer *w = self;
     char text_xxh3[33];
     MILL_TRY(mill_extent_end(&w->check, err));
-    MILL_TRY(hand_on(w, err));
-    MILL_TRY(mill_shard_out_finish(&w->out, text_xxh3, err));
+    MILL_TRY(mill_shard_out_finish(&w->out, &w->text, text_xxh3, err));
     return text_xxh3[0] == '\0' || cJSON_AddStringToObject(facts, "text_xxh3", text_xxh3) != NULL
                ? MILL_OK
                : mill_fail_nomem(err, "the facts of a shard");

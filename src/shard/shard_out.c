@@ -1,11 +1,16 @@
 // shard_out.c: streaming compression into a file, by zstd's threads beside the caller.
 #include "shard/shard_out.h"
 
+#include <sched.h>
+#include <string.h>
 #include <zstd.h>
 
 #include "core/hash.h"
 #include "shard/shard.h"
 
+#define PLAIN_BYTES (1u << 20) // handed on at once where there are no jobs
+
+// e_continue takes all of the data, e_flush and e_end give all that is compressed.
 static mill_status compress(mill_shard_out *out, const void *data, size_t bytes, ZSTD_EndDirective end, mill_error *err)
 {
     ZSTD_inBuffer in = {data, bytes, 0};
@@ -16,37 +21,62 @@ static mill_status compress(mill_shard_out *out, const void *data, size_t bytes,
         if (ZSTD_isError(left))
             return mill_fail(err, MILL_NOMEM, "%s: zstd: %s", out->file->name, ZSTD_getErrorName(left));
         MILL_TRY(mill_outfile_write(out->file, out->packed.data, packed.pos, err));
-    } while (end == ZSTD_e_end ? left != 0 : in.pos < in.size);
+    } while (end == ZSTD_e_continue ? in.pos < in.size : left != 0);
     return MILL_OK;
+}
+
+// Hands on a job's text, or the last of all. Where all of zstd's threads have a job, it would wait by asking them again and again,
+// which takes processors from them where there are no more than threads: so they are waited for before, between two jobs, where a
+// flush changes no byte.
+static mill_status hand_on(mill_shard_out *out, const void *data, size_t bytes, mill_error *err)
+{
+    if (out->zstd == NULL)
+        return mill_outfile_write(out->file, data, bytes, err);
+    if (out->jobs == out->workers) {
+        MILL_TRY(compress(out, NULL, 0, ZSTD_e_flush, err));
+        out->jobs = 0;
+        sched_yield(); // they have given their text, but may not be back yet
+    }
+    out->jobs++;
+    mill_xxh3_update(out->text, data, bytes);
+    return compress(out, data, bytes, ZSTD_e_continue, err);
 }
 
 mill_status mill_shard_out_open(mill_shard_out *out, mill_outfile *file, int level, uint32_t workers, mill_error *err)
 {
-    *out = (mill_shard_out){.file = file};
+    *out = (mill_shard_out){.file = file, .job_bytes = PLAIN_BYTES};
     if (level != 0) {
         out->zstd = ZSTD_createCCtx();
         out->text = mill_xxh3_create();
         if (out->zstd == NULL || out->text == NULL)
             return mill_fail_nomem(err, "writing a compressed shard");
+        out->workers = workers;
+        out->job_bytes = mill_shard_zstd_job(level);
         MILL_TRY(mill_shard_zstd_set_up(out->zstd, level, workers, err));
         MILL_TRY(mill_buf_reserve(&out->packed, ZSTD_CStreamOutSize(), err));
     }
     return MILL_OK;
 }
 
-mill_status mill_shard_out_append(mill_shard_out *out, const void *data, size_t bytes, mill_error *err)
+mill_status mill_shard_out_take(mill_shard_out *out, mill_buf *text, mill_error *err)
 {
-    if (bytes == 0)
+    size_t at = 0;
+    if (text->bytes < out->job_bytes)
         return MILL_OK;
-    if (out->zstd == NULL)
-        return mill_outfile_write(out->file, data, bytes, err);
-    mill_xxh3_update(out->text, data, bytes);
-    return compress(out, data, bytes, ZSTD_e_continue, err);
+    for (; text->bytes - at >= out->job_bytes; at += out->job_bytes)
+        MILL_TRY(hand_on(out, text->data + at, out->job_bytes, err));
+    text->bytes -= at;
+    memmove(text->data, text->data + at, text->bytes);
+    return MILL_OK;
 }
 
-mill_status mill_shard_out_finish(mill_shard_out *out, char text_xxh3[33], mill_error *err)
+mill_status mill_shard_out_finish(mill_shard_out *out, mill_buf *text, char text_xxh3[33], mill_error *err)
 {
     text_xxh3[0] = '\0';
+    MILL_TRY(mill_shard_out_take(out, text, err));
+    if (text->bytes != 0)
+        MILL_TRY(hand_on(out, text->data, text->bytes, err));
+    mill_buf_clear(text);
     if (out->zstd == NULL)
         return MILL_OK;
     MILL_TRY(compress(out, NULL, 0, ZSTD_e_end, err));

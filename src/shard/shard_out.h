@@ -9,16 +9,19 @@ typedef struct mill_shard_out {
     void *zstd;             // ZSTD_CCtx, NULL: plain
     void *text;             // XXH3 of the text before compression
     mill_buf packed;        // output of zstd on its way to the file
+    size_t job_bytes;       // of text that are handed on at once
+    uint32_t workers, jobs; // jobs: at work, at most as many as there are workers
 } mill_shard_out;
 
-// level 0: plain. The frame has a checksum; its bytes depend on the text, the level and zstd's version, never on how the text was
-// cut into appends, nor on the number of zstd's threads that compress beside the caller (workers, at least 1).
+// level 0: plain. The frame has a checksum; its bytes depend on the text, the level and zstd's version, never on when the text was
+// handed over, nor on the number of zstd's threads that compress beside the caller (workers, at least 1).
 mill_status mill_shard_out_open(mill_shard_out *out, mill_outfile *file, int level, uint32_t workers, mill_error *err)
     MILL_MUST_CHECK;
-mill_status mill_shard_out_append(mill_shard_out *out, const void *data, size_t bytes, mill_error *err) MILL_MUST_CHECK;
-// Ends the frame and gives the XXH3-128 of the text as it was before compression, "" for a plain file, whose own digest says the
-// same. The file stays open; from open to here nobody else may use it.
-mill_status mill_shard_out_finish(mill_shard_out *out, char text_xxh3[33], mill_error *err) MILL_MUST_CHECK;
+// Takes what is worth it from the front of the text, to which the caller goes on appending. Meant to be called after every line.
+mill_status mill_shard_out_take(mill_shard_out *out, mill_buf *text, mill_error *err) MILL_MUST_CHECK;
+// Takes the rest, ends the frame, and gives the XXH3-128 of the text as it was before compression, "" for a plain file, whose own
+// digest says the same. The file stays open; from open to here nobody else may use it.
+mill_status mill_shard_out_finish(mill_shard_out *out, mill_buf *text, char text_xxh3[33], mill_error *err) MILL_MUST_CHECK;
 void mill_shard_out_close(mill_shard_out *out); // always; harmless twice
 
 #endif

@@ -5,9 +5,11 @@
 #include "shard/shard.h"
 
 // Level 1 is what ids are packed with. Its hash table and window made smaller stay in the caches: an eighth faster, and no larger,
-// as the digits of ids repeat at short distances or not at all. Jobs of a stream begin with an empty window then: a fifth of a
-// percent larger, where zstd's own overlaps cost a tenth of the time (docs/BENCHMARKS.md).
-enum { IDS_LEVEL = 1, IDS_WINDOW_LOG = 18, IDS_HASH_LOG = 12, IDS_JOB_BYTES = 2 << 20, IDS_NO_OVERLAP = 1 };
+// as the digits of ids repeat at short distances or not at all (docs/BENCHMARKS.md).
+enum { IDS_LEVEL = 1, IDS_WINDOW_LOG = 18, IDS_HASH_LOG = 12 };
+
+// Jobs of a stream begin with an empty window: a fifth of a percent larger, where zstd's overlaps cost a tenth of the time.
+enum { IDS_JOB_BYTES = 2 << 20, JOB_BYTES = 8 << 20, NO_OVERLAP = 1 };
 
 enum { WORKERS_MAX = 32 }; // each holds a job's text and what became of it
 
@@ -31,9 +33,13 @@ mill_status mill_shard_zstd_set_up(void *context, int level, uint32_t workers, m
     if (!set(zstd, ZSTD_c_nbWorkers, workers < WORKERS_MAX ? (int)workers : WORKERS_MAX))
         return mill_fail(err, MILL_RESOURCE, "this libzstd (%s) was built without threads; install one that has them",
                          ZSTD_versionString());
-    if (ids)
-        MILL_ASSERT(set(zstd, ZSTD_c_jobSize, IDS_JOB_BYTES) && set(zstd, ZSTD_c_overlapLog, IDS_NO_OVERLAP));
+    MILL_ASSERT(set(zstd, ZSTD_c_jobSize, (int)mill_shard_zstd_job(level)) && set(zstd, ZSTD_c_overlapLog, NO_OVERLAP));
     return MILL_OK;
+}
+
+size_t mill_shard_zstd_job(int level)
+{
+    return level == IDS_LEVEL ? IDS_JOB_BYTES : JOB_BYTES;
 }
 
 static mill_status compress(ZSTD_CCtx *context, const void *data, size_t bytes, int level, mill_buf *out, mill_error *err)
