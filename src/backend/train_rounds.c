@@ -137,8 +137,7 @@ mill_status mill_train_rounds(const mill_train_job *job, const mill_train_steps 
         MILL_TRY_GOTO(steps->round(steps->self, &batch, &top, err));
         MILL_TRY_GOTO(keep(&r, &batch, err));
         if (job->progress != NULL && job->progress(job->context, r.next_id - job->first_id) != 0) {
-            status = mill_fail(err, MILL_STOPPED, "stopped on request after %zu merges; run the same command again to go on",
-                               result->count);
+            status = mill_fail_stopped_at(err, "after %zu merges", result->count);
             goto cleanup;
         }
     }

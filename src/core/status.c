@@ -106,6 +106,21 @@ mill_status mill_fail_errno(mill_error *err, int sys_errno, const char *format, 
     return status;
 }
 
+mill_status mill_fail_stopped(mill_error *err)
+{
+    return mill_fail(err, MILL_STOPPED, "stopped on request; run the same command again to go on");
+}
+
+mill_status mill_fail_stopped_at(mill_error *err, const char *where, ...)
+{
+    char text[128];
+    va_list args;
+    va_start(args, where);
+    vsnprintf(text, sizeof text, where, args);
+    va_end(args);
+    return mill_fail(err, MILL_STOPPED, "stopped on request %s; run the same command again to go on", text);
+}
+
 mill_status mill_fail_nomem(mill_error *err, const char *what)
 {
     return mill_fail(err, MILL_NOMEM, "out of memory: %s; lower --memory or -j, or free memory", what);

@@ -14,6 +14,9 @@ mill_status mill_fail(mill_error *err, mill_status status, const char *format, .
 // The same for a failed system call: picks NOSPC, NOMEM or IO from sys_errno and appends the system's reason and advice.
 mill_status mill_fail_errno(mill_error *err, int sys_errno, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+// MILL_STOPPED, which is no failure: says how to go on. `where` tells how far it came: "after 3 merges".
+mill_status mill_fail_stopped(mill_error *err);
+mill_status mill_fail_stopped_at(mill_error *err, const char *where, ...) __attribute__((format(printf, 2, 3)));
 // Out of memory while doing `what`.
 mill_status mill_fail_nomem(mill_error *err, const char *what);
 

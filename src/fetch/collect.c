@@ -33,7 +33,7 @@ mill_status mill_collect_sum_file(const mill_collector *c, const char *path, mil
     *bytes = 0;
     while (status == MILL_OK && got == CHUNK_BYTES) {
         if (c->http_options.stop != NULL && *c->http_options.stop != 0)
-            status = mill_fail(err, MILL_STOPPED, "stopped on request; run the same command again to go on");
+            status = mill_fail_stopped(err);
         else
             status = mill_fs_read(fs, file, path, chunk, CHUNK_BYTES, &got, err);
         if (status != MILL_OK)

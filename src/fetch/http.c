@@ -375,8 +375,7 @@ static mill_status run_transfer(transfer *t, const char *url, bool with_secrets)
         if (t->status != MILL_OK)
             status = t->status;
         else if (must_stop(t->http))
-            status =
-                mill_fail(t->err, MILL_STOPPED, "stopped on request; run the same command again to go on");
+            status = mill_fail_stopped(t->err);
         else if (code != CURLE_OK)
             status = say_failure(t, code);
         else
@@ -469,7 +468,7 @@ mill_status mill_http_wait(mill_http *http, const mill_http_answer *answer, uint
     const int64_t end = mill_clock_ns() + (int64_t)ms * 1000000;
     for (;;) {
         if (must_stop(http))
-            return mill_fail(err, MILL_STOPPED, "stopped on request; run the same command again to go on");
+            return mill_fail_stopped(err);
         int64_t left = end - mill_clock_ns();
         if (left <= 0)
             return MILL_OK;

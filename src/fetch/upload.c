@@ -130,7 +130,7 @@ static mill_status sum_file(object *o, int file, mill_error *err)
     mill_status status = digests == NULL || sha256 == NULL ? mill_fail_nomem(err, "checksums") : MILL_OK;
     for (uint32_t i = 0; status == MILL_OK && i < o->part_count; i++) {
         if (o->u->http_options.stop != NULL && *o->u->http_options.stop != 0)
-            status = mill_fail(err, MILL_STOPPED, "stopped on request; run the same command again to go on");
+            status = mill_fail_stopped(err);
         else
             status = read_part(o, file, i, err);
         if (status == MILL_OK)

@@ -66,7 +66,7 @@ static mill_status sort_segment(mill_run_state *run, mill_sorter *sorter, const 
 {
     const uint64_t first = run->unit_first[unit];
     if (run->options->stop != NULL && *run->options->stop != 0)
-        return mill_fail(err, MILL_STOPPED, "stopped on request; run the same command again to go on");
+        return mill_fail_stopped(err);
     MILL_TRY(mill_run_load_segment(run, unit, &w->batch, err));
     for (uint32_t i = 0; i < w->batch.count; i++)
         if (places[first + i] != UINT64_MAX)

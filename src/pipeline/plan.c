@@ -45,7 +45,7 @@ mill_status mill_plan_run(mill_run_state *run, mill_error *err)
         if ((s->sets & 1 << run->stages) == 0)
             continue;
         if (run->options->stop != NULL && *run->options->stop != 0)
-            return mill_fail(err, MILL_STOPPED, "stopped on request before stage %s; run the same command again to go on", s->name);
+            return mill_fail_stopped_at(err, "before stage %s", s->name);
         MILL_TRY(s->run(run, err));
         if (run->memory_bytes < SMALL_MEMORY)
             mill_alloc_trim();

@@ -6,10 +6,10 @@
 
 #include "backend/gpu.h"
 #include "core/log.h"
+#include "core/parallel.h"
 #include "pipeline/account.h"
 #include "pipeline/recipe.h"
 #include "pipeline/run_log.h"
-#include "pipeline/runner.h"
 #include "pipeline/workdir.h"
 
 #define MILL_STATE ".shardmill"

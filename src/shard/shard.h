@@ -55,5 +55,6 @@ mill_status mill_shard_zstd(const void *data, size_t bytes, int level, mill_buf 
 // no threads.
 mill_status mill_shard_zstd_set_up(void *context, int level, uint32_t workers, mill_error *err) MILL_MUST_CHECK;
 size_t mill_shard_zstd_job(int level); // bytes of text that one of its threads takes at once
+#define MILL_ZSTD_WORKERS_MAX 32 // each holds a job's text and what became of it
 
 #endif

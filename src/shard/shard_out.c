@@ -50,9 +50,9 @@ mill_status mill_shard_out_open(mill_shard_out *out, mill_outfile *file, int lev
         out->text = mill_xxh3_create();
         if (out->zstd == NULL || out->text == NULL)
             return mill_fail_nomem(err, "writing a compressed shard");
-        out->workers = workers;
+        out->workers = workers < MILL_ZSTD_WORKERS_MAX ? workers : MILL_ZSTD_WORKERS_MAX;
         out->job_bytes = mill_shard_zstd_job(level);
-        MILL_TRY(mill_shard_zstd_set_up(out->zstd, level, workers, err));
+        MILL_TRY(mill_shard_zstd_set_up(out->zstd, level, out->workers, err));
         MILL_TRY(mill_buf_reserve(&out->packed, ZSTD_CStreamOutSize(), err));
     }
     return MILL_OK;

@@ -11,8 +11,6 @@ enum { IDS_LEVEL = 1, IDS_WINDOW_LOG = 18, IDS_HASH_LOG = 12 };
 // Jobs of a stream begin with an empty window: a fifth of a percent larger, where zstd's overlaps cost a tenth of the time.
 enum { IDS_JOB_BYTES = 2 << 20, JOB_BYTES = 8 << 20, NO_OVERLAP = 1 };
 
-enum { WORKERS_MAX = 32 }; // each holds a job's text and what became of it
-
 static bool set(ZSTD_CCtx *zstd, ZSTD_cParameter parameter, int value)
 {
     return !ZSTD_isError(ZSTD_CCtx_setParameter(zstd, parameter, value));
@@ -30,7 +28,7 @@ mill_status mill_shard_zstd_set_up(void *context, int level, uint32_t workers, m
         MILL_ASSERT(set(zstd, ZSTD_c_windowLog, IDS_WINDOW_LOG) && set(zstd, ZSTD_c_hashLog, IDS_HASH_LOG));
     if (workers == 0)
         return MILL_OK;
-    if (!set(zstd, ZSTD_c_nbWorkers, workers < WORKERS_MAX ? (int)workers : WORKERS_MAX))
+    if (!set(zstd, ZSTD_c_nbWorkers, (int)workers))
         return mill_fail(err, MILL_RESOURCE, "this libzstd (%s) was built without threads; install one that has them",
                          ZSTD_versionString());
     MILL_ASSERT(set(zstd, ZSTD_c_jobSize, (int)mill_shard_zstd_job(level)) && set(zstd, ZSTD_c_overlapLog, NO_OVERLAP));

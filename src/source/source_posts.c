@@ -279,8 +279,7 @@ static mill_status gather_chunk(gatherer *g, mill_posts *posts, mill_error *err)
 {
     const mill_source_work *work = &g->source->work;
     if (work->stop != NULL && *work->stop != 0)
-        return mill_fail(err, MILL_STOPPED,
-                         "stopped on request while posts were sorted; run the same command again to go on");
+        return mill_fail_stopped_at(err, "while posts were sorted");
     MILL_TRY(read_chunk(g, posts, err));
     size_t cut = g->chunk.bytes;
     if (!g->ended) {

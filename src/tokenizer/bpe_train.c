@@ -213,8 +213,7 @@ static mill_status learn(mill_trainer *t, progress_call *progress, mill_error *e
             return MILL_OK;
         MILL_TRY(mill_merge_batch_do(t, err));
         if (pass_progress(progress, t->tokenizer->token_count - first) != 0)
-            return mill_fail(err, MILL_STOPPED, "stopped on request after %u merges; run the same command again to go on",
-                             t->tokenizer->token_count - first);
+            return mill_fail_stopped_at(err, "after %u merges", t->tokenizer->token_count - first);
     }
 }
 
