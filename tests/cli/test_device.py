@@ -7,7 +7,8 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from corpus import product, write_corpus
 
 PROGRAM = os.path.abspath(sys.argv[1])
-STRIDE = 15 if "MILL_SANITIZED" in os.environ else 1 # of failing calls: a sanitized run takes five times as long; odd, so that some last and some do not
+# A sanitized run takes five times as long: fewer of the failing calls (strides are odd, so that some last and some do not), and of lost devices.
+TRAIN_STRIDE, ENCODE_STRIDE, LOST_PART = (15, 5, 2) if "MILL_SANITIZED" in os.environ else (1, 1, 4)
 RECIPES = {"default": ["--set", "filter.syntax=off"], "guide": ["--recipe", "guide", "--set", "filter.syntax=off"]}
 # devices, schedule, how devices that share a training tell each other sums, options
 VARIANTS = [("1", "0", None, []), ("2", "3", "nccl", ["-j", "7"]), ("4", "5", "host", ["-j", "3", "--batch-size", "16K"]),
@@ -103,7 +104,7 @@ def lost_devices(work, source):
         if not devices(out)[1]["failed"]:
             break
         lost += 1
-        n += n // 4
+        n += n // LOST_PART
     assert lost > 5, lost
     print("a device of three was lost in %d runs: the same bytes, by the others" % lost)
 
@@ -127,8 +128,8 @@ def main():
         parity(work, source)
         choices_of_the_recipe(work, source)
         # a run has a few thousand calls, most of them alike: those of training; without it each is tried
-        good, opening = failures(work, short, "train", [], 0, lambda n: STRIDE + n // 100 * (n // 40))
-        failures(work, short, "encode", ["--tokenizer", os.path.join(good, "tokenizer", "tokenizer.json")], opening, lambda n: STRIDE)
+        good, opening = failures(work, short, "train", [], 0, lambda n: TRAIN_STRIDE + n // 100 * (n // 40))
+        failures(work, short, "encode", ["--tokenizer", os.path.join(good, "tokenizer", "tokenizer.json")], opening, lambda n: ENCODE_STRIDE)
         lost_devices(work, short)
         choices(work, short)
 
