@@ -5,7 +5,7 @@
 
 #include "pipeline/run.h"
 
-// Pulls the block of a unit; to be called under the runner's lock.
+// Pulls the block of a unit; to be called under the map's lock.
 mill_status mill_input_next(mill_run_state *run, mill_block *block, uint64_t unit, bool *end, mill_error *err) MILL_MUST_CHECK;
 // Inputs that a block touches, first to last; first is UINT32_MAX when there are none.
 void mill_input_range(const mill_block *block, uint32_t *first, uint32_t *last);

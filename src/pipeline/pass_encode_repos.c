@@ -1,6 +1,6 @@
 // pass_encode_repos.c: sequences of files -> token units. The texts of a repository lie anywhere in the
 // segments, so all kept records are sorted by their places in the sequences first, beyond memory if need be
-// (source/spill.h); then units are taken from that stream under the runner's lock and encoded on all threads.
+// (source/spill.h); then units are taken from that stream under the map's lock and encoded on all threads.
 // What is on disk for this lives in .shardmill/tmp and is made again by a rerun that still has something to
 // encode.
 #include <string.h>
@@ -151,7 +151,7 @@ static mill_status take_record(repo_worker *w, const mill_sorted *row, mill_erro
     return mill_batch_append(&w->batch, &record, err);
 }
 
-// The records of the unit's sequences, in their order; called under the runner's lock, unit after unit.
+// The records of the unit's sequences, in their order; called under the map's lock, unit after unit.
 static mill_status next_unit(void *context, void *state, uint64_t unit, bool *end, mill_error *err)
 {
     repo_pass *pass = context;
