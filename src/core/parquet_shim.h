@@ -11,7 +11,7 @@
 extern "C" {
 #endif
 
-#define MILL_PARQUET_ABI 3u
+#define MILL_PARQUET_ABI 4u
 #define MILL_PARQUET_WHY 256 // bytes of a reason, NUL included
 
 typedef enum mill_parquet_result {
@@ -88,9 +88,10 @@ typedef struct mill_parquet_sink {
     void (*release)(void *pointer);
 } mill_parquet_sink;
 
-typedef struct mill_parquet_rows { // columns input_ids (list of unsigned integers), length, and as wanted cu_seqlens and loss_mask
+// Columns input_ids (list of unsigned integers) and length; as wanted cu_seqlens, position_ids and loss_mask.
+typedef struct mill_parquet_rows {
     uint32_t id_bits;              // 16 or 32
-    int boundaries, loss_mask;
+    int boundaries, positions, loss_mask;
     int zstd_level;
     uint32_t group_rows;           // rows of a row group; the last one may have fewer
     const char *created_by;
@@ -101,7 +102,8 @@ typedef struct mill_parquet_row {
     uint32_t count;
     const uint32_t *bounds;
     uint32_t bound_count;
-    const uint8_t *mask; // one an id
+    const uint32_t *positions; // one an id
+    const uint8_t *mask;       // one an id
 } mill_parquet_row;
 
 typedef struct mill_parquet_writer mill_parquet_writer; // for one thread at a time

@@ -79,7 +79,7 @@ struct mill_parquet_writer {
     Faults faults;
     std::unique_ptr<HostPool> pool;
     std::unique_ptr<parquet::ParquetFileWriter> file;
-    Lists ids, bounds, mask;
+    Lists ids, bounds, positions, mask;
     std::vector<int32_t> lengths;
     std::vector<int16_t> present, repeated; // levels of the longest list: 1 1 1 .., and 0 1 1 ..
 };
@@ -107,6 +107,8 @@ std::shared_ptr<GroupNode> schema_of(const mill_parquet_rows &rows)
         PrimitiveNode::Make("length", Repetition::REQUIRED, LogicalType::Int(32, true), parquet::Type::INT32)};
     if (rows.boundaries)
         fields.push_back(list_of("cu_seqlens", 32, true));
+    if (rows.positions)
+        fields.push_back(list_of("position_ids", 32, true));
     if (rows.loss_mask)
         fields.push_back(list_of("loss_mask", 8, false));
     return std::static_pointer_cast<GroupNode>(GroupNode::Make("schema", Repetition::REQUIRED, fields));
@@ -166,11 +168,14 @@ void write_group(mill_parquet_writer &w)
     lengths->Close();
     if (w.rows.boundaries)
         write_lists(w, group->NextColumn(), w.bounds);
+    if (w.rows.positions)
+        write_lists(w, group->NextColumn(), w.positions);
     if (w.rows.loss_mask)
         write_lists(w, group->NextColumn(), w.mask);
     group->Close();
     w.ids.clear();
     w.bounds.clear();
+    w.positions.clear();
     w.mask.clear();
     w.lengths.clear();
 }
@@ -182,6 +187,8 @@ mill_parquet_result write_row(mill_parquet_writer *w, const mill_parquet_row *ro
         w->lengths.push_back(static_cast<int32_t>(row->count));
         if (w->rows.boundaries)
             w->bounds.add(row->bounds, row->bound_count);
+        if (w->rows.positions)
+            w->positions.add(row->positions, row->count);
         if (w->rows.loss_mask)
             w->mask.add(row->mask, row->count);
         if (w->lengths.size() == w->rows.group_rows)

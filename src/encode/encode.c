@@ -210,6 +210,8 @@ mill_status mill_encode_row(mill_encode *e, mill_encode_document *document, size
     mill_row *row = &rows->rows[rows->count++];
     *row = (mill_row){.first_token = first, .tokens = (uint32_t)tokens, .record = document->record, .piece = piece,
                       .last = span->last, .text_begin = span->begin, .text_end = span->end};
+    if (row != rows->rows && row[-1].record == row->record)
+        row->doc_begin = row[-1].doc_begin + row[-1].tokens;
     if (transformed) {
         row->mode = (uint8_t)plan->mode;
         row->cut_begin = span->begin + plan->begin[0];

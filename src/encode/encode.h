@@ -80,6 +80,7 @@ typedef struct mill_row {
     // number of the row in its sequence; the texts and cuts are those of the files.
     uint32_t files;
     uint64_t first_file;
+    uint64_t doc_begin;       // tokens of its document, of a repository's those of its sequence, that stand in rows before this one
 } mill_row;
 
 typedef struct mill_rows { // the result for one unit

@@ -59,6 +59,7 @@ typedef struct sequence {
     uint32_t number; // of the row at hand
     bool drawn;
     uint64_t tokens; // of it, begin included
+    uint64_t placed; // in rows before it
     uint32_t transformed_record;
     mill_error *err;
 } sequence;
@@ -381,6 +382,7 @@ static mill_status end_row(sequence *s, bool ends)
                     .piece = s->number++,
                     .mode = MILL_ROW_REPO,
                     .last = ends,
+                    .doc_begin = s->placed,
                     .first_file = rows->file_count,
                     .files = (uint32_t)r->entry_count};
     MILL_TRY(mill_encode_put(&rows->ids, r->begin.data, r->begin.count, s->err));
@@ -397,6 +399,7 @@ static mill_status end_row(sequence *s, bool ends)
     rows->encoded_tokens += row.tokens;
     if (row.tokens >= s->e->options.min_chunk) {
         rows->rows[rows->count++] = row;
+        s->placed += row.tokens;
     } else {
         rows->dropped_rows++;
         rows->dropped_tokens += row.tokens;

@@ -186,12 +186,17 @@ static mill_status append_inputs(const mill_run_state *run, mill_buf *out, mill_
         err);
 }
 
-// Which tokens are targets, where the shards say it.
-static mill_status append_mask(const mill_run_state *run, mill_buf *out, mill_error *err)
+// What the columns beside the ids mean, where the shards have them.
+static mill_status append_columns(const mill_run_state *run, mill_buf *out, mill_error *err)
 {
-    const bool has_ids =
-        run->stages == MILL_STAGES_ALL || run->stages == MILL_STAGES_ENCODE || run->stages == MILL_STAGES_PACK;
-    if (!has_ids || !mill_run_has_mask(run))
+    static const char *const positions[] = {
+        [MILL_POSITIONS_NONE] = "",
+        [MILL_POSITIONS_RESTART] = "\n`position_ids` count from 0 in each row of a sample (`cu_seqlens`).\n",
+        [MILL_POSITIONS_CONTINUE] = "\n`position_ids` count the tokens of a document from 0, whichever rows they lie in.\n"};
+    const bool packs = run->stages == MILL_STAGES_ALL || run->stages == MILL_STAGES_PACK;
+    if (packs)
+        MILL_TRY(mill_buf_append_text(out, positions[run->recipe.positions], err));
+    if ((!packs && run->stages != MILL_STAGES_ENCODE) || !mill_run_has_mask(run))
         return MILL_OK;
     return mill_buf_append_text(out,
                                 "\n`loss_mask` has a number for each token: 1 if it is a target (answers of conversations, all of "
@@ -249,7 +254,7 @@ mill_status mill_card_append(const mill_run_state *run, const mill_buf *metrics_
                                       (unsigned long long)run->recipe.pack.seq_len + run->recipe.pack.extra));
     }
     MILL_TRY_GOTO(append_use(run, &c, has_docs, out, err));
-    MILL_TRY_GOTO(append_mask(run, out, err));
+    MILL_TRY_GOTO(append_columns(run, out, err));
     MILL_TRY_GOTO(append_funnel(metrics, out, err));
     MILL_TRY_GOTO(append_languages(metrics, out, err));
     MILL_TRY_GOTO(append_inputs(run, out, err));

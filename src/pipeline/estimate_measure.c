@@ -5,6 +5,7 @@
 #include "dedup/minhash.h"
 #include "pipeline/estimate.h"
 #include "record/segment.h"
+#include "shard/container.h"
 
 #define DRAWN_BYTES ((uint64_t)48 << 20)  // documents that are kept whole, for what follows
 #define SYNTAX_BYTES ((uint64_t)8 << 20)  // text that is parsed
@@ -325,14 +326,23 @@ static mill_status measure_shards(mill_run_state *run, const mill_ids *ids, mill
     mill_buf lines = {0}, packed = {0};
     mill_shard_options options = run->recipe.shard;
     options.vocab_size = f->vocab_size;
+    options.positions = run->recipe.positions != MILL_POSITIONS_NONE;
     uint32_t length = run->recipe.pack.seq_len + run->recipe.pack.extra;
     mill_shard_writer *writer = NULL;
-    mill_status status = mill_shard_writer_open(&options, &writer, err);
+    uint32_t *positions = mill_alloc((size_t)length * sizeof *positions);
+    mill_status status = MILL_OK;
+    if (positions == NULL)
+        status = mill_fail_nomem(err, "measuring shards");
+    else
+        status = mill_positions_fill(0, length, 0, positions, err);
+    if (status == MILL_OK)
+        status = mill_shard_writer_open(&options, &writer, err);
     int64_t begin = mill_clock_ns();
     for (size_t at = 0; status == MILL_OK && at < ids->count; at += length) {
         uint32_t count = ids->count - at < length ? (uint32_t)(ids->count - at) : length;
         const uint32_t bounds[2] = {0, count};
-        const mill_sample sample = {.ids = ids->data + at, .count = count, .cu_seqlens = bounds, .row_count = 1};
+        const mill_sample sample = {.ids = ids->data + at, .count = count, .cu_seqlens = bounds, .row_count = 1,
+                                    .positions = positions};
         status = mill_shard_writer_append(writer, &sample, &lines, err);
     }
     if (status == MILL_OK && lines.bytes != 0)
@@ -342,6 +352,7 @@ static mill_status measure_shards(mill_run_state *run, const mill_ids *ids, mill
     f->jsonl_bytes = lines.bytes;
     f->zst_bytes = packed.bytes;
     mill_shard_writer_close(writer);
+    mill_free(positions);
     mill_buf_free(&lines);
     mill_buf_free(&packed);
     return status;

@@ -297,6 +297,7 @@ static mill_status prepare(merge *m, mill_error *err)
     MILL_TRY(load_recipe(m, err));
     MILL_TRY(choose_formats(m, err));
     run->vocab_size = m->merged.vocab_size;
+    m->merged.positions = run->recipe.positions;
     run->merged = &m->merged;
     return make_plan(m, err);
 }

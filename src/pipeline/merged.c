@@ -121,7 +121,8 @@ static mill_status measure_directory(const mill_merged *m, int kind, size_t dir,
     for (uint64_t i = 0; status == MILL_OK && i < k->held[dir].sequences; i++) {
         uint64_t tokens = 0;
         uint32_t count = 0;
-        for (; status == MILL_OK && docs.docs.has_line && docs.docs.line.sample == i; count++) {
+        while (status == MILL_OK && docs.docs.has_line && docs.docs.line.sample == i) {
+            count += mill_doc_begins_row(&docs.docs.line);
             tokens += docs.docs.line.tokens;
             status = mill_docs_cursor_next(&docs, err);
         }
@@ -204,6 +205,7 @@ void mill_merged_cursor_close(mill_merged_cursor *c)
     close_shard(c);
     mill_read_sample_free(&c->sample);
     mill_free(c->bounds);
+    mill_free(c->positions);
     mill_free(c->ones);
     mill_buf_free(&c->source);
     mill_buf_free(&c->lines);
@@ -244,6 +246,23 @@ static mill_status seek(mill_merged_cursor *c, uint64_t number, mill_error *err)
     return status;
 }
 
+// Positions of the line's tokens. A line that begins no row counts on from the one before it.
+static mill_status place_tokens(mill_merged_cursor *c, const mill_doc_line *line, uint64_t number, mill_error *err)
+{
+    const mill_positions positions = c->merged->positions;
+    if (positions == MILL_POSITIONS_NONE)
+        return MILL_OK;
+    if (positions == MILL_POSITIONS_CONTINUE && line->doc_begin == MILL_NO_PLACE)
+        return mill_line_reader_fail(&c->docs.docs.lines, err,
+                                     "does not tell where the part lies in its document, as shard.positions=continue needs it; "
+                                     "use restart, or make %s again",
+                                     c->docs.finished->path);
+    uint64_t place = positions == MILL_POSITIONS_CONTINUE ? line->doc_begin : 0;
+    if (!mill_doc_begins_row(line))
+        place = (uint64_t)c->positions[line->begin - 1] + 1;
+    return mill_positions_fill(place, line->tokens, number, c->positions + line->begin, err);
+}
+
 // The sidecar's lines of the sequence: row borders, and the lines with its new number.
 static mill_status read_docs(mill_merged_cursor *c, uint64_t number, uint32_t *row_count, mill_sample *sample, mill_error *err)
 {
@@ -252,18 +271,22 @@ static mill_status read_docs(mill_merged_cursor *c, uint64_t number, uint32_t *r
     uint64_t covered = 0;
     *row_count = 0;
     mill_buf_clear(&c->lines);
+    if (c->merged->positions != MILL_POSITIONS_NONE)
+        MILL_TRY(MILL_GROW(c->positions, c->position_capacity, c->sample.count + 1, err));
     while (docs->has_line && docs->line.sample == local) {
         mill_doc_line line = docs->line;
         if (line.begin != covered || line.tokens > c->sample.count - covered)
             return mill_line_reader_fail(&docs->lines, err, "this part does not join the one before it");
-        if (*row_count == 0) {
+        if (covered == 0) {
             mill_buf_clear(&c->source);
             MILL_TRY(mill_buf_append(&c->source, line.file, line.file_bytes, err));
             MILL_TRY(mill_buf_append(&c->source, "", 1, err));
             sample->record = line.record;
         }
         MILL_TRY(MILL_GROW(c->bounds, c->bound_capacity, (size_t)*row_count + 2, err));
-        c->bounds[(*row_count)++] = line.begin;
+        if (mill_doc_begins_row(&line))
+            c->bounds[(*row_count)++] = line.begin;
+        MILL_TRY(place_tokens(c, &line, number, err));
         covered += line.tokens;
         line.sample = number;
         MILL_TRY(mill_docs_append(&line, &c->lines, err));
@@ -309,6 +332,7 @@ mill_status mill_merged_read(mill_merged_cursor *c, const mill_merged *m, bool d
     MILL_TRY(read_docs(c, number, &rows, sample, err));
     sample->cu_seqlens = c->bounds;
     sample->row_count = rows;
+    sample->positions = m->positions != MILL_POSITIONS_NONE ? c->positions : NULL;
     sample->source = documents ? (const char *)c->source.data : NULL;
     c->next = number + 1;
     return take_mask(c, sample, err);

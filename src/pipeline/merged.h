@@ -12,7 +12,7 @@ typedef struct mill_merged_kind { // samples, or documents
     mill_held *held;         // by directory: what is read
     uint64_t *first;         // number of each directory's first sequence; count + 1 entries
     uint64_t count;
-    const uint32_t *lengths, *rows; // of each sequence: tokens, and rows of the sidecar; mapped files
+    const uint32_t *lengths, *rows; // of each sequence: tokens, and rows; mapped files
 } mill_merged_kind;
 
 struct mill_merged {
@@ -21,6 +21,7 @@ struct mill_merged {
     size_t dir_count;
     mill_merged_kind kinds[2];
     bool has_mask;
+    mill_positions positions;       // that sequences are given
     uint32_t vocab_size;
 };
 
@@ -40,8 +41,8 @@ typedef struct mill_merged_cursor {
     mill_sample_reader reader;
     mill_docs_cursor docs;
     mill_read_sample sample;
-    uint32_t *bounds;
-    size_t bound_capacity;
+    uint32_t *bounds, *positions;
+    size_t bound_capacity, position_capacity;
     uint8_t *ones;           // mask of a sequence that has none
     size_t one_capacity;
     mill_buf source;         // name of its first row's input

@@ -1,5 +1,5 @@
 // pass_read_rows.c: rows of token ids as JSON lines, {"input_ids": [..], "length": n, "language": "...",
-// "loss_mask": [..]}, -> token units. Each line is a document of one row; where packing never cuts a row, a
+// "doc_begin": n, "loss_mask": [..]}, -> token units. Each line is a document of one row; where packing never cuts a row, a
 // longer one is cut here, but no conversation (a row whose mask has zeros).
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +8,7 @@
 #include "core/utf8.h"
 #include "pipeline/input_units.h"
 #include "pipeline/token_unit.h"
+#include "shard/docs.h"
 
 #define ID_END ((uint64_t)1 << 24) // ids are below it, with or without a tokenizer
 
@@ -61,6 +62,7 @@ typedef struct line_place {
     rows_worker *w;
     mill_run_state *run;
     mill_quarantined row; // input, record, offset, length
+    uint64_t doc_begin;   // of the line's tokens, in the document that encode cut them from
     mill_error *err;
 } line_place;
 
@@ -194,6 +196,7 @@ static mill_status add_doc(line_place *place, size_t begin, mill_language_id lan
                                                    .tokens = (uint32_t)tokens,
                                                    .record = w->doc_count,
                                                    .piece = piece,
+                                                   .doc_begin = place->doc_begin + at,
                                                    .mode = runs != 0 ? MILL_ROW_CHAT : MILL_FIM_NONE,
                                                    .first_run = w->rows.run_count - runs,
                                                    .runs = runs,
@@ -220,6 +223,10 @@ static mill_status take_object(line_place *place, yyjson_val *root)
         return QUARANTINE(place, MILL_QUARANTINE_NO_CONTENT, "input_ids is empty");
     if (length != NULL && !yyjson_is_null(length) && (!yyjson_is_uint(length) || yyjson_get_uint(length) != count))
         return QUARANTINE(place, MILL_QUARANTINE_FIELD_TYPE, "length is not the number of input_ids, %zu", count);
+    yyjson_val *begins = yyjson_obj_get(root, "doc_begin");
+    place->doc_begin = yyjson_get_uint(begins);
+    if (begins != NULL && !yyjson_is_null(begins) && (!yyjson_is_uint(begins) || place->doc_begin >= MILL_NO_PLACE / 2))
+        return QUARANTINE(place, MILL_QUARANTINE_FIELD_TYPE, "doc_begin is no number of tokens");
     if (name != NULL && !yyjson_is_null(name) && !yyjson_is_str(name))
         return QUARANTINE(place, MILL_QUARANTINE_FIELD_TYPE, "language is of type %s", yyjson_get_type_desc(name));
     bool good = false;

@@ -170,6 +170,8 @@ static mill_status append_rows(out_pass *pass, void *worker, uint64_t index, mil
         MILL_TRY(mill_shard_writer_ids(pass->writer, w->ids, row->tokens, &w->text, err));
         MILL_TRY(mill_buf_printf(&w->text, err, "],\"length\":%u,\"language\":", row->tokens));
         MILL_TRY(mill_buf_append_json(&w->text, language, strlen(language), err));
+        if (run->recipe.positions == MILL_POSITIONS_CONTINUE)
+            MILL_TRY(mill_buf_printf(&w->text, err, ",\"doc_begin\":%llu", (unsigned long long)row->doc_begin));
         if (pass->has_mask)
             MILL_TRY(append_mask(w, unit, row, err));
         MILL_TRY(mill_buf_append_text(&w->text, "}\n", err));

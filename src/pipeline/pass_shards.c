@@ -40,12 +40,12 @@ typedef struct open_shard {
     void *writers[MILL_FORMATS_MAX];
     mill_shard_out docs;
     uint64_t targets;
-    void *ids_sha256, *lengths_sha256, *mask_sha256;
+    void *ids_sha256, *lengths_sha256, *positions_sha256, *mask_sha256;
     const all_digests *all; // NULL: it carries none
 } open_shard;
 
-typedef struct digests { // of one shard; mask is empty in a run without one
-    char ids[65], lengths[65], mask[65];
+typedef struct digests { // of one shard; those of columns that the run has not are of nothing
+    char ids[65], lengths[65], positions[65], mask[65];
 } digests;
 
 static void close_worker(void *context, void *state)
@@ -99,6 +99,7 @@ static mill_status append_line(mill_run_state *run, uint64_t sequence, uint32_t 
                                 .cut_begin = row->cut_begin,
                                 .cut_end = row->cut_end,
                                 .row_begin = part->begin,
+                                .doc_begin = unit->rows[packed->row].doc_begin + part->begin,
                                 .last = row->last};
     return mill_docs_append(&line, out, err);
 }
@@ -210,6 +211,8 @@ static mill_status add_sample(open_shard *shard, const mill_sample *sample, mill
         mill_sha256_update(shard->ids_sha256, sample->ids, (size_t)sample->count * 4);
         mill_sha256_update(shard->lengths_sha256, &length, sizeof length);
     }
+    if (sample->positions != NULL)
+        mill_sha256_update(shard->positions_sha256, sample->positions, (size_t)sample->count * 4);
     if (sample->loss_mask != NULL)
         mill_sha256_update(shard->mask_sha256, sample->loss_mask, sample->count);
     for (uint32_t i = 0; sample->loss_mask != NULL && i < sample->count; i++)
@@ -268,7 +271,9 @@ static mill_status add_facts(open_shard *shard, size_t at, cJSON *containers, co
                 cJSON_AddNumberToObject(facts, "tokens", (double)shard->extent.tokens) != NULL &&
                 cJSON_AddStringToObject(facts, "ids_sha256", d->ids) != NULL &&
                 cJSON_AddStringToObject(facts, "lengths_sha256", lengths) != NULL;
-    if (c->loss_mask && shard->sequences->has_mask)
+    if (c->columns && shard->sequences->positions != MILL_POSITIONS_NONE)
+        good = good && cJSON_AddStringToObject(facts, "positions_sha256", d->positions) != NULL;
+    if (c->columns && shard->sequences->has_mask)
         good = good && cJSON_AddStringToObject(facts, "mask_sha256", d->mask) != NULL &&
                cJSON_AddNumberToObject(facts, "targets", (double)shard->targets) != NULL;
     return good ? c->finish(shard->writers[at], shard->number, facts, err) : mill_fail_nomem(err, "the facts of a shard");
@@ -282,6 +287,7 @@ static mill_status finish_shard(open_shard *shard, shard_worker *w, mill_error *
     hex_digest(&shard->ids_sha256, d.ids);
     hex_digest(&shard->lengths_sha256, d.lengths);
     hex_digest(&shard->mask_sha256, d.mask);
+    hex_digest(&shard->positions_sha256, d.positions);
     if (shard->all != NULL && shard->group->units == 1) { // they are those of all
         memcpy(shard->sequences->ids_sha256, d.ids, sizeof d.ids);
         memcpy(shard->sequences->lengths_sha256, d.lengths, sizeof d.lengths);
@@ -307,6 +313,7 @@ static void close_shard(mill_run_state *run, open_shard *shard, mill_status stat
         mill_unit_abort(run->dir, &shard->unit);
     mill_sha256_destroy(shard->ids_sha256);
     mill_sha256_destroy(shard->lengths_sha256);
+    mill_sha256_destroy(shard->positions_sha256);
     mill_sha256_destroy(shard->mask_sha256);
     mill_free(shard);
 }
@@ -318,8 +325,9 @@ static mill_status write_shard(mill_run_state *run, shard_worker *w, open_shard 
     mill_unit_init(&shard->unit, shard->group->stage, shard->number);
     shard->ids_sha256 = in_step ? mill_sha256_create_lane() : mill_sha256_create();
     shard->lengths_sha256 = mill_sha256_create();
+    shard->positions_sha256 = mill_sha256_create();
     shard->mask_sha256 = mill_sha256_create();
-    if (shard->ids_sha256 == NULL || shard->lengths_sha256 == NULL || shard->mask_sha256 == NULL)
+    if (shard->ids_sha256 == NULL || shard->lengths_sha256 == NULL || shard->positions_sha256 == NULL || shard->mask_sha256 == NULL)
         return mill_fail_nomem(err, "writing a shard");
     mill_buf_clear(&w->docs);
     MILL_TRY(measure(shard, w, err));
@@ -486,9 +494,16 @@ static void tell_of_rules(const mill_run_state *run)
                           "--format %s: its samples have %u tokens, but its readers take one more (L+1)%s",
                           mill_containers[i]->name, pack->seq_len,
                           run->merged == NULL ? "; --set pack.extra=1 makes them so, for every format of this run" : "");
+        if ((run->formats >> i & 1) == 0 || mill_containers[i]->columns)
+            continue;
+        if (run->recipe.positions != MILL_POSITIONS_NONE)
+            mill_log_line(&run->log, MILL_LOG_WARNING,
+                          "--format %s: has no place for position_ids (shard.positions); jsonl, jsonl.zst, parquet and mds keep "
+                          "them",
+                          mill_containers[i]->name);
         bool documents = (run->formats_documents >> i & 1) != 0;
         bool masked = documents && run->merged == NULL ? mill_run_has_chats(run) : mill_run_has_mask(run);
-        if ((run->formats >> i & 1) != 0 && !mill_containers[i]->loss_mask && masked)
+        if (masked)
             mill_log_line(&run->log, MILL_LOG_WARNING,
                           "--format %s: has no place for the loss mask (of conversations, of padding); jsonl, jsonl.zst, parquet "
                           "and mds keep it",

@@ -21,6 +21,8 @@
 
 typedef enum mill_train_unit { MILL_UNIT_DOCUMENT, MILL_UNIT_LINE, MILL_UNIT_JSONL_LINE } mill_train_unit;
 typedef enum mill_loss_mask { MILL_MASK_AUTO, MILL_MASK_ALWAYS, MILL_MASK_NEVER } mill_loss_mask;
+typedef enum mill_positions { MILL_POSITIONS_NONE, MILL_POSITIONS_RESTART, MILL_POSITIONS_CONTINUE } mill_positions;
+extern const char *const mill_positions_names[]; // "none", ..; NULL behind the last
 typedef enum mill_order { MILL_ORDER_INPUT, MILL_ORDER_LANGUAGE, MILL_ORDER_SHUFFLE } mill_order;
 
 typedef struct mill_string_list {
@@ -64,6 +66,7 @@ typedef struct mill_recipe {
     uint64_t repo_bytes;
     mill_shard_options shard;
     mill_loss_mask loss_mask;
+    mill_positions positions;
     mill_string_list documents;     // containers that hold documents
     bool pad;                       // fill samples up
     bool extra_given;               // pack.extra was set, by file or command line

@@ -10,6 +10,7 @@ static const char *const qa_names[] = {"text", "code", "instruction", NULL};
 static const char *const loss_names[] = {"answers", "last", "all", NULL};
 static const char *const long_names[] = {"drop", "turn", "cut", NULL};
 static const char *const nul_names[] = {"keep", "strip", "quarantine", NULL};
+const char *const mill_positions_names[] = {"none", "restart", "continue", NULL};
 static const char *const mask_names[] = {"auto", "always", "never", NULL};
 static const char *const syntax_names[] = {"off", "tree-sitter", "cpython", NULL};
 static const char *const scheme_names[] = {"affine32", "legacy", NULL};
@@ -177,6 +178,7 @@ const mill_recipe_key mill_recipe_keys[] = {
     ENUM("shard.mds_form", shard.mds_form, mds_names, "\"arrays\"", NULL, "mds: arrays (column input_ids of the narrowest type), llm-foundry (column tokens, 8 bytes an id)"),
     U32("shard.parquet_group_rows", shard.parquet_group_rows, 1, 1 << 24, "1024", NULL, "parquet: rows of a row group"),
     FLAG("shard.boundaries", shard.boundaries, "false", "true", "write cu_seqlens: where the rows of a sample begin"),
+    ENUM("shard.positions", positions, mill_positions_names, "\"none\"", NULL, "write position_ids: restart (from 0 in each row of a sample), continue (rows of one document count on, wherever they lie), none"),
 
     SHARES("mixture.languages", mixture.languages, 64,
            "{\"python\":0.30,\"javascript\":0.20,\"typescript\":0.10,\"java\":0.08,\"c+cpp\":0.07,\"go\":0.07,\"rust\":0.05,\"php\":0.04,\"csharp\":0.03,\"sql\":0.02,\"bash\":0.02,\"other\":0.02}",

@@ -117,6 +117,7 @@ static mill_status add_container(mill_run_state *run, const mill_container *c, c
     const mill_shard_group *g = mill_shard_plan_group(run->shard_plan, c);
     const mill_sequences *s = &run->shard_plan->sequences[g->documents];
     const mill_container_options *options = &run->shard_plan->options[g->documents];
+    const mill_positions positions = c->columns ? s->positions : MILL_POSITIONS_NONE;
     bool borders = mill_container_keeps_borders(c, options);
     char one[65];
     const char *lengths = s->lengths_sha256;
@@ -138,7 +139,8 @@ static mill_status add_container(mill_run_state *run, const mill_container *c, c
                 cJSON_AddNumberToObject(o, "vocab_size", (double)options->shard.vocab_size) != NULL &&
                 cJSON_AddNumberToObject(o, "added_end_tokens", (double)s->added) != NULL &&
                 cJSON_AddStringToObject(o, "ids_sha256", s->ids_sha256) != NULL &&
-                cJSON_AddBoolToObject(o, "loss_mask", c->loss_mask && s->has_mask) != NULL &&
+                cJSON_AddStringToObject(o, "positions", mill_positions_names[positions]) != NULL &&
+                cJSON_AddBoolToObject(o, "loss_mask", c->columns && s->has_mask) != NULL &&
                 cJSON_AddStringToObject(o, "lengths_sha256", lengths) != NULL;
     good = good && (c->codec == NULL || cJSON_AddStringToObject(o, "codec", c->codec()) != NULL);
     return good ? MILL_OK : mill_fail_nomem(err, "the manifest");

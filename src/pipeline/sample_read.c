@@ -199,8 +199,7 @@ static mill_status next_of_stream(mill_sample_reader *r, mill_read_sample *out, 
     uint64_t tokens = 0;
     mill_read_sample piece = {0};
     mill_status status = MILL_OK;
-    out->count = out->bound_count = 0;
-    out->has_bounds = out->stream = false;
+    mill_read_sample_clear(out);
     while (r->docs.docs.has_line && r->docs.docs.line.sample == r->sequence) {
         tokens += r->docs.docs.line.tokens;
         MILL_TRY(mill_docs_cursor_next(&r->docs, err));

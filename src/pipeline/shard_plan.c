@@ -117,6 +117,8 @@ mill_status mill_sequence_gather(const mill_sequences *s, mill_gather *g, uint64
     MILL_TRY(MILL_GROW(g->bounds, g->bound_capacity, end - first + 2, err));
     if (s->has_mask)
         MILL_TRY(MILL_GROW(g->mask, g->mask_capacity, (uint64_t)tokens + 1, err));
+    if (s->positions != MILL_POSITIONS_NONE)
+        MILL_TRY(MILL_GROW(g->positions, g->position_capacity, (uint64_t)tokens + 1, err));
     for (uint64_t i = first; i < end; i++) {
         const mill_part part = mill_sequence_part(s, number, i);
         const mill_packed_row *packed = &s->run->packed[part.row];
@@ -127,6 +129,9 @@ mill_status mill_sequence_gather(const mill_sequences *s, mill_gather *g, uint64
         copy_ids(unit, row->first_token + part.begin, part.count - added, g->ids + at);
         if (s->has_mask)
             mill_token_mask(unit, row, part.begin, part.count - added, g->mask + at);
+        const uint64_t place = s->positions == MILL_POSITIONS_CONTINUE ? row->doc_begin + part.begin : 0;
+        if (s->positions != MILL_POSITIONS_NONE)
+            MILL_TRY(mill_positions_fill(place, part.count, number, g->positions + at, err));
         at += part.count;
         if (added)
             g->ids[at - 1] = (uint32_t)s->end_id;
@@ -140,12 +145,15 @@ mill_status mill_sequence_gather(const mill_sequences *s, mill_gather *g, uint64
             g->ids[i] = (uint32_t)s->end_id;
         if (s->has_mask)
             memset(g->mask + at, 0, tokens - at);
+        if (s->positions != MILL_POSITIONS_NONE)
+            MILL_TRY(mill_positions_fill(0, tokens - at, number, g->positions + at, err));
         g->bounds[++rows] = tokens;
     }
     *sample = (mill_sample){.ids = g->ids,
                             .count = tokens,
                             .cu_seqlens = g->bounds,
                             .row_count = rows,
+                            .positions = s->positions != MILL_POSITIONS_NONE ? g->positions : NULL,
                             .loss_mask = s->has_mask ? g->mask : NULL,
                             .number = number};
     if (s->documents) {
@@ -160,6 +168,7 @@ void mill_gather_free(mill_gather *g)
 {
     mill_free(g->ids);
     mill_free(g->bounds);
+    mill_free(g->positions);
     mill_free(g->mask);
     mill_merged_cursor_close(&g->cursor);
     *g = (mill_gather){0};
@@ -212,6 +221,7 @@ static mill_status find_documents(mill_sequences *s, mill_error *err)
 static mill_status open_sequences(mill_sequences *s, mill_run_state *run, bool documents, mill_error *err)
 {
     *s = (mill_sequences){.run = run, .documents = documents, .end_id = -1, .has_mask = mill_run_has_mask(run)};
+    s->positions = run->recipe.positions;
     if (run->tokenizer != NULL)
         s->end_id = mill_tokenizer_special(run->tokenizer, run->recipe.encode.end_text);
     if (!documents && run->merged == NULL && run->recipe.pad)
@@ -351,6 +361,7 @@ static mill_status fill(mill_shard_plan *plan, mill_run_state *run, mill_error *
         plan->options[kind] = (mill_container_options){.shard = run->recipe.shard, .workers = 1, .uniform = s->uniform};
         plan->options[kind].shard.vocab_size = run->vocab_size;
         plan->options[kind].shard.loss_mask = s->has_mask;
+        plan->options[kind].shard.positions = s->positions != MILL_POSITIONS_NONE;
     }
     for (size_t i = 0; i < MILL_SHARD_GROUPS; i++) {
         mill_shard_group *g = &plan->groups[i];

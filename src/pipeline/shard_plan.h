@@ -23,13 +23,14 @@ typedef struct mill_sequences {
     uint32_t pad_to;       // shorter samples are filled up to this length with end_id; 0: they stay
     uint64_t padding;      // tokens of that
     bool has_mask;
+    mill_positions positions;
     char ids_sha256[65], lengths_sha256[65]; // over all of them, made by the shards pass
 } mill_sequences;
 
 typedef struct mill_gather { // what one worker needs to bring a sequence together
-    uint32_t *ids, *bounds;
+    uint32_t *ids, *bounds, *positions;
     uint8_t *mask;
-    size_t id_capacity, bound_capacity, mask_capacity;
+    size_t id_capacity, bound_capacity, position_capacity, mask_capacity;
     mill_merged_cursor cursor;
 } mill_gather;
 
@@ -62,7 +63,7 @@ uint32_t mill_sequence_length(const mill_sequences *sequences, uint64_t number);
 uint32_t mill_sequence_padding(const mill_sequences *sequences, uint64_t number);
 // (Of token units alone:) part number `at` of all, with the end-of-text token that a document's last one was given.
 mill_part mill_sequence_part(const mill_sequences *sequences, uint64_t number, uint64_t at);
-// Brings ids, row borders and, where the run has one, the loss mask together; valid until the next call.
+// Brings ids, row borders and, where the run has them, positions and loss mask together; valid until the next call.
 mill_status mill_sequence_gather(const mill_sequences *sequences, mill_gather *gather, uint64_t number, mill_sample *sample,
                                  mill_error *err) MILL_MUST_CHECK;
 void mill_gather_free(mill_gather *gather);

@@ -170,29 +170,25 @@ static mill_status take_mask(cursor *c, mill_read_sample *s, bool *good, mill_er
     return MILL_OK;
 }
 
-static bool bounds_are_good(const mill_read_sample *s)
-{
-    bool good = s->bound_count >= 1 && s->bounds[0] == 0 && s->bounds[s->bound_count - 1] == s->count;
-    for (size_t i = 1; good && i < s->bound_count; i++)
-        good = s->bounds[i - 1] < s->bounds[i];
-    return good;
-}
-
 mill_status mill_read_sample_parse(const mill_line_reader *reader, const uint8_t *line, size_t bytes,
                                    bool row, mill_read_sample *out, mill_error *err)
 {
     static const char broken[] = "is no sample as shardmill writes them";
     cursor c = {line, line + bytes};
     uint32_t length = 0;
+    size_t positions = 0;
     bool good = take(&c, "{\"input_ids\":");
-    out->count = out->bound_count = 0;
-    out->has_bounds = out->has_mask = out->stream = false;
+    mill_read_sample_clear(out);
     if (good)
         MILL_TRY(take_list(&c, &out->ids, &out->capacity, &out->count, &good, err));
     good = good && take(&c, ",") && take(&c, "\"length\":") && take_number(&c, &length);
     if (good && !row && (take(&c, ",\"cu_seqlens\":") || take(&c, ", \"cu_seqlens\":"))) {
         out->has_bounds = true;
         MILL_TRY(take_list(&c, &out->bounds, &out->bound_capacity, &out->bound_count, &good, err));
+    }
+    if (good && !row && (take(&c, ",\"position_ids\":") || take(&c, ", \"position_ids\":"))) {
+        out->has_positions = true;
+        MILL_TRY(take_list(&c, &out->positions, &out->position_capacity, &positions, &good, err));
     }
     if (good && !row && (take(&c, ",\"loss_mask\":") || take(&c, ", \"loss_mask\":"))) {
         out->has_mask = true;
@@ -206,7 +202,9 @@ mill_status mill_read_sample_parse(const mill_line_reader *reader, const uint8_t
         return mill_line_reader_fail(reader, err, "%s", broken);
     if (length != out->count)
         return mill_line_reader_fail(reader, err, "length is %u but there are %zu ids", length, out->count);
-    if (out->has_bounds && !bounds_are_good(out))
+    if (out->has_positions && positions != out->count)
+        return mill_line_reader_fail(reader, err, "there are %zu position_ids but %zu ids", positions, out->count);
+    if (!mill_read_sample_bounds_are_good(out))
         return mill_line_reader_fail(reader, err, "cu_seqlens does not rise from 0 to length");
     return MILL_OK;
 }
@@ -305,6 +303,9 @@ static bool parse_doc(yyjson_val *root, mill_doc_line *line)
     size_t mode_bytes;
     yyjson_val *last = yyjson_obj_get(root, "last");
     line->last = yyjson_get_bool(last);
+    line->doc_begin = MILL_NO_PLACE;
+    if (yyjson_obj_get(root, "doc_begin") != NULL && !get_number(root, "doc_begin", MILL_NO_PLACE - 1, &line->doc_begin))
+        return false;
     return yyjson_is_bool(last) && get_number(root, "sample", UINT64_MAX, &line->sample) &&
            get_u32(root, "begin", &line->begin) && get_u32(root, "tokens", &line->tokens) &&
            get_text(root, "file", &line->file, &line->file_bytes) &&

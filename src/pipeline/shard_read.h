@@ -33,8 +33,8 @@ mill_status mill_line_reader_fail(const mill_line_reader *reader, mill_error *er
     __attribute__((format(printf, 3, 4)));
 
 // Parses the line that the reader gave last, in either spacing: a sample of a shard, or (row) a row of the
-// encode stage. length is the number of ids, cu_seqlens runs from 0 to length, strictly rising, and loss_mask has
-// a 0 or 1 for each id, or the line is refused. The mask of a row is not read.
+// encode stage. length is the number of ids, cu_seqlens runs from 0 to length, strictly rising, position_ids are as
+// many as the ids, and loss_mask has a 0 or 1 for each, or the line is refused. The mask of a row is not read.
 mill_status mill_read_sample_parse(const mill_line_reader *reader, const uint8_t *line, size_t bytes,
                                    bool row, mill_read_sample *out, mill_error *err) MILL_MUST_CHECK;
 

@@ -41,6 +41,7 @@ static mill_status append_rows(const mill_row *rows, size_t count, mill_buf *out
         row.runs = from->runs;
         row.first_file = from->first_file;
         row.files = from->files;
+        row.doc_begin = from->doc_begin;
         MILL_TRY(mill_buf_append(out, &row, sizeof row, err));
     }
     return MILL_OK;
@@ -81,7 +82,7 @@ mill_status mill_token_unit_write(const mill_rows *rows, const mill_token_meta *
                                   mill_error *err)
 {
     static const uint32_t zero = 0;
-    token_header header = {.version = 3,
+    token_header header = {.version = 4,
                            .records = meta->records,
                            .row_count = rows->count,
                            .id_count = rows->ids.count,
@@ -136,7 +137,7 @@ static mill_status parse_unit(mill_token_unit *unit, const char *path, mill_erro
     const uint64_t docs = header.doc_count * sizeof(uint64_t), files = header.file_count * sizeof(mill_row);
     uint64_t wanted = sizeof header + rows + 3 * spans + header.meta_bytes + docs + files + runs;
     wanted += header.id_count * header.id_bytes;
-    if (memcmp(header.magic, magic, sizeof magic) != 0 || header.version != 3 || wanted != unit->file.bytes)
+    if (memcmp(header.magic, magic, sizeof magic) != 0 || header.version != 4 || wanted != unit->file.bytes)
         return mill_fail(err, MILL_VERIFY, "%s is damaged; remove it and run again", path);
     const uint8_t *at = unit->file.data + sizeof header;
     const uint64_t docs_at = rows + 3 * spans + header.meta_bytes, files_at = docs_at + docs;

@@ -8,6 +8,7 @@
 #include "core/hash.h"
 #include "core/parallel.h"
 #include "pipeline/account.h"
+#include "pipeline/recipe.h"
 #include "pipeline/sample_read.h"
 #include "pipeline/verify_internal.h"
 #include "tokenizer/tokenizer.h"
@@ -47,14 +48,15 @@ typedef struct verifier {
 // Running digests of ids (4 bytes each) and lengths (8 bytes each), little-endian as on every machine this is
 // built for.
 typedef struct digests {
-    void *ids, *lengths, *mask;
+    void *ids, *lengths, *positions, *mask;
 } digests;
 
 static mill_status open_digests(digests *d, mill_error *err)
 {
-    *d = (digests){mill_sha256_create(), mill_sha256_create(), mill_sha256_create()};
-    return d->ids == NULL || d->lengths == NULL || d->mask == NULL ? mill_fail_nomem(err, "verifying samples")
-                                                                   : MILL_OK;
+    *d = (digests){mill_sha256_create(), mill_sha256_create(), mill_sha256_create(), mill_sha256_create()};
+    return d->ids == NULL || d->lengths == NULL || d->positions == NULL || d->mask == NULL
+               ? mill_fail_nomem(err, "verifying samples")
+               : MILL_OK;
 }
 
 static void add_to_digests(digests *d, const mill_read_sample *sample)
@@ -62,6 +64,8 @@ static void add_to_digests(digests *d, const mill_read_sample *sample)
     uint64_t length = sample->count;
     mill_sha256_update(d->ids, sample->ids, sample->count * sizeof *sample->ids);
     mill_sha256_update(d->lengths, &length, sizeof length);
+    if (sample->has_positions)
+        mill_sha256_update(d->positions, sample->positions, sample->count * sizeof *sample->positions);
     if (sample->has_mask)
         mill_sha256_update(d->mask, sample->mask, sample->count);
 }
@@ -70,6 +74,7 @@ static void close_digests(digests *d)
 {
     mill_sha256_destroy(d->ids);
     mill_sha256_destroy(d->lengths);
+    mill_sha256_destroy(d->positions);
     mill_sha256_destroy(d->mask);
 }
 
@@ -135,8 +140,26 @@ static mill_status check_mask(const mill_doc_reader *docs, const mill_read_sampl
     return MILL_OK;
 }
 
+// Tokens of a part count up by one: from the part before it in a row that it does not begin, else from 0, or (continue) from
+// its place in the document.
+static mill_status check_positions(const mill_doc_reader *docs, const mill_read_sample *sample, bool begins, bool continues,
+                                   mill_error *err)
+{
+    const mill_doc_line *line = &docs->line;
+    if (!sample->has_positions)
+        return MILL_OK;
+    const uint32_t *positions = sample->positions + line->begin;
+    const uint64_t place = !begins ? (uint64_t)positions[-1] + 1 : continues ? line->doc_begin : 0;
+    bool good = positions[0] == place || (begins && continues && place == MILL_NO_PLACE);
+    for (uint32_t i = 1; good && i < line->tokens; i++)
+        good = positions[i] == positions[0] + i;
+    return good ? MILL_OK
+                : mill_line_reader_fail(&docs->lines, err, "sample %llu: position_ids do not count the tokens of this part",
+                                        (unsigned long long)line->sample);
+}
+
 // The parts of a sample in the sidecar lie end to end, and the borders of rows are those of cu_seqlens.
-static mill_status check_parts(mill_docs_cursor *cursor, uint64_t number, const mill_read_sample *sample,
+static mill_status check_parts(mill_docs_cursor *cursor, uint64_t number, const mill_read_sample *sample, bool continues,
                                mill_error *err)
 {
     const mill_doc_reader *docs = &cursor->docs;
@@ -144,7 +167,7 @@ static mill_status check_parts(mill_docs_cursor *cursor, uint64_t number, const 
     size_t part = 0; // that the line is in: files of a repository share one
     while (covered < sample->count) {
         const mill_doc_line *line = &docs->line;
-        const bool begins = covered == 0 || line->row_begin == 0;
+        const bool begins = mill_doc_begins_row(line);
         if (!docs->has_line || line->sample != number)
             return mill_fail(
                 err, MILL_VERIFY, "%s/%s: sample %llu has %zu tokens but only %llu come from documents",
@@ -159,6 +182,7 @@ static mill_status check_parts(mill_docs_cursor *cursor, uint64_t number, const 
                                          "sample %llu: this part does not begin where cu_seqlens says",
                                          (unsigned long long)number);
         MILL_TRY(check_mask(docs, sample, err));
+        MILL_TRY(check_positions(docs, sample, begins, continues, err));
         part += begins;
         covered += line->tokens;
         MILL_TRY(mill_docs_cursor_next(cursor, err));
@@ -169,9 +193,22 @@ static mill_status check_parts(mill_docs_cursor *cursor, uint64_t number, const 
     return MILL_OK;
 }
 
+// The shard has the column if the manifest has its digest, and only then.
+static mill_status check_column(const check *c, const mill_sample_reader *reader, const char *digest, const char *name, bool found,
+                                mill_error *err)
+{
+    const bool wanted = cJSON_GetObjectItemCaseSensitive(c->file->facts, digest) != NULL;
+    if (found == wanted)
+        return MILL_OK;
+    return mill_sample_reader_fail(reader, err, wanted ? "has no %s" : "has %s that the manifest does not know", name);
+}
+
 static mill_status read_shard(const verifier *v, check *c, mill_sample_reader *reader, mill_docs_cursor *docs,
                               digests *d, mill_read_sample *sample, mill_error *err)
 {
+    const cJSON *positions = cJSON_GetObjectItemCaseSensitive(c->held->facts, "positions");
+    const bool continues = cJSON_IsString(positions) &&
+                           strcmp(positions->valuestring, mill_positions_names[MILL_POSITIONS_CONTINUE]) == 0;
     for (;;) {
         bool end;
         uint32_t id;
@@ -182,11 +219,9 @@ static mill_status read_shard(const verifier *v, check *c, mill_sample_reader *r
             return mill_sample_reader_fail(reader, err, "holds id %u, the tokenizer has %llu", id,
                                            (unsigned long long)v->vocab_size);
         if (c->with_docs)
-            MILL_TRY(check_parts(docs, c->first_sample + c->lines, sample, err));
-        const bool wanted = cJSON_GetObjectItemCaseSensitive(c->file->facts, "mask_sha256") != NULL;
-        if (sample->has_mask != wanted)
-            return mill_sample_reader_fail(
-                reader, err, wanted ? "has no loss_mask" : "has a loss_mask that the manifest does not know");
+            MILL_TRY(check_parts(docs, c->first_sample + c->lines, sample, continues, err));
+        MILL_TRY(check_column(c, reader, "positions_sha256", "position_ids", sample->has_positions, err));
+        MILL_TRY(check_column(c, reader, "mask_sha256", "loss_mask", sample->has_mask, err));
         for (size_t i = 0; sample->has_mask && i < sample->count; i++)
             c->targets += sample->mask[i];
         add_to_digests(d, sample);
@@ -220,6 +255,11 @@ static mill_status compare_shard(const verifier *v, check *c, mill_sample_reader
         MILL_TRY(expect_text(where, path, facts, "text_xxh3", text, err));
     }
     MILL_TRY(expect_text(where, path, facts, "ids_sha256", ids, err));
+    if (cJSON_GetObjectItemCaseSensitive(facts, "positions_sha256") != NULL) {
+        char positions[65];
+        take_digest(&d->positions, positions);
+        MILL_TRY(expect_text(where, path, facts, "positions_sha256", positions, err));
+    }
     if (cJSON_GetObjectItemCaseSensitive(facts, "mask_sha256") != NULL) {
         char mask[65];
         take_digest(&d->mask, mask);
@@ -449,7 +489,7 @@ static mill_status order_shards(verifier *v, mill_error *err)
             c->first_sample = c[-1].first_sample + mill_finished_number(c[-1].file->facts, "samples");
         if (with_docs[c->held->documents] == NULL)
             with_docs[c->held->documents] = c->held;
-        c->with_docs = with_docs[c->held->documents] == c->held || c->held->container->cu_seqlens;
+        c->with_docs = with_docs[c->held->documents] == c->held || c->held->container->columns;
     }
     return MILL_OK;
 }

@@ -29,12 +29,16 @@ typedef struct mill_extent { // of one shard, known before it is written
 typedef struct mill_read_sample { // a sequence that was read
     uint32_t *ids, *bounds;       // bounds: cu_seqlens
     size_t count, capacity, bound_count, bound_capacity;
+    uint32_t *positions;          // position_ids: one a token
     uint8_t *mask;                // loss_mask: one a token
-    size_t mask_capacity;
-    bool has_bounds, has_mask;
+    size_t position_capacity, mask_capacity;
+    bool has_bounds, has_positions, has_mask;
     bool stream;                  // only a piece of a shard without borders
 } mill_read_sample;
 void mill_read_sample_free(mill_read_sample *sample);
+void mill_read_sample_clear(mill_read_sample *sample); // nothing is in it; memory stays
+// Whether its cu_seqlens, if it has one, rises strictly from 0 to the number of ids.
+bool mill_read_sample_bounds_are_good(const mill_read_sample *sample);
 // Makes room for `more` ids behind those that are there and returns the place, which the caller fills; NULL without memory.
 uint32_t *mill_read_sample_grow(mill_read_sample *sample, uint64_t more, mill_error *err);
 
@@ -57,8 +61,7 @@ typedef struct mill_container {
     bool by_bytes;               // cut by `cut`, not by the number of sequences
     bool borders;                // its files keep where sequences end
     bool uniform_borders;        // they do where all have the same length
-    bool cu_seqlens;             // keeps where the rows of a sequence begin, when shard.boundaries wants it
-    bool loss_mask;              // keeps which tokens are targets, in a run that knows it
+    bool columns;                // keeps cu_seqlens, position_ids and loss_mask, where the options want them
     // The library that decides about its bytes beside zstd, with its version; NULL: none does.
     const char *(*codec)(void);
     // Whether this build and machine can write it; NULL: always.
@@ -101,6 +104,9 @@ bool mill_container_keeps_borders(const mill_container *container, const mill_co
 // Opens a shard by the path of its first file, which mill_container_of knows.
 mill_status mill_container_read(const mill_container *container, const mill_fs *fs, int dir, const char *where, const char *path,
                                 void **reader, mill_error *err) MILL_MUST_CHECK;
+// Fills in the positions begin, begin + 1, .. of `count` tokens of sample `number`. MILL_INPUT: they do not end below 2^31.
+mill_status mill_positions_fill(uint64_t begin, uint32_t count, uint64_t number, uint32_t *positions, mill_error *err)
+    MILL_MUST_CHECK;
 // "L" or "L+1".
 const char *mill_rule_name(mill_rule rule);
 

@@ -36,6 +36,24 @@ void mill_get_ids(const uint8_t *in, uint64_t count, uint32_t width, uint32_t *i
 
 // ---- checks of what comes in ----
 
+mill_status mill_check_columns(const mill_shard_options *options, const mill_sample *sample, mill_error *err)
+{
+    const bool masked = !options->loss_mask || sample->loss_mask != NULL, placed = !options->positions || sample->positions != NULL;
+    if (!masked || !placed)
+        return mill_fail(err, MILL_INTERNAL, "sample %" PRIu64 ": its %s missing", sample->number,
+                         masked ? "positions are" : "loss mask is");
+    if (!options->boundaries)
+        return MILL_OK;
+    const uint32_t *bounds = sample->cu_seqlens;
+    bool good = bounds != NULL && bounds[0] == 0 && bounds[sample->row_count] == sample->count;
+    for (uint32_t i = 0; good && i < sample->row_count; i++)
+        good = bounds[i] <= bounds[i + 1];
+    if (!good)
+        return mill_fail(err, MILL_INTERNAL, "sample %" PRIu64 ": its row boundaries do not run from 0 to %" PRIu32,
+                         sample->number, sample->count);
+    return MILL_OK;
+}
+
 mill_status mill_check_sample(const mill_shard_options *options, const mill_sample *sample, mill_error *err)
 {
     uint32_t highest = 0;
@@ -44,15 +62,18 @@ mill_status mill_check_sample(const mill_shard_options *options, const mill_samp
     if (sample->count != 0 && highest >= options->vocab_size)
         return mill_fail(err, MILL_INTERNAL, "sample %" PRIu64 ": holds id %" PRIu32 ", the vocabulary has %" PRIu32 " ids",
                          sample->number, highest, options->vocab_size);
-    const uint32_t *bounds = sample->cu_seqlens;
-    bool good = bounds != NULL && bounds[0] == 0 && bounds[sample->row_count] == sample->count;
-    for (uint32_t i = 0; good && i < sample->row_count; i++)
-        good = bounds[i] <= bounds[i + 1];
-    if (options->loss_mask && sample->loss_mask == NULL)
-        return mill_fail(err, MILL_INTERNAL, "sample %" PRIu64 ": its loss mask is missing", sample->number);
-    if (options->boundaries && !good)
-        return mill_fail(err, MILL_INTERNAL, "sample %" PRIu64 ": its row boundaries do not run from 0 to %" PRIu32,
-                         sample->number, sample->count);
+    return mill_check_columns(options, sample, err);
+}
+
+mill_status mill_positions_fill(uint64_t begin, uint32_t count, uint64_t number, uint32_t *positions, mill_error *err)
+{
+    if (begin > INT32_MAX || count > INT32_MAX - begin)
+        return mill_fail(err, MILL_INPUT,
+                         "sample %" PRIu64 ": a document of so many tokens that its positions do not end below 2^31; use "
+                         "--set shard.positions=restart, or a smaller pack.seq_len",
+                         number);
+    for (uint32_t i = 0; i < count; i++)
+        positions[i] = (uint32_t)begin + i;
     return MILL_OK;
 }
 
@@ -171,10 +192,28 @@ uint32_t *mill_read_sample_grow(mill_read_sample *sample, uint64_t more, mill_er
     return place;
 }
 
+void mill_read_sample_clear(mill_read_sample *sample)
+{
+    sample->count = sample->bound_count = 0;
+    sample->has_bounds = sample->has_positions = sample->has_mask = sample->stream = false;
+}
+
+bool mill_read_sample_bounds_are_good(const mill_read_sample *sample)
+{
+    if (!sample->has_bounds)
+        return true;
+    const uint32_t *bounds = sample->bounds;
+    bool good = sample->bound_count >= 1 && bounds[0] == 0 && bounds[sample->bound_count - 1] == sample->count;
+    for (size_t i = 1; good && i < sample->bound_count; i++)
+        good = bounds[i - 1] < bounds[i];
+    return good;
+}
+
 void mill_read_sample_free(mill_read_sample *sample)
 {
     mill_free(sample->ids);
     mill_free(sample->bounds);
+    mill_free(sample->positions);
     mill_free(sample->mask);
     *sample = (mill_read_sample){0};
 }

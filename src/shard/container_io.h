@@ -43,7 +43,9 @@ void mill_put_ids(const uint32_t *ids, uint64_t count, uint32_t width, uint8_t *
 // The inverse for 2 and 4.
 void mill_get_ids(const uint8_t *in, uint64_t count, uint32_t width, uint32_t *ids);
 
-// Every id below the vocabulary, row borders from 0 to the end: else MILL_INTERNAL, named with the sample.
+// The columns that the options want are there, row borders from 0 to the end: else MILL_INTERNAL, named with the sample.
+mill_status mill_check_columns(const mill_shard_options *options, const mill_sample *sample, mill_error *err) MILL_MUST_CHECK;
+// That, and every id below the vocabulary.
 mill_status mill_check_sample(const mill_shard_options *options, const mill_sample *sample, mill_error *err) MILL_MUST_CHECK;
 // The sequences that came are those that the extent announced, one after the other; a broken promise is MILL_INTERNAL.
 typedef struct mill_extent_check {

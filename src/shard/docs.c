@@ -32,6 +32,8 @@ static mill_status append_line(const mill_doc_line *line, mill_buf *out, mill_er
     MILL_TRY(append_number_field(out, "\",\"cut_begin\":", line->cut_begin, err));
     MILL_TRY(append_number_field(out, ",\"cut_end\":", line->cut_end, err));
     MILL_TRY(append_number_field(out, ",\"row_begin\":", line->row_begin, err));
+    if (line->doc_begin != MILL_NO_PLACE)
+        MILL_TRY(append_number_field(out, ",\"doc_begin\":", line->doc_begin, err));
     return mill_buf_append_text(out, line->last ? ",\"last\":true}\n" : ",\"last\":false}\n", err);
 }
 

@@ -16,6 +16,7 @@ typedef struct mill_shard_options {
     uint32_t parquet_group_rows;
     bool python_spacing;        // {"input_ids": [1, 2], "length": 2} as json.dumps writes it (guide)
     bool boundaries;            // write "cu_seqlens"
+    bool positions;             // write "position_ids"
     bool loss_mask;             // write "loss_mask"
     uint32_t vocab_size;        // every id must be below it: a larger one is MILL_INTERNAL, named with its sample
 } mill_shard_options;
@@ -26,6 +27,7 @@ typedef struct mill_sample {
     uint32_t count;
     const uint32_t *cu_seqlens;
     uint32_t row_count;
+    const uint32_t *positions;  // one a token, below 2^31; NULL where the options have none
     const uint8_t *loss_mask;   // one a token: 1 is a target; NULL where the options have none
     uint64_t number;            // of the sample in the run: for messages only
     const char *source;         // of a document: name of its input, NULL for packed samples
@@ -33,8 +35,8 @@ typedef struct mill_sample {
 } mill_sample;
 
 // Appends one sample's line to the bytes of a jsonl shard:
-// {"input_ids":[1,2],"length":2,"cu_seqlens":[0,2],"loss_mask":[0,1]} and a newline, the last two members by
-// the options. A failure leaves out as it was. This is the plain form that defines the bytes.
+// {"input_ids":[1,2],"length":2,"cu_seqlens":[0,2],"position_ids":[0,1],"loss_mask":[0,1]} and a newline, the last three members
+// by the options. A failure leaves out as it was. This is the plain form that defines the bytes.
 mill_status mill_shard_jsonl_append(const mill_shard_options *options, const mill_sample *sample, mill_buf *out,
                                     mill_error *err) MILL_MUST_CHECK;
 // The same, several times faster: a handle holds the digits of the ids. It does not change after open, so threads may share

@@ -2,31 +2,28 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "shard/shard.h"
+#include "shard/container_io.h"
 
 typedef struct spelling { // the fixed text around the numbers
-    const char *head, *separator, *length, *boundaries, *mask, *end, *tail;
+    const char *head, *separator, *length, *boundaries, *positions, *mask, *end, *tail;
 } spelling;
 
-static const spelling compact = {"{\"input_ids\":[", ",", "],\"length\":", ",\"cu_seqlens\":[", ",\"loss_mask\":[", "]", "}\n"};
-static const spelling spaced = {"{\"input_ids\": [",     ", ", "], \"length\": ", ", \"cu_seqlens\": [",
-                                ", \"loss_mask\": [", "]",  "}\n"};
-
-static mill_status check_sample(const mill_shard_options *options, const mill_sample *sample, mill_error *err)
-{
-    if (options->loss_mask && sample->loss_mask == NULL)
-        return mill_fail(err, MILL_INTERNAL, "sample %" PRIu64 ": its loss mask is missing", sample->number);
-    if (!options->boundaries)
-        return MILL_OK;
-    const uint32_t *bounds = sample->cu_seqlens;
-    bool good = bounds != NULL && bounds[0] == 0 && bounds[sample->row_count] == sample->count;
-    for (uint32_t i = 0; good && i < sample->row_count; i++)
-        good = bounds[i] <= bounds[i + 1];
-    if (!good)
-        return mill_fail(err, MILL_INTERNAL, "sample %" PRIu64 ": its row boundaries do not run from 0 to %" PRIu32,
-                         sample->number, sample->count);
-    return MILL_OK;
-}
+static const spelling compact = {.head = "{\"input_ids\":[",
+                                 .separator = ",",
+                                 .length = "],\"length\":",
+                                 .boundaries = ",\"cu_seqlens\":[",
+                                 .positions = ",\"position_ids\":[",
+                                 .mask = ",\"loss_mask\":[",
+                                 .end = "]",
+                                 .tail = "}\n"};
+static const spelling spaced = {.head = "{\"input_ids\": [",
+                                .separator = ", ",
+                                .length = "], \"length\": ",
+                                .boundaries = ", \"cu_seqlens\": [",
+                                .positions = ", \"position_ids\": [",
+                                .mask = ", \"loss_mask\": [",
+                                .end = "]",
+                                .tail = "}\n"};
 
 static mill_status fail_id(const mill_shard_options *options, const mill_sample *sample, uint32_t at, mill_error *err)
 {
@@ -34,6 +31,8 @@ static mill_status fail_id(const mill_shard_options *options, const mill_sample 
                      "sample %" PRIu64 ": token %" PRIu32 " is id %" PRIu32 ", the vocabulary has %" PRIu32 " ids",
                      sample->number, at, sample->ids[at], options->vocab_size);
 }
+
+static mill_status append_positions(const mill_shard_writer *writer, const mill_sample *sample, mill_buf *out, mill_error *err);
 
 // ---- plain ----
 
@@ -62,14 +61,22 @@ static mill_status append_mask(const spelling *text, const mill_sample *sample, 
     return mill_buf_append_text(out, text->end, err);
 }
 
-static mill_status append_tail(const mill_shard_options *options, const spelling *text, const mill_sample *sample,
+// What follows the ids; positions by the writer's digits, or plain where it is NULL.
+static mill_status append_tail(const mill_shard_options *options, const mill_shard_writer *writer, const mill_sample *sample,
                                mill_buf *out, mill_error *err)
 {
+    const spelling *text = options->python_spacing ? &spaced : &compact;
     MILL_TRY(mill_buf_append_text(out, text->length, err));
     MILL_TRY(mill_buf_append_u64(out, sample->count, err));
     if (options->boundaries) {
         MILL_TRY(mill_buf_append_text(out, text->boundaries, err));
         MILL_TRY(append_numbers(sample->cu_seqlens, (uint64_t)sample->row_count + 1, text->separator, out, err));
+        MILL_TRY(mill_buf_append_text(out, text->end, err));
+    }
+    if (options->positions) {
+        MILL_TRY(mill_buf_append_text(out, text->positions, err));
+        MILL_TRY(writer == NULL ? append_numbers(sample->positions, sample->count, text->separator, out, err)
+                                : append_positions(writer, sample, out, err));
         MILL_TRY(mill_buf_append_text(out, text->end, err));
     }
     if (options->loss_mask)
@@ -80,14 +87,14 @@ static mill_status append_tail(const mill_shard_options *options, const spelling
 static mill_status append_plain(const mill_shard_options *options, const mill_sample *sample, mill_buf *out, mill_error *err)
 {
     const spelling *text = options->python_spacing ? &spaced : &compact;
-    MILL_TRY(check_sample(options, sample, err));
+    MILL_TRY(mill_check_columns(options, sample, err));
     for (uint32_t i = 0; i < sample->count; i++) {
         if (sample->ids[i] >= options->vocab_size)
             return fail_id(options, sample, i, err);
     }
     MILL_TRY(mill_buf_append_text(out, text->head, err));
     MILL_TRY(append_numbers(sample->ids, sample->count, text->separator, out, err));
-    return append_tail(options, text, sample, out, err);
+    return append_tail(options, NULL, sample, out, err);
 }
 
 mill_status mill_shard_jsonl_append(const mill_shard_options *options, const mill_sample *sample, mill_buf *out,
@@ -105,7 +112,7 @@ mill_status mill_shard_jsonl_append(const mill_shard_options *options, const mil
 // Ids of up to six digits: an entry is the digits and a comma, left-justified in 7 bytes, and their number in the 8th, so that
 // one 8-byte store writes an id whatever its length. Larger ids (vocabularies beyond a million) are written digit by digit.
 #define TABLE_MAX 1000000u
-#define ID_BYTES_MAX 12 // ten digits, comma, blank
+#define NUMBER_BYTES_MAX 12 // ten digits, comma, blank
 #define STORE_SLACK 8
 
 struct mill_shard_writer {
@@ -156,21 +163,19 @@ void mill_shard_writer_close(mill_shard_writer *writer)
     mill_free(writer);
 }
 
-// Writes "1,2," or "1, 2, " and returns its end; *bad receives the place of an id outside the vocabulary, else count. Inline,
-// so that each spacing gets a loop of its own.
-static inline uint8_t *write_ids(const mill_shard_writer *writer, const mill_sample *sample, bool blank, uint8_t *out,
-                                 uint32_t *bad)
+// Writes "1,2," or "1, 2, " and returns its end; *bad receives the place of a number that is not below `limit`, else count.
+// Inline, so that each spacing gets a loop of its own.
+static inline uint8_t *write_numbers(const mill_shard_writer *writer, const uint32_t *numbers, uint32_t count, uint32_t limit,
+                                     bool blank, uint8_t *out, uint32_t *bad)
 {
-    const uint32_t *ids = sample->ids;
-    uint32_t count = sample->count;
     for (uint32_t i = 0; i < count; i++) {
-        uint32_t id = ids[i];
-        if (id < writer->table_size) {
-            const uint8_t *entry = writer->table[id];
+        uint32_t number = numbers[i];
+        if (number < writer->table_size) {
+            const uint8_t *entry = writer->table[number];
             memcpy(out, entry, 8);
             out += entry[7];
-        } else if (id < writer->options.vocab_size) {
-            out += write_digits(out, id);
+        } else if (number < limit) {
+            out += write_digits(out, number);
             *out++ = ',';
         } else {
             *bad = i;
@@ -183,19 +188,35 @@ static inline uint8_t *write_ids(const mill_shard_writer *writer, const mill_sam
     return out;
 }
 
-// Appends "1,2" (or "1, 2").
+// Appends "1,2" (or "1, 2"), unless one is not below `limit`: *bad is its place then, else count.
+static mill_status append_fast_numbers(const mill_shard_writer *writer, const uint32_t *numbers, uint32_t count, uint32_t limit,
+                                       uint32_t *bad, mill_buf *out, mill_error *err)
+{
+    const bool blank = writer->options.python_spacing;
+    MILL_TRY(mill_buf_reserve(out, (size_t)count * NUMBER_BYTES_MAX + STORE_SLACK, err));
+    uint8_t *at = out->data + out->bytes;
+    at = blank ? write_numbers(writer, numbers, count, limit, true, at, bad)
+               : write_numbers(writer, numbers, count, limit, false, at, bad);
+    if (*bad != count)
+        return MILL_OK;
+    if (count != 0)
+        at -= strlen(blank ? spaced.separator : compact.separator); // the one after the last number
+    out->bytes = (size_t)(at - out->data);
+    return MILL_OK;
+}
+
 static mill_status append_ids(const mill_shard_writer *writer, const mill_sample *sample, mill_buf *out, mill_error *err)
 {
-    const mill_shard_options *options = &writer->options;
-    MILL_TRY(mill_buf_reserve(out, (size_t)sample->count * ID_BYTES_MAX + STORE_SLACK, err));
-    uint8_t *at = out->data + out->bytes;
     uint32_t bad;
-    at = options->python_spacing ? write_ids(writer, sample, true, at, &bad) : write_ids(writer, sample, false, at, &bad);
-    if (bad != sample->count)
-        return fail_id(options, sample, bad, err);
-    if (sample->count != 0)
-        at -= strlen(options->python_spacing ? spaced.separator : compact.separator); // the one after the last id
-    out->bytes = (size_t)(at - out->data);
+    MILL_TRY(append_fast_numbers(writer, sample->ids, sample->count, writer->options.vocab_size, &bad, out, err));
+    return bad == sample->count ? MILL_OK : fail_id(&writer->options, sample, bad, err);
+}
+
+static mill_status append_positions(const mill_shard_writer *writer, const mill_sample *sample, mill_buf *out, mill_error *err)
+{
+    uint32_t bad;
+    MILL_TRY(append_fast_numbers(writer, sample->positions, sample->count, UINT32_MAX, &bad, out, err));
+    MILL_ASSERT(bad == sample->count); // they are below 2^31
     return MILL_OK;
 }
 
@@ -203,10 +224,10 @@ static mill_status append_fast(const mill_shard_writer *writer, const mill_sampl
 {
     const mill_shard_options *options = &writer->options;
     const spelling *text = options->python_spacing ? &spaced : &compact;
-    MILL_TRY(check_sample(options, sample, err));
+    MILL_TRY(mill_check_columns(options, sample, err));
     MILL_TRY(mill_buf_append_text(out, text->head, err));
     MILL_TRY(append_ids(writer, sample, out, err));
-    return append_tail(options, text, sample, out, err);
+    return append_tail(options, writer, sample, out, err);
 }
 
 mill_status mill_shard_writer_ids(const mill_shard_writer *writer, const uint32_t *ids, uint32_t count, mill_buf *out,

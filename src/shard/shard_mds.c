@@ -28,6 +28,11 @@ mill_mds_columns mill_mds_columns_of(const mill_container_options *options)
     const mill_mds_column bounds = {.kind = MILL_MDS_BOUNDS, .name = "cu_seqlens", .width = 4, .shaped = true};
     const mill_mds_column mask = {
         .kind = MILL_MDS_MASK, .name = "loss_mask", .width = 1, .shaped = options->uniform == 0, .fixed = options->uniform};
+    const mill_mds_column positions = {.kind = MILL_MDS_POSITIONS,
+                                       .name = "position_ids",
+                                       .width = 4,
+                                       .shaped = options->uniform == 0,
+                                       .fixed = options->uniform};
     mill_mds_column ids = {.kind = MILL_MDS_IDS, .name = "tokens", .width = 8};
     if (!foundry)
         ids = (mill_mds_column){.kind = MILL_MDS_IDS,
@@ -42,6 +47,8 @@ mill_mds_columns mill_mds_columns_of(const mill_container_options *options)
         out.list[out.count++] = ids;
     if (shard->loss_mask)
         out.list[out.count++] = mask;
+    if (shard->positions)
+        out.list[out.count++] = positions;
     if (foundry)
         out.list[out.count++] = ids;
     return out;
@@ -49,12 +56,13 @@ mill_mds_columns mill_mds_columns_of(const mill_container_options *options)
 
 void mill_mds_encoding(const mill_mds_column *c, char out[64])
 {
+    const char *type = c->kind == MILL_MDS_BOUNDS || c->kind == MILL_MDS_POSITIONS ? "int" : "uint";
     if (c->width == 8)
         snprintf(out, 64, "bytes");
     else if (c->fixed == 0)
-        snprintf(out, 64, "ndarray:%s%" PRIu32, c->kind == MILL_MDS_BOUNDS ? "int" : "uint", 8 * c->width);
+        snprintf(out, 64, "ndarray:%s%" PRIu32, type, 8 * c->width);
     else
-        snprintf(out, 64, "ndarray:uint%" PRIu32 ":%" PRIu64, 8 * c->width, c->fixed);
+        snprintf(out, 64, "ndarray:%s%" PRIu32 ":%" PRIu64, type, 8 * c->width, c->fixed);
 }
 
 // 2^result bytes hold a size.
@@ -99,7 +107,10 @@ static mill_status append_column(const mill_mds_column *c, const mill_sample *sa
     if (c->kind == MILL_MDS_MASK)
         return mill_buf_append(out, sample->loss_mask, values, err);
     MILL_TRY(mill_buf_reserve(out, values * c->width, err));
-    mill_put_ids(c->kind == MILL_MDS_BOUNDS ? sample->cu_seqlens : sample->ids, values, c->width, out->data + out->bytes);
+    const uint32_t *numbers = c->kind == MILL_MDS_BOUNDS      ? sample->cu_seqlens
+                              : c->kind == MILL_MDS_POSITIONS ? sample->positions
+                                                              : sample->ids;
+    mill_put_ids(numbers, values, c->width, out->data + out->bytes);
     out->bytes += values * c->width;
     return MILL_OK;
 }
@@ -416,8 +427,7 @@ const mill_container mill_container_mds = {.name = "mds",
                                            .rule = MILL_RULE_ROWS,
                                            .by_bytes = true,
                                            .borders = true,
-                                           .cu_seqlens = true,
-                                           .loss_mask = true,
+                                           .columns = true,
                                            .cut = cut,
                                            .open = open_writer,
                                            .add = add,

@@ -4,7 +4,7 @@
 
 #include "shard/container.h"
 
-typedef enum mill_mds_kind { MILL_MDS_BOUNDS, MILL_MDS_IDS, MILL_MDS_MASK } mill_mds_kind;
+typedef enum mill_mds_kind { MILL_MDS_BOUNDS, MILL_MDS_IDS, MILL_MDS_MASK, MILL_MDS_POSITIONS, MILL_MDS_KINDS } mill_mds_kind;
 
 typedef struct mill_mds_column {
     mill_mds_kind kind;
@@ -14,9 +14,8 @@ typedef struct mill_mds_column {
     uint64_t fixed;  // values of every sample; 0: they differ
 } mill_mds_column;
 
-#define MILL_MDS_COLUMNS_MAX 3
 typedef struct mill_mds_columns { // in the order of their names
-    mill_mds_column list[MILL_MDS_COLUMNS_MAX];
+    mill_mds_column list[MILL_MDS_KINDS];
     size_t count;
 } mill_mds_columns;
 

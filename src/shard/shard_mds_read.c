@@ -1,4 +1,4 @@
-// shard_mds_read.c: reads the MDS shards that shard_mds.c writes: the columns cu_seqlens and input_ids (or tokens), plain or zstd.
+// shard_mds_read.c: reads the MDS shards that shard_mds.c writes: the columns of shard_mds.c, plain or zstd.
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,6 +85,7 @@ static bool take_column(const char *name, const char *encoding, mill_mds_column 
         {.kind = MILL_MDS_IDS, .name = "input_ids", .width = 2, .shaped = true},
         {.kind = MILL_MDS_IDS, .name = "input_ids", .width = 4, .shaped = true},
         {.kind = MILL_MDS_MASK, .name = "loss_mask", .width = 1, .shaped = true},
+        {.kind = MILL_MDS_POSITIONS, .name = "position_ids", .width = 4, .shaped = true},
         {.kind = MILL_MDS_IDS, .name = "tokens", .width = 8},
     };
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
@@ -106,7 +107,7 @@ static bool take_config(reader *r, const cJSON *config)
     const cJSON *names = cJSON_GetObjectItemCaseSensitive(config, "column_names");
     const cJSON *encodings = cJSON_GetObjectItemCaseSensitive(config, "column_encodings");
     int count = cJSON_GetArraySize(names), kinds = 0;
-    if (count < 1 || count > MILL_MDS_COLUMNS_MAX || cJSON_GetArraySize(encodings) != count)
+    if (count < 1 || count > MILL_MDS_KINDS || cJSON_GetArraySize(encodings) != count)
         return false;
     r->columns.count = (size_t)count;
     for (int i = 0; i < count; i++) {
@@ -188,14 +189,6 @@ static mill_status take_shape(reader *r, uint64_t bytes, uint32_t width, uint64_
     return bytes == 1 + size + *count * width ? MILL_OK : fail(r, err, "an array is not as long as its column");
 }
 
-static mill_status check_bounds(const reader *r, const mill_read_sample *s, mill_error *err)
-{
-    bool good = !s->has_bounds || (s->bound_count >= 1 && s->bounds[0] == 0 && s->bounds[s->bound_count - 1] == s->count);
-    for (size_t i = 1; good && i < s->bound_count; i++)
-        good = s->bounds[i - 1] < s->bounds[i];
-    return good ? MILL_OK : fail(r, err, "cu_seqlens does not rise from 0 to the number of ids");
-}
-
 static mill_status take_mask(reader *r, uint64_t count, mill_read_sample *out, mill_error *err)
 {
     MILL_TRY(MILL_GROW(out->mask, out->mask_capacity, count + 1, err));
@@ -209,8 +202,8 @@ static mill_status take_mask(reader *r, uint64_t count, mill_read_sample *out, m
 }
 
 // A column of `bytes` bytes.
-static mill_status take_values(reader *r, const mill_mds_column *c, uint64_t bytes, mill_read_sample *out, uint64_t *mask_count,
-                               mill_error *err)
+static mill_status take_values(reader *r, const mill_mds_column *c, uint64_t bytes, mill_read_sample *out,
+                               uint64_t counts[MILL_MDS_KINDS], mill_error *err)
 {
     uint64_t count = c->fixed;
     if (c->shaped)
@@ -219,9 +212,13 @@ static mill_status take_values(reader *r, const mill_mds_column *c, uint64_t byt
         return fail(r, err, "tokens of 8 bytes each do not fill their column");
     else if (c->fixed == 0)
         count = bytes / c->width;
-    if (c->kind == MILL_MDS_MASK) {
-        *mask_count = count;
+    counts[c->kind] = count;
+    if (c->kind == MILL_MDS_MASK)
         return take_mask(r, count, out, err);
+    if (c->kind == MILL_MDS_POSITIONS) {
+        MILL_TRY(MILL_GROW(out->positions, out->position_capacity, count + 1, err));
+        out->has_positions = true;
+        return take_numbers(r, out->positions, count, c->width, err);
     }
     if (c->kind == MILL_MDS_BOUNDS) {
         MILL_TRY(MILL_GROW(out->bounds, out->bound_capacity, count + 1, err));
@@ -236,7 +233,7 @@ static mill_status take_values(reader *r, const mill_mds_column *c, uint64_t byt
 static mill_status read_sample(reader *r, uint64_t room, mill_read_sample *out, mill_error *err)
 {
     const mill_mds_columns *columns = &r->columns;
-    uint64_t bytes[MILL_MDS_COLUMNS_MAX], all = 0, mask_count = 0;
+    uint64_t bytes[MILL_MDS_KINDS], counts[MILL_MDS_KINDS] = {0}, all = 0;
     for (size_t i = 0; i < columns->count; i++) {
         uint8_t number[4];
         bytes[i] = columns->list[i].fixed * columns->list[i].width;
@@ -250,18 +247,19 @@ static mill_status read_sample(reader *r, uint64_t room, mill_read_sample *out, 
     if (all != room)
         return fail(r, err, "the columns of a sample are not as long as it is");
     for (size_t i = 0; i < columns->count; i++)
-        MILL_TRY(take_values(r, &columns->list[i], bytes[i], out, &mask_count, err));
-    if (out->has_mask && mask_count != out->count)
+        MILL_TRY(take_values(r, &columns->list[i], bytes[i], out, counts, err));
+    if (out->has_mask && counts[MILL_MDS_MASK] != out->count)
         return fail(r, err, "a loss_mask is not as long as its ids");
-    return check_bounds(r, out, err);
+    if (out->has_positions && counts[MILL_MDS_POSITIONS] != out->count)
+        return fail(r, err, "position_ids are not as many as the ids");
+    return mill_read_sample_bounds_are_good(out) ? MILL_OK : fail(r, err, "cu_seqlens does not rise from 0 to the number of ids");
 }
 
 mill_status mill_mds_read_next(void *self, uint32_t most, mill_read_sample *out, bool *end, mill_error *err)
 {
     (void)most;
     reader *r = self;
-    out->count = out->bound_count = 0;
-    out->has_bounds = out->has_mask = out->stream = false;
+    mill_read_sample_clear(out);
     *end = r->next == r->count;
     if (!*end) {
         uint64_t room = r->offsets[r->next + 1] - r->offsets[r->next];

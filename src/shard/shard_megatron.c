@@ -197,8 +197,7 @@ static mill_status next(void *self, uint32_t most, mill_read_sample *out, bool *
 {
     (void)most;
     reader *r = self;
-    out->count = out->bound_count = 0;
-    out->has_bounds = out->has_mask = out->stream = false;
+    mill_read_sample_clear(out);
     *end = r->at == r->count;
     return *end ? MILL_OK : mill_infile_ids(&r->bin, r->lengths[r->at++], r->width, out, err);
 }

@@ -139,8 +139,7 @@ static mill_status next(void *self, uint32_t most, mill_read_sample *out, bool *
 {
     reader *r = self;
     uint64_t left = mill_infile_left(&r->file) / r->width, count = r->columns != 0 ? r->columns : most < left ? most : left;
-    out->count = out->bound_count = 0;
-    out->has_bounds = out->has_mask = false;
+    mill_read_sample_clear(out);
     out->stream = r->columns == 0;
     *end = left == 0;
     return *end ? MILL_OK : mill_infile_ids(&r->file, count, r->width, out, err);

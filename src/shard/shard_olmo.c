@@ -246,8 +246,7 @@ static mill_status next(void *self, uint32_t most, mill_read_sample *out, bool *
     (void)most;
     reader *r = self;
     uint64_t begin, stop;
-    out->count = out->bound_count = 0;
-    out->has_bounds = out->has_mask = out->stream = false;
+    mill_read_sample_clear(out);
     MILL_TRY(next_line(r, &begin, &stop, end, err));
     if (*end)
         return MILL_OK;

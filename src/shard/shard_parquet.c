@@ -1,5 +1,5 @@
-// shard_parquet.c: rows of samples as Parquet: input_ids (list of uint16 or uint32), length, and as wanted cu_seqlens and
-// loss_mask, written and read by the object of core/parquet_shim.h.
+// shard_parquet.c: rows of samples as Parquet: input_ids (list of uint16 or uint32), length, and as wanted cu_seqlens, position_ids
+// and loss_mask, written and read by the object of core/parquet_shim.h.
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -66,6 +66,7 @@ static mill_status open_writer(const mill_container_options *options, const mill
     const mill_parquet_sink sink = {.self = w, .write = write_file, .allocate = mill_alloc, .release = mill_free};
     const mill_parquet_rows rows = {.id_bits = 8 * mill_id_bytes(options->shard.vocab_size),
                                     .boundaries = options->shard.boundaries,
+                                    .positions = options->shard.positions,
                                     .loss_mask = options->shard.loss_mask,
                                     .zstd_level = options->shard.zstd_level,
                                     .group_rows = options->shard.parquet_group_rows,
@@ -83,6 +84,7 @@ static mill_status add(void *self, const mill_sample *sample, mill_error *err)
                                   .count = sample->count,
                                   .bounds = sample->cu_seqlens,
                                   .bound_count = sample->row_count + 1,
+                                  .positions = sample->positions,
                                   .mask = sample->loss_mask};
     return outcome(w, w->api->row(w->rows, &row, why), why, err);
 }
@@ -100,13 +102,14 @@ static mill_status finish(void *self, uint64_t number, cJSON *facts, mill_error 
 
 // ---- reading ----
 
-typedef enum column { COLUMN_IDS, COLUMN_LENGTH, COLUMN_BOUNDS, COLUMN_MASK, COLUMNS } column;
+typedef enum column { COLUMN_IDS, COLUMN_LENGTH, COLUMN_BOUNDS, COLUMN_POSITIONS, COLUMN_MASK, COLUMNS } column;
 
 static const struct {
     const char *name, *leaf;
 } names[COLUMNS] = {{"input_ids", "input_ids.list.element"},
                     {"length", "length"},
                     {"cu_seqlens", "cu_seqlens.list.element"},
+                    {"position_ids", "position_ids.list.element"},
                     {"loss_mask", "loss_mask.list.element"}};
 
 typedef struct reader {
@@ -218,6 +221,12 @@ static mill_status take_list(reader *r, column c, const mill_parquet_value *valu
             place[i] = (uint32_t)value->numbers[i];
         return place != NULL ? MILL_OK : MILL_NOMEM;
     }
+    if (c == COLUMN_POSITIONS) {
+        MILL_TRY(MILL_GROW(out->positions, out->position_capacity, count + 1, err));
+        for (uint64_t i = 0; i < count; i++)
+            out->positions[i] = (uint32_t)value->numbers[i];
+        return count == out->count ? MILL_OK : mill_infile_fail(&r->file, err, "position_ids are not as many as the ids");
+    }
     if (c == COLUMN_BOUNDS) {
         MILL_TRY(MILL_GROW(out->bounds, out->bound_capacity, count + 1, err));
         out->bound_count = count;
@@ -241,13 +250,10 @@ static mill_status take_row(reader *r, const mill_parquet_value *values, mill_re
             length = (uint64_t)values[i].integer;
         }
         out->has_bounds = out->has_bounds || r->columns[i] == COLUMN_BOUNDS;
+        out->has_positions = out->has_positions || r->columns[i] == COLUMN_POSITIONS;
         out->has_mask = out->has_mask || r->columns[i] == COLUMN_MASK;
     }
-    size_t bounds = out->bound_count;
-    bool good = !out->has_bounds || (bounds >= 1 && out->bounds[0] == 0 && out->bounds[bounds - 1] == out->count);
-    for (size_t i = 1; good && i < out->bound_count; i++)
-        good = out->bounds[i - 1] < out->bounds[i];
-    if (!good || length != out->count)
+    if (!mill_read_sample_bounds_are_good(out) || length != out->count)
         return mill_infile_fail(&r->file, err, "a row's length or cu_seqlens is not that of its ids");
     return MILL_OK;
 }
@@ -263,8 +269,7 @@ static mill_status next(void *self, uint32_t most, mill_read_sample *out, bool *
     (void)most;
     reader *r = self;
     mill_parquet_value values[COLUMNS];
-    out->count = out->bound_count = 0;
-    out->has_bounds = out->has_mask = out->stream = false;
+    mill_read_sample_clear(out);
     for (;;) {
         char why[MILL_PARQUET_WHY] = "";
         *end = r->cursor == NULL && r->group == r->groups;
@@ -300,8 +305,7 @@ const mill_container mill_container_parquet = {.name = "parquet",
                                                .pattern = "shards-parquet/*.parquet",
                                                .rule = MILL_RULE_ROWS,
                                                .borders = true,
-                                               .cu_seqlens = true,
-                                               .loss_mask = true,
+                                               .columns = true,
                                                .codec = mill_parquet_description,
                                                .check = check,
                                                .open = open_writer,

@@ -142,8 +142,7 @@ static mill_status llmc_next(void *self, uint32_t most, mill_read_sample *out, b
 {
     reader *r = self;
     uint64_t left = mill_infile_left(&r->ids) / r->width;
-    out->count = out->bound_count = 0;
-    out->has_bounds = out->has_mask = false;
+    mill_read_sample_clear(out);
     out->stream = true;
     *end = left == 0;
     return *end ? MILL_OK : mill_infile_ids(&r->ids, most < left ? most : left, r->width, out, err);
@@ -239,8 +238,7 @@ static mill_status datatrove_next(void *self, uint32_t most, mill_read_sample *o
     (void)most;
     reader *r = self;
     uint8_t number[8];
-    out->count = out->bound_count = 0;
-    out->has_bounds = out->has_mask = out->stream = false;
+    mill_read_sample_clear(out);
     *end = mill_infile_left(&r->ends) == 0;
     if (*end)
         return MILL_OK;

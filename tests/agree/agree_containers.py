@@ -17,7 +17,7 @@ def skip(why):
 
 
 try:
-    import numpy as np, datasets, zstandard
+    import numpy as np, datasets, transformers, zstandard
 except ImportError as e:
     skip("%s (tools/setup peers)" % e)
 for path in (CORPUS, CHECKER):
@@ -175,6 +175,10 @@ def check_mds(work, out, container, samples, size_limit, level, uniform, form="a
         columns["loss_mask"] = "ndarray:uint8" + shape
         for row, s in zip(rows, samples):
             row["loss_mask"] = np.asarray(s["loss_mask"], np.uint8)
+    if "position_ids" in samples[0]:
+        columns["position_ids"] = "ndarray:int32" + shape
+        for row, s in zip(rows, samples):
+            row["position_ids"] = np.asarray(s["position_ids"], np.int32)
     own = tempfile.mkdtemp(dir=work) + "/mds"
     mds_writes(own, rows, columns, size_limit, "zstd:%d" % level if level else None)
     names = sorted(os.listdir(own))
@@ -229,6 +233,15 @@ def check_parquet(work, out, container, files, samples):
         assert row == sample, (row, sample)
 
 
+def check_positions(samples):
+    """From 0 in each row, as the collator that flattens rows into one gives them to the model."""
+    collate = transformers.DataCollatorWithFlattening(return_tensors="np", return_flash_attn_kwargs=True)
+    for s in samples:
+        batch = collate([{"input_ids": s["input_ids"][a:b]} for a, b in zip(s["cu_seqlens"], s["cu_seqlens"][1:])])
+        assert batch["input_ids"].tolist() == [s["input_ids"]]
+        assert batch["position_ids"].tolist() == [s["position_ids"]] and batch["cu_seq_lens_q"].tolist() == s["cu_seqlens"], s
+
+
 def zstd_is_the_same():
     import zstd
     return ("zstd " + zstd.ZSTD_version()) in subprocess.run([PROGRAM, "devices"], stdout=subprocess.PIPE).stdout.decode()
@@ -247,9 +260,12 @@ def main():
             "guide": ["--recipe", "guide", "--set", "filter.syntax=off", "--set", "pack.seq_len=1024", "--set", "shard.boundaries=true"],
             "packed": ["--set", "shard.documents=[]", "--set", "pack.seq_len=300"],
             "padded": ["--set", "shard.pad=true", "--set", "pack.seq_len=256"],
-            "padded-stream": ["--set", "shard.pad=true", "--set", "pack.seq_len=400", "--set", "pack.mode=concat", "--set", "shard.mds_size_limit=70000"],
+            "padded-stream": ["--set", "shard.pad=true", "--set", "pack.seq_len=400", "--set", "pack.mode=concat", "--set", "shard.mds_size_limit=70000",
+                              "--set", "shard.positions=restart"],
             "mask": ["--set", "shard.loss_mask=always", "--set", "pack.seq_len=512", "--set", "shard.mds_size_limit=200000"],
-            "foundry": ["--set", "shard.mds_form=llm-foundry", "--set", "pack.seq_len=512", "--set", "shard.mds_size_limit=300000"],
+            "positions": ["--set", "shard.positions=continue", "--set", "shard.loss_mask=always", "--set", "pack.seq_len=500", "--set",
+                          "shard.mds_size_limit=250000"],
+            "foundry": ["--set", "shard.mds_form=llm-foundry", "--set", "shard.positions=restart", "--set", "pack.seq_len=512", "--set", "shard.mds_size_limit=300000"],
         }
         for name, options in cases.items():
             out, manifest, held, files = run(work, name, everything + options)
@@ -263,13 +279,15 @@ def main():
             assert (uniform != 0) == name.startswith("padded") == (held["npy"]["borders"]), (name, uniform)
             count = check_megatron(work, out, held["megatron"], files, documents) if documents is not None else 0
             level = 3 if name == "concat" else 0
-            limit = {"best-fit": 100000, "concat": 50000, "mask": 200000, "foundry": 300000, "padded-stream": 70000}.get(name, 67108864)
+            limit = {"best-fit": 100000, "concat": 50000, "mask": 200000, "positions": 250000, "foundry": 300000, "padded-stream": 70000}.get(name, 67108864)
             mds = check_mds(work, out, held["mds"], samples, limit, level, uniform, "llm-foundry" if name == "foundry" else "arrays")
             if documents is not None:
                 check_streams(out, held, files, documents)
             if "parquet" in held:
                 with no_torch():
                     check_parquet(work, out, held["parquet"], files, samples)
+            if name in ("padded-stream", "foundry"):
+                check_positions(samples)
             check_shards(out, held["npy"], files, ".npy", check.check_npy, sequences)
             print("%s: %d samples, %s documents; %d Megatron shards and %s of MDS byte for byte" % (
                 name, len(samples), held["megatron"]["sequences"], count, mds), flush=True)

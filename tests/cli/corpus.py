@@ -33,3 +33,24 @@ def product(directory):
             path = os.path.join(root, name)
             found[os.path.relpath(path, directory)] = hashlib.sha256(open(path, "rb").read()).hexdigest()
     return found
+
+
+def read_manifest(directory):
+    """The manifest of a finished directory, without its seal."""
+    with open(os.path.join(directory, "manifest.json"), "rb") as f:
+        return json.loads(f.read().split(b"\n")[0])
+
+
+def seal(directory, manifest, sums=True):
+    """Writes the manifest with a right seal, and (sums) with sizes and digests of the files as they are: what damage has to pass to be found by
+    reading alone."""
+    for entry in manifest["files"]:
+        path = os.path.join(directory, entry["path"])
+        if sums and os.path.isfile(path):
+            data = open(path, "rb").read()
+            entry["bytes"], entry["sha256"] = len(data), hashlib.sha256(data).hexdigest()
+    with open(os.path.join(directory, "SHA256SUMS"), "w") as f:
+        f.writelines(f"{e['sha256']}  {e['path']}\n" for e in manifest["files"])
+    body = json.dumps(manifest, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+    with open(os.path.join(directory, "manifest.json"), "wb") as f:
+        f.write(body + b"#sha256:" + hashlib.sha256(body).hexdigest().encode() + b"\n")

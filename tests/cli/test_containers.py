@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from corpus import write_corpus
+from corpus import read_manifest, seal, write_corpus
 
 PROGRAM = os.path.abspath(sys.argv[1])
 HAS_PARQUET = b"Parquet      Arrow" in subprocess.run([PROGRAM, "devices"], stdout=subprocess.PIPE).stdout
@@ -61,13 +61,9 @@ def same_bytes_for_any_threads_and_batches(work, corpus, whole):
         shutil.rmtree(out)
 
 
-def manifest_of(out):
-    return json.loads((out / "manifest.json").read_bytes().split(b"\n")[0])
-
-
 def same_bytes_in_any_company(work, corpus, whole):
     """A container's files, its sidecar and the digests of the run do not depend on what else is written, nor on the threads."""
-    expected, digests = sums(whole), [manifest_of(whole)[k] for k in ("ids_sha256", "lengths_sha256")]
+    expected, digests = sums(whole), [read_manifest(whole)[k] for k in ("ids_sha256", "lengths_sha256")]
     for name in NAMES:
         out = work / f"only-{name}"
         run(corpus, out, "--format", name, "-j", "1", *(["--set", "pack.extra=0"] if name == "npy" else []))
@@ -78,7 +74,7 @@ def same_bytes_in_any_company(work, corpus, whole):
             check(code == 0 and (stdout or command[0] == "report"), f"{' '.join(command)} of {name} alone exits {code}: {err}")
         shown = call("inspect", out, "-n", "3")[1]
         check("row 1 of" in shown and "py" in shown, f"inspect of {name} alone shows {shown[:200]!r}")
-        manifest = manifest_of(out)
+        manifest = read_manifest(out)
         held = manifest["containers"]
         if held[0]["holds"] == "samples":
             docs = {n: s for n, s in sums(out).items() if n.startswith("docs/")}
@@ -140,20 +136,11 @@ def changed_bytes_are_found(work, _, whole):
     shutil.rmtree(copy)
 
 
-def seal(directory, manifest):
-    for entry in manifest["files"]:
-        data = (directory / entry["path"]).read_bytes()
-        entry["bytes"], entry["sha256"] = len(data), hashlib.sha256(data).hexdigest()
-    (directory / "SHA256SUMS").write_text("".join(f"{e['sha256']}  {e['path']}\n" for e in manifest["files"]))
-    body = json.dumps(manifest, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
-    (directory / "manifest.json").write_bytes(body + b"#sha256:" + hashlib.sha256(body).hexdigest().encode() + b"\n")
-
-
 def damage_behind_a_right_seal(work, _, whole):
     """What a wrong writer could have left is found by reading, and no damage makes a reader fall over."""
     copy = work / "sealed"
     shutil.copytree(whole, copy)
-    manifest = manifest_of(whole)
+    manifest = read_manifest(whole)
     found = total = 0
     for name in ("shards-megatron/shard_00000.idx", "shards-megatron/shard_00000.bin", "shards-mds/shard.00000.mds",
                  "shards-npy/shard_00000.npy", "shards-llmc/shard_train_000000.bin", "shards-datatrove/shard_00000.ds.index",

@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from corpus import write_corpus
+from corpus import read_manifest, write_corpus
 
 PROGRAM = os.path.abspath(sys.argv[1])
 HAS_PARQUET = b"Parquet      Arrow" in subprocess.run([PROGRAM, "devices"], stdout=subprocess.PIPE).stdout
@@ -45,10 +45,6 @@ def good(*arguments):
 def sums(out):
     return {str(p.relative_to(out)): hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(out.rglob("*"))
             if p.is_file() and ".shardmill" not in p.parts}
-
-
-def manifest_of(out):
-    return json.loads((out / "manifest.json").read_bytes().split(b"\n")[0])
 
 
 def lines(pattern):
@@ -104,7 +100,7 @@ def merges(work):
         check(metrics["funnel"][name] == sum(m["funnel"][name] for m in each), f"funnel: {name}")
     check(metrics.keys() == each[0].keys() and metrics["tokens"].keys() == each[0]["tokens"].keys(), "metrics have the members of a run's")
     check(abs(sum(metrics["language_distribution"].values()) - 1) < 1e-4, "shares of languages add up")
-    check(len(manifest_of(out)["inputs"]) == 3 and len(manifest_of(out)["made_of"]) == 3, "the manifest tells of all parts")
+    check(len(read_manifest(out)["inputs"]) == 3 and len(read_manifest(out)["made_of"]) == 3, "the manifest tells of all parts")
     check(call("merge", *parts, "-o", out, "--format", "jsonl.zst,megatron,mds")[2].count("already") == 1, "a second merge has nothing to do")
     check(call("merge", parts[0], "-o", out, "--format", "jsonl.zst")[0] == 7, "another plan in the same directory is refused")
 

@@ -13,6 +13,9 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from corpus import read_manifest, seal
+
 PROGRAM = os.path.abspath(sys.argv[1])
 SMALL = 1300  # files up to this size are flipped at every byte
 STEP = 1 if os.environ.get("MILL_EVERY_BYTE") else 7
@@ -103,20 +106,6 @@ def products(directory):
 
 def digest(data):
     return hashlib.sha256(data).hexdigest()
-
-
-def read_manifest(directory):
-    return json.loads((directory / "manifest.json").read_bytes().split(b"\n")[0])
-
-
-def seal(directory, manifest, sums=True):
-    for entry in manifest["files"]:
-        path = directory / entry["path"]
-        if sums and path.is_file():
-            entry["bytes"], entry["sha256"] = path.stat().st_size, digest(path.read_bytes())
-    (directory / "SHA256SUMS").write_text("".join(f"{e['sha256']}  {e['path']}\n" for e in manifest["files"]))
-    body = json.dumps(manifest, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
-    (directory / "manifest.json").write_bytes(body + b"#sha256:" + digest(body).encode() + b"\n")
 
 
 # ---- the promises ----------------------------------------------------------------------------------------------------------------

@@ -71,6 +71,7 @@ static bool write_seed(const mill_container *c, const mill_container_options *op
 {
     static const uint32_t ids[] = {5, 299, 0, 7, 7, 1, 2, 3, 4, 5, 6, 9}, lengths[] = {4, 4, 4}, rows[] = {1, 2, 1};
     static const uint32_t bounds[][3] = {{0, 4}, {0, 1, 4}, {0, 4}};
+    static const uint32_t positions[] = {0, 1, 0, 700};
     static const uint8_t mask[] = {0, 1, 1, 1};
     const mill_extent extent = {3, 12, lengths, rows};
     mill_outfile out[MILL_CONTAINER_FILES_MAX] = {0}, *files[MILL_CONTAINER_FILES_MAX] = {NULL};
@@ -88,7 +89,7 @@ static bool write_seed(const mill_container *c, const mill_container_options *op
     FUZZ_OK(c->open(options, &extent, files, &writer, NULL));
     for (uint32_t i = 0; i < 3; i++) {
         const mill_sample sample = {.ids = ids + 4 * i, .count = 4, .cu_seqlens = bounds[i], .row_count = rows[i],
-                                    .loss_mask = mask, .number = i, .source = "a, \"b\"", .record = i};
+                                    .positions = positions, .loss_mask = mask, .number = i, .source = "a, \"b\"", .record = i};
         FUZZ_OK(c->add(writer, &sample, NULL));
     }
     FUZZ_OK(c->finish(writer, 0, facts, NULL));
@@ -107,7 +108,8 @@ bool fuzz_seed(uint32_t number, mill_buf *out)
     const mill_container *c = mill_containers[number / forms];
     const uint32_t form = number % forms;
     const mill_container_options options = {.shard = {.zstd_level = 1, .mds_zstd_level = form == 3, .mds_size_limit = 1000,
-                                                      .parquet_group_rows = 2, .boundaries = form != 0, .loss_mask = form == 2,
+                                                      .parquet_group_rows = 2, .boundaries = form != 0, .positions = form != 3,
+                                                      .loss_mask = form == 2,
                                                       .vocab_size = form == 1 ? 70000 : 300},
                                             .workers = 1, .uniform = form != 1 ? 4 : 0};
     uint8_t head[6] = {(uint8_t)(number / forms), (uint8_t)(form == 3)};

@@ -14,6 +14,7 @@ enum { SEQUENCES = 40, TOKENS = 700 };
 typedef struct data {
     mill_container_options options;
     uint32_t *ids[SEQUENCES], lengths[SEQUENCES], rows[SEQUENCES], bounds[SEQUENCES][4];
+    uint32_t *positions[SEQUENCES];
     uint8_t *masks[SEQUENCES];
     mill_extent extent;
 } data;
@@ -23,21 +24,23 @@ static uint64_t draw(uint64_t seed, uint64_t below)
     return mill_draw_below(mill_draw(seed, MILL_DRAW_ORDER, (mill_key){seed, below}, 0), below);
 }
 
-static void make(data *d, uint32_t vocab_size, bool uniform, bool boundaries, bool mask)
+static void make(data *d, uint32_t vocab_size, bool uniform, bool boundaries, bool positions, bool mask)
 {
     memset(d, 0, sizeof *d);
     d->options = (mill_container_options){
         .shard = {.samples_per_shard = 10, .zstd_level = 1, .mds_size_limit = 1 << 20, .parquet_group_rows = 7,
-                  .boundaries = boundaries, .loss_mask = mask, .vocab_size = vocab_size},
+                  .boundaries = boundaries, .positions = positions, .loss_mask = mask, .vocab_size = vocab_size},
         .workers = 2,
         .uniform = uniform ? 300 : 0};
     uint64_t seed = vocab_size;
     for (uint32_t i = 0; i < SEQUENCES; i++) {
         uint32_t count = uniform ? 300 : (uint32_t)draw(++seed, TOKENS) + 4;
         d->ids[i] = malloc(count * sizeof(uint32_t));
+        d->positions[i] = malloc(count * sizeof(uint32_t));
         d->masks[i] = malloc(count);
         for (uint32_t k = 0; k < count; k++) {
             d->ids[i][k] = k == 0 ? vocab_size - 1 : (uint32_t)draw(++seed, vocab_size);
+            d->positions[i][k] = k == 2 ? INT32_MAX : k % 77;
             d->masks[i][k] = (uint8_t)(k / 3 % 2);
         }
         d->lengths[i] = count;
@@ -55,6 +58,7 @@ static void drop(data *d)
 {
     for (uint32_t i = 0; i < SEQUENCES; i++) {
         free(d->ids[i]);
+        free(d->positions[i]);
         free(d->masks[i]);
     }
 }
@@ -79,6 +83,7 @@ static mill_status write_shard(const mill_container *c, const data *d, simfs *si
         status = c->open(&d->options, &d->extent, files, &writer, err);
     for (uint32_t i = 0; status == MILL_OK && i < SEQUENCES; i++) {
         const mill_sample sample = {.ids = d->ids[i], .count = d->lengths[i], .cu_seqlens = d->bounds[i], .row_count = d->rows[i],
+                                    .positions = d->options.shard.positions ? d->positions[i] : NULL,
                                     .loss_mask = d->options.shard.loss_mask ? d->masks[i] : NULL, .number = i};
         status = c->add(writer, &sample, err);
     }
@@ -113,6 +118,8 @@ static mill_status read_shard(const mill_container *c, const data *d, simfs *sim
                 *bad = "an id";
             else if (sample.has_mask && sample.mask[i] != d->masks[sequence][at])
                 *bad = "a mask";
+            else if (sample.has_positions && sample.positions[i] != d->positions[sequence][at])
+                *bad = "a position";
             else if (++at == d->lengths[sequence]) {
                 if (sample.has_bounds && (sample.bound_count != d->rows[sequence] + 1u ||
                                           memcmp(sample.bounds, d->bounds[sequence], sample.bound_count * 4) != 0))
@@ -123,8 +130,9 @@ static mill_status read_shard(const mill_container *c, const data *d, simfs *sim
                 at = 0;
             }
         }
-        if (sample.has_bounds != (c->cu_seqlens && d->options.shard.boundaries) ||
-            sample.has_mask != (c->loss_mask && d->options.shard.loss_mask) ||
+        if (sample.has_bounds != (c->columns && d->options.shard.boundaries) ||
+            sample.has_positions != (c->columns && d->options.shard.positions) ||
+            sample.has_mask != (c->columns && d->options.shard.loss_mask) ||
             sample.stream == mill_container_keeps_borders(c, &d->options))
             *bad = "the columns";
     }
@@ -148,14 +156,14 @@ Test(container, gives_back_what_was_written)
         if (!is_tested(c))
             continue;
         for (size_t v = 0; v < sizeof vocabularies / sizeof vocabularies[0]; v++) {
-            for (int form = 0; form < 8; form++) {
+            for (int form = 0; form < 16; form++) {
                 data d;
                 mill_error err = {0};
                 const char *bad = NULL;
                 simfs *sim = simfs_create();
-                make(&d, vocabularies[v], (form & 1) != 0, (form & 2) != 0, (form & 4) != 0);
-                d.options.shard.mds_zstd_level = form == 3 ? 3 : 0;
-                d.options.shard.mds_form = form == 5 ? MILL_MDS_LLM_FOUNDRY : MILL_MDS_ARRAYS;
+                make(&d, vocabularies[v], (form & 1) != 0, (form & 2) != 0, (form & 8) != 0, (form & 4) != 0);
+                d.options.shard.mds_zstd_level = form % 8 == 3 ? 3 : 0;
+                d.options.shard.mds_form = form % 8 == 5 ? MILL_MDS_LLM_FOUNDRY : MILL_MDS_ARRAYS;
                 cr_assert_eq(write_shard(c, &d, sim, &err), MILL_OK, "%s: %s", c->name, err.message);
                 cr_assert_eq(read_shard(c, &d, sim, &bad, &err), MILL_OK, "%s: %s", c->name, err.message);
                 cr_assert_null(bad, "%s, %u ids, form %d: %s differs", c->name, vocabularies[v], form, bad);
@@ -173,7 +181,7 @@ Test(container, an_id_beyond_the_vocabulary_is_named)
         data d;
         mill_error err = {0};
         simfs *sim = simfs_create();
-        make(&d, 500, false, true, false);
+        make(&d, 500, false, true, false, false);
         d.ids[17][1] = 500;
         if (is_tested(mill_containers[i])) {
             cr_assert_eq(write_shard(mill_containers[i], &d, sim, &err), MILL_INTERNAL, "%s", mill_containers[i]->name);
@@ -190,7 +198,7 @@ Test(container, another_sequence_than_announced_is_refused)
         data d;
         mill_error err = {0};
         simfs *sim = simfs_create();
-        make(&d, 500, false, false, false);
+        make(&d, 500, false, false, false, false);
         uint32_t lengths[SEQUENCES];
         memcpy(lengths, d.lengths, sizeof lengths);
         lengths[20]++;
@@ -209,7 +217,7 @@ Test(container, runs_out_of_memory_at_any_allocation)
         if (!is_tested(c))
             continue;
         data d;
-        make(&d, 70000, false, true, true);
+        make(&d, 70000, false, true, true, true);
         d.options.shard.mds_zstd_level = 1;
         bool done = false;
         for (uint64_t n = 0; !done; n += 1 + n / 16) {
@@ -241,7 +249,7 @@ Test(container, a_full_disk_is_told)
         data d;
         mill_error err = {0};
         simfs *sim = simfs_create();
-        make(&d, 70000, false, true, true);
+        make(&d, 70000, false, true, true, true);
         const simfs_faults faults = {.space_bytes = 5000};
         simfs_set_faults(sim, &faults);
         mill_status status = write_shard(c, &d, sim, &err);

@@ -1,7 +1,7 @@
 // test_shard.c: shard lines byte for byte, the fast writer against the plain one, zstd frames, files through zstd, docs lines.
 #include "core/rng.h"
+#include "shard/container.h"
 #include "shard/docs.h"
-#include "shard/shard.h"
 #include "shard/shard_out.h"
 #include "simfs.h"
 
@@ -49,6 +49,25 @@ Test(shard, lines_have_the_documented_bytes)
     check_line(options, &sample, "{\"input_ids\": [1, 2, 31999, 0, 65535], \"length\": 5}\n");
     check_line(options, &none, "{\"input_ids\": [], \"length\": 0}\n");
     check_line(options, &one, "{\"input_ids\": [1], \"length\": 1}\n");
+}
+
+Test(shard, every_column_has_its_place_in_a_line)
+{
+    static const uint32_t positions[] = {0, 1, 70000, 999999, INT32_MAX};
+    static const uint8_t mask[] = {0, 1, 1, 0, 1};
+    mill_sample all = sample;
+    all.positions = positions;
+    all.loss_mask = mask;
+    mill_shard_options options = {.vocab_size = 65536, .boundaries = true, .positions = true, .loss_mask = true};
+    check_line(options, &all,
+               "{\"input_ids\":[1,2,31999,0,65535],\"length\":5,\"cu_seqlens\":[0,2,5],"
+               "\"position_ids\":[0,1,70000,999999,2147483647],\"loss_mask\":[0,1,1,0,1]}\n");
+    options.boundaries = options.loss_mask = false;
+    options.python_spacing = true;
+    check_line(options, &all,
+               "{\"input_ids\": [1, 2, 31999, 0, 65535], \"length\": 5, \"position_ids\": [0, 1, 70000, 999999, 2147483647]}\n");
+    all.count = 0;
+    check_line(options, &all, "{\"input_ids\": [], \"length\": 0, \"position_ids\": []}\n");
 }
 
 Test(shard, the_fast_writer_equals_the_plain_one_for_ids_of_every_width)
@@ -119,6 +138,24 @@ Test(shard, boundaries_that_do_not_cover_the_sample_are_refused)
     check_refused(options, &bad, "row boundaries");
 }
 
+Test(shard, a_column_that_is_missing_is_refused)
+{
+    check_refused((mill_shard_options){.vocab_size = 65536, .positions = true}, &sample, "sample 77: its positions are missing");
+    check_refused((mill_shard_options){.vocab_size = 65536, .loss_mask = true}, &sample, "sample 77: its loss mask is missing");
+}
+
+Test(shard, positions_count_up_and_end_below_their_type)
+{
+    uint32_t positions[3] = {9, 9, 9};
+    mill_error err = {0};
+    cr_assert_eq(mill_positions_fill(7, 2, 1, positions, &err), MILL_OK);
+    cr_assert(positions[0] == 7 && positions[1] == 8 && positions[2] == 9);
+    cr_assert_eq(mill_positions_fill(INT32_MAX - 2, 2, 1, positions, &err), MILL_OK);
+    cr_assert_eq(positions[1], INT32_MAX - 1);
+    cr_assert_eq(mill_positions_fill(INT32_MAX - 2, 3, 1, positions, &err), MILL_INPUT);
+    cr_assert_eq(mill_positions_fill(UINT64_MAX, 1, 1, positions, &err), MILL_INPUT);
+}
+
 Test(shard, zstd_makes_one_frame_with_size_and_checksum_that_restores_the_bytes)
 {
     mill_buf text = {0}, frame = {0}, again = {0};
@@ -168,10 +205,12 @@ Test(shard, docs_lines_have_the_documented_bytes_and_escape_names)
                           .cut_begin = 10,
                           .cut_end = 11,
                           .row_begin = 12,
+                          .doc_begin = 13,
                           .last = true};
     cr_assert_eq(mill_docs_append(&line, &out, &err), MILL_OK);
     line.repo = NULL; // nothing known
     line.repo_bytes = 0;
+    line.doc_begin = MILL_NO_PLACE;
     line.last = false;
     cr_assert_eq(mill_docs_append(&line, &out, &err), MILL_OK);
     cr_assert_eq(mill_buf_append(&out, "", 1, &err), MILL_OK);
@@ -179,7 +218,7 @@ Test(shard, docs_lines_have_the_documented_bytes_and_escape_names)
         (char *)out.data,
         "{\"sample\":3,\"begin\":4,\"tokens\":5,\"file\":\"in \\\"a\\\".jsonl\",\"record\":6,\"repo\":\"o/r\",\"path\":\"a\\nb\","
         "\"licence\":\"mit\",\"language\":\"c\",\"piece\":7,\"text_begin\":8,\"text_end\":18446744073709551615,"
-        "\"mode\":\"psm\",\"cut_begin\":10,\"cut_end\":11,\"row_begin\":12,\"last\":true}\n"
+        "\"mode\":\"psm\",\"cut_begin\":10,\"cut_end\":11,\"row_begin\":12,\"doc_begin\":13,\"last\":true}\n"
         "{\"sample\":3,\"begin\":4,\"tokens\":5,\"file\":\"in \\\"a\\\".jsonl\",\"record\":6,\"repo\":\"\",\"path\":\"a\\nb\","
         "\"licence\":\"mit\",\"language\":\"c\",\"piece\":7,\"text_begin\":8,\"text_end\":18446744073709551615,"
         "\"mode\":\"psm\",\"cut_begin\":10,\"cut_end\":11,\"row_begin\":12,\"last\":false}\n");
