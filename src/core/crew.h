@@ -11,7 +11,8 @@ typedef struct mill_crew mill_crew;
 mill_status mill_crew_open(uint32_t threads, mill_crew **out, mill_error *err) MILL_MUST_CHECK;
 void mill_crew_close(mill_crew *crew); // NULL is fine
 uint32_t mill_crew_size(const mill_crew *crew);
-// Calls work(context, 0 .. workers - 1), each on a thread of its own, and waits for all; workers is at most the size.
-void mill_crew_run(mill_crew *crew, uint32_t workers, void (*work)(void *context, uint32_t worker), void *context);
+// Calls work(context, share) once for each share below `shares`, which is at most the size, at the same time as far as threads are
+// there, and waits for all. A share goes to the same thread each time unless that one is late: then another does its work, too.
+void mill_crew_run(mill_crew *crew, uint32_t shares, void (*work)(void *context, uint32_t share), void *context);
 
 #endif

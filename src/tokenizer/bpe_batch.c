@@ -1,9 +1,11 @@
-// bpe_batch.c: merges that share no symbol, done at once.
+// bpe_batch.c: merges of which none touches a place of another, done at once.
 //
-// Why a batch of those at the head of the heap is what one would take one by one: as long as none has a symbol of one before it,
-// no merge of the batch changes the count of another, and the pairs that it makes come behind them all: a new pair (x, ab) is in
-// no more places than (x, a) was, which comes behind the batch or would have ended it, and its id is larger. (Of (a, a) that is not
-// so, nor of an id that is not new: they end their batch.)
+// Why a batch of those at the head of the heap is what one would take one by one: no merge begins with the symbol that another
+// ends with, so two of them never overlap in a word, and as long as that holds, none changes the count of another. (They may begin
+// with the same symbol, or end with it: at a place, it has one neighbour.) And the pairs that the batch makes come behind it:
+// (x, ab) is in no more places than (x, a) was, which comes behind the batch, as it would have ended it (it ends with a); among equal
+// counts it stands behind (x, a), as the new id is larger; and so does (ab, x) behind (b, x). (Of (a, a) that is not so, nor of an id
+// that is not new: they end their batch.)
 //
 // 1. The places are shared among threads, cut between words: what happens in one word touches no other. Each thread goes through
 //    the batch in order, replaces, and notes the neighbours.
@@ -18,7 +20,8 @@
 
 #define MERGED UINT32_MAX // id of a note: the neighbour was the pair's left symbol and is merged, too
 #define SHARE_MIN 128     // places that are worth a thread
-#define AHEAD 16          // places or entries that are fetched ahead
+#define AHEAD 16          // places that are fetched ahead
+#define AT_ONCE 64        // sums whose pairs are fetched together
 
 static inline uint64_t weight_at(const mill_trainer *t, uint32_t position)
 {
@@ -165,42 +168,54 @@ typedef struct pair_range { // of the parts that one thread takes the sums to
     uint32_t begin, end;
 } pair_range;
 
-// The pairs that a key is of, if they are in the range; else NULL.
-static inline mill_pairs *pairs_in(mill_trainer *t, pair_range range, uint64_t key)
+typedef struct settled { // some sums of a merge and side: those that concern pairs of the range, first the lost ones
+    uint64_t key[2][AT_ONCE];
+    uint8_t sum[2][AT_ONCE]; // place among the sums
+    uint32_t count[2];
+} settled;
+
+// Without a branch for each sum: of two threads, each would guess wrong every other time.
+static inline void pick(const mill_trainer *t, pair_range range, settled *out, int list, uint64_t key, uint32_t sum)
 {
     const uint32_t part = mill_pair_part(key, t->pair_parts);
-    return part >= range.begin && part < range.end ? &t->pairs[part] : NULL;
+    out->key[list][out->count[list]] = key;
+    out->sum[list][out->count[list]] = (uint8_t)sum;
+    out->count[list] += part - range.begin < range.end - range.begin;
 }
 
-static inline void fetch_pair(mill_trainer *t, pair_range range, uint64_t key)
+static void fetch_pairs(mill_trainer *t, const settled *of, int list)
 {
-    const mill_pairs *pairs = pairs_in(t, range, key);
-    if (pairs != NULL)
-        mill_pair_table_fetch(&pairs->table, key);
+    for (uint32_t i = 0; i < of->count[list]; i++)
+        mill_pair_table_fetch(&mill_trainer_pairs(t, of->key[list][i])->table, of->key[list][i]);
 }
 
 // Takes the sums of a merge and side to the pairs of a range: those with the old symbol lose, those with the new one begin. Those
-// that are worth it have memory for their list then.
+// that are worth it have memory for their list then. (No pair does both: an old symbol is not the new one.)
 static mill_status settle(mill_trainer *t, pair_range range, uint32_t task, mill_error *err)
 {
     const mill_merge merge = t->batch.merges[task / MILL_SIDES];
     const uint32_t s = task % MILL_SIDES, limit = t->options->max_token_length, count = t->batch.sum_count[task];
-    mill_neighbour *sums = t->batch.sums + t->batch.first_sum[task];
-    for (uint32_t i = 0; i < count; i++) {
-        mill_neighbour *n = &sums[i];
-        if (i + AHEAD < count) {
-            fetch_pair(t, range, lost_key(n + AHEAD, s, merge));
-            fetch_pair(t, range, gained_key(n + AHEAD, s, merge));
+    for (uint32_t first = 0; first < count; first += AT_ONCE) {
+        mill_neighbour *sums = t->batch.sums + t->batch.first_sum[task] + first;
+        settled of;
+        of.count[0] = of.count[1] = 0;
+        for (uint32_t i = 0; i < AT_ONCE && first + i < count; i++) {
+            pick(t, range, &of, 0, lost_key(&sums[i], s, merge), i);
+            pick(t, range, &of, 1, gained_key(&sums[i], s, merge), i);
         }
-        const uint64_t lost = lost_key(n, s, merge), gained = gained_key(n, s, merge);
-        mill_pairs *losing = pairs_in(t, range, lost), *gaining = pairs_in(t, range, gained);
-        if (losing != NULL)
-            MILL_TRY(mill_pair_table_lose(&losing->table, lost, n->lost, t->count_min, err));
-        if (gaining == NULL || n->gained < t->count_min || n->places == 0)
-            continue;
-        if (limit != 0 && (uint64_t)t->bytes_of[n->id] + t->bytes_of[merge.id] >= limit)
-            continue;
-        MILL_TRY(mill_pairs_add(gaining, gained, n->gained, n->places, &n->list, err));
+        fetch_pairs(t, &of, 0);
+        fetch_pairs(t, &of, 1);
+        for (uint32_t i = 0; i < of.count[0]; i++)
+            MILL_TRY(mill_pair_table_lose(&mill_trainer_pairs(t, of.key[0][i])->table, of.key[0][i], sums[of.sum[0][i]].lost,
+                                          t->count_min, err));
+        for (uint32_t i = 0; i < of.count[1]; i++) {
+            mill_neighbour *n = &sums[of.sum[1][i]];
+            if (n->gained < t->count_min || n->places == 0)
+                continue;
+            if (limit != 0 && (uint64_t)t->bytes_of[n->id] + t->bytes_of[merge.id] >= limit)
+                continue;
+            MILL_TRY(mill_pairs_add(mill_trainer_pairs(t, of.key[1][i]), of.key[1][i], n->gained, n->places, &n->list, err));
+        }
     }
     return MILL_OK;
 }
@@ -322,8 +337,9 @@ mill_status mill_merge_batch_do(mill_trainer *t, mill_error *err)
     mill_crew_run(t->crew, b->share_count, settle_share, t);
     for (uint32_t i = 0; i < b->share_count; i++) {
         if (b->shares[i].error.status != MILL_OK) {
-            *err = b->shares[i].error;
-            return err->status;
+            if (err != NULL)
+                *err = b->shares[i].error;
+            return b->shares[i].error.status;
         }
     }
     run_tasks(t, fill_tasks);

@@ -4,14 +4,15 @@
 
 #define SHARES_MAX 16    // each has a table of pairs of bytes
 #define SYMBOLS_MIN 1024 // that are worth a thread
+#define POSITIONS_A_PAIR 16 // of words, for each pair that will wait at a time
 
 static mill_status allocate(mill_trainer *t, mill_error *err)
 {
     t->symbols = mill_alloc_zero(t->symbol_count, sizeof *t->symbols);
     t->ranks = mill_alloc_zero(t->symbol_count / 64 + 1, sizeof *t->ranks);
     t->weights = mill_alloc_zero(t->word_count, sizeof *t->weights);
-    t->used_in = mill_alloc_zero(t->ids_max, sizeof *t->used_in);
-    if (t->symbols == NULL || t->ranks == NULL || t->weights == NULL || t->used_in == NULL)
+    t->used = mill_alloc_zero(t->ids_max, sizeof *t->used);
+    if (t->symbols == NULL || t->ranks == NULL || t->weights == NULL || t->used == NULL)
         return mill_fail_nomem(err, "training the tokenizer");
     // Few symbols have no pairs that are worth sharing.
     const uint32_t threads = t->symbol_count / SYMBOLS_MIN < t->options->threads ? 1 : t->options->threads;
@@ -38,6 +39,7 @@ typedef struct layout { // of the words, by several threads, each some parts of 
     uint32_t shares;
     size_t position[SHARES_MAX + 1], word[SHARES_MAX + 1]; // where each share begins
     first_pairs *first;                                    // one a share
+    mill_error errors[SHARES_MAX];                         // of making pairs
     uint8_t *byte_of;                                      // by id; a byte's id is one of the first
 } layout;
 
@@ -127,6 +129,27 @@ static mill_status push_first_pair(layout *l, size_t pair, mill_error *err)
     return MILL_OK;
 }
 
+// The pairs of a share's parts: each part's table is made, and its pages are first touched, by the thread that will use it.
+static mill_status make_pairs(layout *l, uint32_t share, mill_error *err)
+{
+    mill_trainer *t = l->trainer;
+    const uint32_t begin = t->pair_parts * share / l->shares, end = t->pair_parts * (share + 1) / l->shares;
+    for (uint32_t part = begin; part < end; part++)
+        MILL_TRY(mill_pair_table_reserve(&t->pairs[part].table, t->symbol_count / POSITIONS_A_PAIR / t->pair_parts, err));
+    for (size_t pair = 0; begin < end && pair < 65536; pair++) {
+        const uint32_t part = mill_pair_part(mill_pair_key(t->byte_id[pair >> 8], t->byte_id[pair & 255]), t->pair_parts);
+        if (part >= begin && part < end)
+            MILL_TRY(push_first_pair(l, pair, err));
+    }
+    return MILL_OK;
+}
+
+static void pairs_share(void *context, uint32_t share)
+{
+    layout *l = context;
+    l->errors[share].status = make_pairs(l, share, &l->errors[share]);
+}
+
 static mill_status lay_out(layout *l, mill_error *err)
 {
     mill_trainer *t = l->trainer;
@@ -136,8 +159,14 @@ static mill_status lay_out(layout *l, mill_error *err)
     mill_bpe_ranks_finish(t->ranks, t->symbol_count);
     if (t->options->spent != NULL)
         mill_word_counts_clear(t->options->spent);
-    for (size_t pair = 0; pair < 65536; pair++)
-        MILL_TRY(push_first_pair(l, pair, err));
+    mill_crew_run(t->crew, l->shares, pairs_share, l);
+    for (uint32_t i = 0; i < l->shares; i++) {
+        if (l->errors[i].status != MILL_OK) {
+            if (err != NULL)
+                *err = l->errors[i];
+            return l->errors[i].status;
+        }
+    }
     for (uint32_t i = 0; i < 256; i++) {
         if (t->seen[i])
             l->byte_of[t->byte_id[i]] = (uint8_t)i;

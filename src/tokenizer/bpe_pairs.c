@@ -28,43 +28,55 @@ static size_t place_of(uint64_t key, size_t capacity)
 static mill_pair_entry *probe(const mill_pair_table *table, uint64_t key)
 {
     size_t at = place_of(key, table->capacity);
-    while (table->entries[at].key != key && table->entries[at].key != MILL_PAIR_FREE)
+    while (table->entries[at].key != key && table->entries[at].key != 0)
         at = (at + 1) & (table->capacity - 1);
     return &table->entries[at];
 }
 
-// A new table of the living entries, with room to double.
-static mill_status rebuild(mill_pair_table *table, mill_error *err)
+// A new table of the living entries, with room for `pairs` of them.
+static mill_status rebuild(mill_pair_table *table, size_t pairs, mill_error *err)
 {
-    size_t living = 0, capacity = 1024;
-    for (size_t i = 0; i < table->capacity; i++)
-        living += table->entries[i].key != MILL_PAIR_FREE && table->entries[i].count != 0;
-    while (capacity < 3 * living)
+    size_t capacity = 1024;
+    while (capacity / 4 * 3 < pairs)
         capacity *= 2;
     mill_pair_table fresh = *table;
     fresh.entries = mill_alloc_zero(capacity, sizeof *fresh.entries);
     fresh.capacity = capacity;
-    fresh.used = living;
+    fresh.used = 0;
     if (fresh.entries == NULL)
         return mill_fail_nomem(err, "counting pairs");
-    for (size_t i = 0; i < capacity; i++)
-        fresh.entries[i].key = MILL_PAIR_FREE;
     for (size_t i = 0; i < table->capacity; i++) {
-        if (table->entries[i].key != MILL_PAIR_FREE && table->entries[i].count != 0)
-            *probe(&fresh, table->entries[i].key) = table->entries[i];
+        if (table->entries[i].count == 0)
+            continue;
+        *probe(&fresh, table->entries[i].key) = table->entries[i];
+        fresh.used++;
     }
     mill_free(table->entries);
     *table = fresh;
     return MILL_OK;
 }
 
+mill_status mill_pair_table_reserve(mill_pair_table *table, size_t pairs, mill_error *err)
+{
+    return table->capacity / 4 * 3 < pairs ? rebuild(table, pairs, err) : MILL_OK;
+}
+
+// Room for as many pairs again as are living.
+static mill_status grow(mill_pair_table *table, mill_error *err)
+{
+    size_t living = 0;
+    for (size_t i = 0; i < table->capacity; i++)
+        living += table->entries[i].count != 0;
+    return rebuild(table, 2 * living + 1, err);
+}
+
 mill_status mill_pair_table_add(mill_pair_table *table, uint64_t key, uint64_t count, uint32_t places,
                                 mill_pair_entry **entry, mill_error *err)
 {
     if ((table->used + 1) * 4 > table->capacity * 3)
-        MILL_TRY(rebuild(table, err));
+        MILL_TRY(grow(table, err));
     mill_pair_entry *free_entry = probe(table, key);
-    MILL_ASSERT(free_entry->key == MILL_PAIR_FREE);
+    MILL_ASSERT(free_entry->key == 0);
     uint32_t *positions = make_list(table, places);
     if (positions == NULL)
         return mill_fail_nomem(err, "counting pairs");
@@ -116,7 +128,7 @@ void mill_pair_table_free(mill_pair_table *table)
     mill_pair_table_sweep(table);
     mill_free(table->gone);
     for (size_t i = 0; i < table->capacity; i++) {
-        if (table->entries[i].key != MILL_PAIR_FREE && table->entries[i].places > SHORT_LIST)
+        if (table->entries[i].places > SHORT_LIST)
             mill_free(table->entries[i].positions);
     }
     mill_pool_free(&table->lists);
@@ -186,6 +198,8 @@ mill_pair_entry *mill_pairs_best(mill_pairs *pairs)
     while (heap->count != 0) {
         mill_heap_entry top = heap->entries[0];
         mill_pair_entry *entry = mill_pair_table_find(&pairs->table, top.key);
+        for (size_t child = 1; child <= 2 && child < heap->count; child++) // one of them is next
+            mill_pair_table_fetch(&pairs->table, heap->entries[child].key);
         if (entry == NULL)
             mill_pair_heap_pop(heap);
         else if (entry->count != top.count) // out of date

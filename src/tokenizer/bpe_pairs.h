@@ -5,13 +5,11 @@
 #include "core/pool.h"
 
 typedef struct mill_pair_entry {
-    uint64_t key;        // MILL_PAIR_FREE: never used
+    uint64_t key;        // 0: never used
     uint64_t count;      // 0: gone
     uint32_t *positions; // of the table; ascending, may be out of date
     uint32_t places;     // positions
 } mill_pair_entry;
-
-#define MILL_PAIR_FREE UINT64_MAX
 
 typedef struct mill_pair_list {
     uint32_t *positions;
@@ -29,8 +27,21 @@ typedef struct mill_pair_table {
 
 static inline uint64_t mill_pair_key(uint32_t left, uint32_t right)
 {
-    return (uint64_t)left << 32 | right; // in the order of ties: left id, then right id
+    return ((uint64_t)left << 32 | right) + 1; // in the order of ties: left id, then right id; never 0
 }
+
+static inline uint32_t mill_pair_left(uint64_t key)
+{
+    return (uint32_t)((key - 1) >> 32);
+}
+
+static inline uint32_t mill_pair_right(uint64_t key)
+{
+    return (uint32_t)(key - 1);
+}
+
+// Makes room for so many pairs at once: a table that doubles is cleared anew each time.
+mill_status mill_pair_table_reserve(mill_pair_table *table, size_t pairs, mill_error *err) MILL_MUST_CHECK;
 
 // Adds a pair that was never there, with memory for `places` positions. entry is valid until the next add.
 mill_status mill_pair_table_add(mill_pair_table *table, uint64_t key, uint64_t count, uint32_t places,
@@ -60,9 +71,11 @@ mill_status mill_pair_heap_push(mill_pair_heap *heap, mill_heap_entry entry, mil
 void mill_pair_heap_pop(mill_pair_heap *heap);
 void mill_pair_heap_lower(mill_pair_heap *heap, uint64_t count); // the first entry's count becomes smaller
 
+#define MILL_PAIRS_ALIGN 128 // two cache lines, as processors fetch them: what one thread writes is not what another reads
+
 // Pairs of some keys: threads may work on several of these at the same time.
 typedef struct mill_pairs {
-    mill_pair_table table;
+    _Alignas(MILL_PAIRS_ALIGN) mill_pair_table table;
     mill_pair_heap heap;
 } mill_pairs;
 

@@ -25,7 +25,7 @@ static void trainer_free(mill_trainer *t)
     mill_free(t->ranks);
     mill_free(t->weights);
     mill_free(t->bytes_of);
-    mill_free(t->used_in);
+    mill_free(t->used);
     mill_crew_close(t->crew);
     mill_merge_batch_free(t);
     for (uint32_t i = 0; i < MILL_PAIR_PARTS_MAX; i++)
@@ -158,7 +158,7 @@ static mill_pair_entry *find_best(mill_trainer *t, mill_pairs **part)
     return best;
 }
 
-// Takes the merges that come next and have no symbol in common. None is left when the batch is empty.
+// Takes the merges that come next as far as none can touch another's places. None is left when the batch is empty.
 static mill_status take_batch(mill_trainer *t, mill_error *err)
 {
     mill_merge_batch *b = &t->batch;
@@ -171,12 +171,12 @@ static mill_status take_batch(mill_trainer *t, mill_error *err)
         mill_pair_entry *best = find_best(t, &part);
         if (best == NULL)
             break;
-        mill_merge merge = {(uint32_t)(best->key >> 32), (uint32_t)best->key, 0};
-        if (t->used_in[merge.left] == t->batch_number || t->used_in[merge.right] == t->batch_number ||
+        mill_merge merge = {mill_pair_left(best->key), mill_pair_right(best->key), 0};
+        if (t->used[merge.left].right_in == t->batch_number || t->used[merge.right].left_in == t->batch_number ||
             (b->count != 0 && places + best->places > PLACES_MAX))
             break;
-        t->used_in[merge.left] = t->batch_number;
-        t->used_in[merge.right] = t->batch_number;
+        t->used[merge.left].left_in = t->batch_number;
+        t->used[merge.right].right_in = t->batch_number;
         mill_pair_heap_pop(&part->heap);
         b->positions[b->count] = best->positions;
         b->places[b->count] = best->places;

@@ -51,6 +51,10 @@ typedef struct mill_merge_batch {
     _Atomic uint32_t next_task;              // a merge and a side
 } mill_merge_batch;
 
+typedef struct mill_id_use { // batches that merged an id last, as the left one of a pair and as the right one
+    uint32_t left_in, right_in;
+} mill_id_use;
+
 typedef struct mill_trainer {
     const mill_train_options *options;
     mill_tokenizer *tokenizer;
@@ -67,7 +71,7 @@ typedef struct mill_trainer {
     mill_crew *crew;
     mill_merge_batch batch;
     uint32_t batch_number;
-    uint32_t *used_in; // batch that merges this id
+    mill_id_use *used; // by id
     mill_pairs pairs[MILL_PAIR_PARTS_MAX];
     uint32_t pair_parts;
     mill_buf text; // scratch: the bytes of a new token
