@@ -1,11 +1,11 @@
 // bpe_batch.c: merges of which none touches a place of another, done at once.
 //
 // Why a batch of those at the head of the heap is what one would take one by one: no merge begins with the symbol that another
-// ends with, so two of them never overlap in a word, and as long as that holds, none changes the count of another. (They may begin
-// with the same symbol, or end with it: at a place, it has one neighbour.) And the pairs that the batch makes come behind it:
-// (x, ab) is in no more places than (x, a) was, which comes behind the batch, as it would have ended it (it ends with a); among equal
-// counts it stands behind (x, a), as the new id is larger; and so does (ab, x) behind (b, x). (Of (a, a) that is not so, nor of an id
-// that is not new: they end their batch.)
+// ends with, so two of them never overlap in a word, and as long as that holds, none changes the count of another. (They may
+// begin with the same symbol, or end with it: at a place, it has one neighbour.) And the pairs that the batch makes come behind
+// it: (x, ab) is in no more places than (x, a) was, which comes behind the batch, as it would have ended it (it ends with a);
+// among equal counts it stands behind (x, a), as the new id is larger; and so does (ab, x) behind (b, x). (Of (a, a) that is not
+// so, nor of an id that is not new: they end their batch.)
 //
 // 1. The places are shared among threads, cut between words: what happens in one word touches no other. Each thread goes through
 //    the batch in order, replaces, and notes the neighbours.
