@@ -345,6 +345,7 @@ static mill_status train(mill_run_state *run, mill_word_counts *counts, mill_err
         options.special_count = list->count;
         options.spent = counts;
         options.threads = run->threads;
+        options.keep_words = run->stages != MILL_STAGES_TRAIN;
         mill_run_part(run, "train tokenizer", "merges", options.vocab_size);
         mill_instant begin = mill_time_begin();
         status = mill_tokenizer_train(counts, &options, show_progress, run, &run->tokenizer, err);

@@ -1,8 +1,10 @@
 // bpe_encode.c: text -> ids: added tokens, normalization, pieces, and caches of words in front of the merging.
 //
 // Words of up to 16 bytes with up to 3 ids are in `hot`: two slots a cache line, the older one is pushed out. All others of up
-// to COLD_WORD_MAX bytes are in `cold`, which is emptied when it is full. Caches never change ids.
+// to COLD_WORD_MAX bytes are in `cold`, which is emptied when it is full. What is in neither is merged, or a long word
+// that the tokenizer was trained on (bpe_known.h). Caches never change ids.
 #include "tokenizer/bpe_ahead.h"
+#include "tokenizer/bpe_known.h"
 #include "tokenizer/bpe_merge.h"
 #include "tokenizer/nfc.h"
 #include "tokenizer/pretok.h"
@@ -88,17 +90,6 @@ void mill_encoder_close(mill_encoder *encoder)
     mill_free(encoder);
 }
 
-// Ids of a piece without caches.
-static mill_status compute(mill_encoder *encoder, const uint8_t *piece, size_t bytes, mill_ids *out, mill_error *err)
-{
-    if (encoder->tokenizer->ignore_merges) {
-        uint32_t whole = mill_tokenizer_find(encoder->tokenizer, piece, bytes);
-        if (whole != MILL_NO_ID)
-            return mill_ids_append(out, whole, err);
-    }
-    return mill_bpe_merge(encoder->tokenizer, &encoder->scratch, piece, bytes, out, err);
-}
-
 static mill_status append(mill_ids *out, const uint32_t *ids, size_t count, mill_error *err)
 {
     MILL_TRY(MILL_GROW(out->data, out->capacity, out->count + count, err));
@@ -106,6 +97,22 @@ static mill_status append(mill_ids *out, const uint32_t *ids, size_t count, mill
         memcpy(out->data + out->count, ids, count * sizeof *ids);
     out->count += count;
     return MILL_OK;
+}
+
+// Ids of a piece without caches.
+static mill_status compute(mill_encoder *encoder, const uint8_t *piece, const mill_word_key *key, mill_ids *out, mill_error *err)
+{
+    const mill_tokenizer *tokenizer = encoder->tokenizer;
+    uint32_t count;
+    const uint32_t *known = mill_known_find(tokenizer->known, tokenizer, piece, key, &count);
+    if (known != NULL)
+        return append(out, known, count, err);
+    if (tokenizer->ignore_merges) {
+        uint32_t whole = mill_tokenizer_find(tokenizer, piece, key->bytes);
+        if (whole != MILL_NO_ID)
+            return mill_ids_append(out, whole, err);
+    }
+    return mill_bpe_merge(tokenizer, &encoder->scratch, piece, key->bytes, out, err);
 }
 
 // Remembers ids[0, count) for the word at `slot`, which is free.
@@ -125,7 +132,7 @@ static mill_status encode_cold(mill_encoder *encoder, const uint8_t *piece, cons
                                mill_error *err)
 {
     if (key->bytes > COLD_WORD_MAX)
-        return compute(encoder, piece, key->bytes, out, err);
+        return compute(encoder, piece, key, out, err);
     if (encoder->cold_count > COLD_SLOTS / 2 || encoder->cold_texts.bytes > COLD_BYTES_MAX ||
         encoder->cold_ids.count > COLD_BYTES_MAX / sizeof(uint32_t)) {
         memset(encoder->cold, 0, COLD_SLOTS * sizeof *encoder->cold);
@@ -141,7 +148,7 @@ static mill_status encode_cold(mill_encoder *encoder, const uint8_t *piece, cons
             return append(out, encoder->cold_ids.data + word->ids, word->count, err);
     }
     size_t first = out->count;
-    MILL_TRY(compute(encoder, piece, key->bytes, out, err));
+    MILL_TRY(compute(encoder, piece, key, out, err));
     if (key->bytes <= MILL_WORD_SHORT && out->count - first <= HOT_IDS)
         return MILL_OK; // it goes into the hot cache
     return cold_keep(encoder, &encoder->cold[at], key->hash, piece, key->bytes, out->data + first, out->count - first, err);

@@ -38,6 +38,7 @@ typedef struct layout { // of the words, by several threads, each some parts of 
     const mill_word_counts *counts;
     uint32_t shares;
     size_t position[SHARES_MAX + 1], word[SHARES_MAX + 1]; // where each share begins
+    size_t long_words[SHARES_MAX];
     first_pairs *first;                                    // one a share
     mill_error errors[SHARES_MAX];                         // of making pairs
     uint8_t *byte_of;                                      // by id; a byte's id is one of the first
@@ -67,10 +68,10 @@ static void cut_layout(layout *l)
 // Writes symbols, ranks and weights of a share, and counts its pairs of bytes.
 static void place_share(void *context, uint32_t share)
 {
-    const layout *l = context;
+    layout *l = context;
     mill_trainer *t = l->trainer;
     first_pairs *first = &l->first[share];
-    size_t position = l->position[share], number = l->word[share];
+    size_t position = l->position[share], number = l->word[share], long_words = 0;
     for (size_t part = first_part(l, share); part < first_part(l, share + 1); part++) {
         mill_word word;
         size_t at = 0;
@@ -78,6 +79,7 @@ static void place_share(void *context, uint32_t share)
             if (word.bytes < 2)
                 continue;
             t->weights[number++] = word.count;
+            long_words += word.bytes > MILL_WORD_SHORT;
             mill_bpe_ranks_mark(t->ranks, position);
             t->symbols[position++] = MILL_SEPARATOR;
             for (uint32_t i = 0; i < word.bytes; i++)
@@ -91,6 +93,7 @@ static void place_share(void *context, uint32_t share)
         }
     }
     MILL_ASSERT(position == l->position[share + 1] && number == l->word[share + 1]);
+    l->long_words[share] = long_words;
 }
 
 // Writes down in the lists where a share has its pairs of bytes.
@@ -155,6 +158,8 @@ static mill_status lay_out(layout *l, mill_error *err)
     mill_trainer *t = l->trainer;
     cut_layout(l);
     mill_crew_run(t->crew, l->shares, place_share, l);
+    for (uint32_t i = 0; i < l->shares; i++)
+        t->long_word_count += l->long_words[i];
     t->symbols[t->symbol_count - 1] = MILL_SEPARATOR;
     mill_bpe_ranks_finish(t->ranks, t->symbol_count);
     if (t->options->spent != NULL)

@@ -32,6 +32,7 @@ void mill_tokenizer_close(mill_tokenizer *tokenizer)
     mill_free(tokenizer->by_bytes);
     mill_free(tokenizer->match[0]);
     mill_free(tokenizer->match[1]);
+    mill_known_close(tokenizer->known);
     mill_free(tokenizer);
 }
 

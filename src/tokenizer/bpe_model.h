@@ -3,6 +3,7 @@
 #define MILL_TOKENIZER_BPE_MODEL_H
 
 #include "shared/pair_table.h"
+#include "tokenizer/bpe_known.h"
 #include "tokenizer/tokenizer.h"
 
 #define MILL_ID_LIMIT (1u << 24)
@@ -46,6 +47,7 @@ struct mill_tokenizer {
     uint32_t *match[2];         // added tokens sorted by content, to be found in raw [0] and in normalized [1] text
     uint32_t match_count[2];
     bool match_first[2][256];   // a content begins with this byte
+    mill_known *known;          // words that it was trained on, with their ids; NULL: none
 };
 
 mill_status mill_tokenizer_create(mill_tokenizer **out, mill_error *err) MILL_MUST_CHECK;

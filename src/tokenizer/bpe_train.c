@@ -300,6 +300,8 @@ mill_status mill_tokenizer_train(const mill_word_counts *counts, const mill_trai
     if (!complete) {
         MILL_TRY_GOTO(mill_trainer_lay_out(&t, counts, err));
         MILL_TRY_GOTO(learn(&t, &call, err));
+        if (options->keep_words)
+            MILL_TRY_GOTO(mill_trainer_keep_words(&t, err));
     }
     MILL_TRY_GOTO(mill_tokenizer_finish(t.tokenizer, err));
     *out = t.tokenizer;

@@ -4,6 +4,7 @@
 #define MILL_TOKENIZER_BPE_TRAINER_H
 
 #include "core/crew.h"
+#include "tokenizer/bpe_known.h"
 #include "tokenizer/bpe_model.h"
 #include "tokenizer/bpe_pairs.h"
 #include "tokenizer/bpe_words.h"
@@ -66,7 +67,7 @@ typedef struct mill_trainer {
     size_t symbol_count;
     mill_bpe_rank *ranks;
     uint64_t *weights; // of words
-    size_t word_count;
+    size_t word_count, long_word_count; // long: of more than MILL_WORD_SHORT bytes
     uint32_t *bytes_of; // length of a token, by id
     mill_crew *crew;
     mill_merge_batch batch;
@@ -85,6 +86,9 @@ static inline mill_pairs *mill_trainer_pairs(mill_trainer *trainer, uint64_t key
 // Allocates and fills symbols, ranks, weights, crew, and the pairs of bytes that are frequent enough. Empties
 // the options' spent counts as soon as they are not needed.
 mill_status mill_trainer_lay_out(mill_trainer *trainer, const mill_word_counts *counts, mill_error *err) MILL_MUST_CHECK;
+
+// After the last merge: the tokenizer keeps the ids of the long words.
+mill_status mill_trainer_keep_words(mill_trainer *trainer, mill_error *err) MILL_MUST_CHECK;
 
 // Replaces the batch's pairs everywhere and brings table and heap up to date; the batch is empty then.
 mill_status mill_merge_batch_do(mill_trainer *trainer, mill_error *err) MILL_MUST_CHECK;

@@ -26,6 +26,8 @@ typedef struct mill_train_options {
     uint32_t special_count;
     uint32_t threads;               // that may share the occurrences of a merge; 0: one. The result is the same
     mill_backend *backend;          // learns the merges if it has a way of its own; may be NULL. The result is the same
+    bool keep_words;                // the tokenizer is to encode what it is trained on: it keeps the ids of long words, about
+                                    // 60 bytes for each. Ids are the same
     struct mill_word_counts *spent; // the counts that are trained on, to be emptied as soon as they are not needed: half of the
                                     // memory of training; NULL: they stay
 } mill_train_options;

@@ -25,6 +25,20 @@ static inline uint64_t mill_word_mix(uint64_t low, uint64_t high, uint64_t bytes
     return (folded ^ folded >> 29) * 0xff51afd7ed558ccdu;
 }
 
+// Key of a word of up to MILL_WORD_SHORT bytes; so many are readable, whatever follows it.
+static inline mill_word_key mill_word_key_short(const uint8_t *text, uint32_t bytes)
+{
+    mill_word_key key = {.bytes = bytes};
+    memcpy(&key.low, text, 8);
+    memcpy(&key.high, text + 8, 8);
+    // Selections, not branches: lengths of words cannot be foretold.
+    uint32_t low_bits = 8 * bytes, high_bits = 8 * (MILL_WORD_SHORT - bytes);
+    key.low &= bytes < 8 ? ((uint64_t)1 << (low_bits & 63)) - 1 : UINT64_MAX;
+    key.high &= bytes > 8 ? UINT64_MAX >> (high_bits & 63) : 0;
+    key.hash = mill_word_mix(key.low, key.high, bytes);
+    return key;
+}
+
 // Key of text[start, end); `limit` is the end of the readable memory behind text (>= end): a short word is loaded by one
 // 16-byte read where that stays inside.
 static inline mill_word_key mill_word_key_of(const uint8_t *text, size_t start, size_t end, size_t limit)
@@ -35,21 +49,11 @@ static inline mill_word_key mill_word_key_of(const uint8_t *text, size_t start, 
         key.hash = key.low;
         return key;
     }
-    if (limit - start >= MILL_WORD_SHORT) {
-        memcpy(&key.low, text + start, 8);
-        memcpy(&key.high, text + start + 8, 8);
-        // Selections, not branches: lengths of words cannot be foretold.
-        uint32_t low_bits = 8 * key.bytes, high_bits = 8 * (MILL_WORD_SHORT - key.bytes);
-        key.low &= key.bytes < 8 ? ((uint64_t)1 << (low_bits & 63)) - 1 : UINT64_MAX;
-        key.high &= key.bytes > 8 ? UINT64_MAX >> (high_bits & 63) : 0;
-    } else {
-        uint8_t padded[MILL_WORD_SHORT] = {0};
-        memcpy(padded, text + start, key.bytes);
-        memcpy(&key.low, padded, 8);
-        memcpy(&key.high, padded + 8, 8);
-    }
-    key.hash = mill_word_mix(key.low, key.high, key.bytes);
-    return key;
+    if (limit - start >= MILL_WORD_SHORT)
+        return mill_word_key_short(text + start, key.bytes);
+    uint8_t padded[MILL_WORD_SHORT] = {0};
+    memcpy(padded, text + start, key.bytes);
+    return mill_word_key_short(padded, key.bytes);
 }
 
 #endif

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "core/rng.h"
+#include "tokenizer/bpe_known.h"
 #include "tokenizer/bpe_merge.h"
 #include "tokenizer/byte_level.h"
 #include "tokenizer/nfc.h"
@@ -210,6 +211,54 @@ Test(tokenizer, merging_equals_its_definition)
     mill_tokenizer_close(tokenizer);
 }
 
+// Word `number` of 1 .. 300 bytes of few letters; a third of its letters repeat the one before.
+static size_t make_word(uint64_t number, uint8_t word[300])
+{
+    const size_t bytes = 1 + mill_draw(5, MILL_DRAW_TEST, (mill_key){number, 0}, 0) % (number % 3 == 0 ? 300 : 40);
+    const uint64_t letters = 1 + mill_draw(6, MILL_DRAW_TEST, (mill_key){number, 0}, 0) % 8;
+    for (size_t k = 0; k < bytes; k++) {
+        const uint64_t bits = mill_draw(7, MILL_DRAW_TEST, (mill_key){number, 0}, k);
+        word[k] = k != 0 && bits % 3 == 0 ? word[k - 1] : (uint8_t)('a' + bits / 3 % letters);
+    }
+    return bytes;
+}
+
+Test(tokenizer, long_words_of_the_training_are_known_and_no_others)
+{
+    enum { TRAINED = 2000, ALL = 3000 };
+    mill_word_counts *counts = open_counts();
+    uint8_t word[300];
+    for (uint64_t i = 0; i < TRAINED; i++)
+        cr_assert_eq(mill_word_counts_add(counts, word, make_word(i, word), &err), MILL_OK);
+    for (uint32_t threads = 0; threads < 4; threads++) {
+        const mill_train_options options = {.vocab_size = 600, .min_frequency = 2, .threads = threads, .keep_words = true};
+        mill_tokenizer *tokenizer;
+        uint32_t found = 0, longs = 0;
+        cr_assert_eq(mill_tokenizer_train(counts, &options, NULL, NULL, &tokenizer, &err), MILL_OK, "%s", err.message);
+        cr_assert_not_null(tokenizer->known);
+        for (uint64_t i = 0; i < ALL; i++) {
+            const size_t bytes = make_word(i, word);
+            const mill_word_key key = mill_word_key_of(word, 0, bytes, sizeof word);
+            uint32_t count = 0;
+            const uint32_t *ids = mill_known_find(tokenizer->known, tokenizer, word, &key, &count);
+            const bool is_long = bytes > MILL_WORD_SHORT && bytes <= MILL_KNOWN_MAX;
+            cr_assert(ids != NULL || !is_long || i >= TRAINED, "word %llu of %zu bytes", (unsigned long long)i, bytes);
+            cr_assert(ids == NULL || is_long);
+            found += i >= TRAINED && ids != NULL;
+            longs += i >= TRAINED && is_long;
+            mill_ids wanted = {0}, encoded = encode(tokenizer, word, bytes, false);
+            cr_assert_eq(mill_bpe_merge_ref(tokenizer, word, bytes, &wanted, &err), MILL_OK);
+            cr_assert(encoded.count == wanted.count && memcmp(encoded.data, wanted.data, wanted.count * sizeof *wanted.data) == 0);
+            cr_assert(ids == NULL || (count == wanted.count && memcmp(ids, wanted.data, count * sizeof *ids) == 0));
+            mill_ids_free(&wanted);
+            mill_ids_free(&encoded);
+        }
+        cr_assert(longs > 300 && found < longs / 4, "%u of %u new words are known", found, longs); // of one letter, some are old
+        mill_tokenizer_close(tokenizer);
+    }
+    mill_word_counts_close(counts);
+}
+
 Test(tokenizer, a_long_piece_is_not_quadratic, .timeout = 60)
 {
     static uint8_t text[1000000];
@@ -356,7 +405,8 @@ static mill_status all_steps(void)
     mill_encoder *encoder = NULL;
     mill_buf json = {0};
     mill_ids ids = {0};
-    mill_train_options options = {.vocab_size = 330, .full_alphabet = true, .specials = specials, .special_count = 2};
+    mill_train_options options = {.vocab_size = 330, .full_alphabet = true, .specials = specials, .special_count = 2,
+                                  .keep_words = true};
     mill_status status;
     MILL_TRY_GOTO(mill_word_counts_open(MILL_PRETOK_GPT2, &counts, &err));
     for (size_t i = 0; i < TEXTS; i++)

@@ -40,7 +40,7 @@ static mill_status add_words(mill_word_counts **counts, uint32_t handles, uint64
 
 static mill_status train(const mill_word_counts *counts, uint32_t threads, mill_buf *json, mill_error *err)
 {
-    const mill_train_options options = {.vocab_size = 700, .min_frequency = 2, .threads = threads};
+    const mill_train_options options = {.vocab_size = 700, .min_frequency = 2, .threads = threads, .keep_words = true};
     mill_tokenizer *tokenizer;
     mill_status status = mill_tokenizer_train(counts, &options, NULL, NULL, &tokenizer, err);
     if (status != MILL_OK)
