@@ -92,7 +92,7 @@ uint32_t mill_run_workers(const mill_run_state *run, uint64_t size, uint64_t lef
     const uint64_t threads = run->threads;
     if (left >= size * threads)
         return 1;
-    return (uint32_t)((size * threads + left - 1) / left); // left is at least size
+    return (uint32_t)((2 * size * threads + left - 1) / left); // left is at least size
 }
 
 uint64_t mill_run_kept_bytes(const mill_run_state *run)

@@ -226,8 +226,9 @@ void mill_time_end(mill_run_state *run, mill_timing_name name, mill_instant begi
 // What the program worked on a stage that had it to itself, with threads that are not ours (zstd's). It is what is told of it.
 mill_pass_instant mill_time_pass_begin(void);
 void mill_time_pass_end(mill_run_state *run, mill_timing_name name, mill_pass_instant begin);
-// How many threads of zstd's compress a file of `size` beside its writer, where it and all files to come have `left`: one, but as
-// many as will have nothing to do when there are no more files than threads.
+// How many threads of zstd's compress a file of `size` beside its writer, where it and all files to come have `left`: one, but two
+// for each of ours that will have nothing to do when there are no more files than threads (the writer waits for all of them to end
+// their jobs, and the last one to end should not be alone for long).
 uint32_t mill_run_workers(const mill_run_state *run, uint64_t size, uint64_t left);
 // Text of all records that passed the filters, and of those that are left: what a barrier's time is divided by.
 uint64_t mill_run_text_bytes(const mill_run_state *run);
