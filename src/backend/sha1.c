@@ -1,6 +1,7 @@
 // sha1.c: SHA-1 in plain C and with the SHA extensions of x86 (FIPS 180-4, section 6.1).
 #include "backend/sha1.h"
 
+#include "core/sha1_ni.h"
 #include "core/sha256_lanes.h"
 
 #include <string.h>
@@ -88,48 +89,13 @@ void mill_sha1_portable(const uint8_t *data, size_t bytes, uint32_t digest[5])
 }
 
 #ifdef __x86_64__
-#include <immintrin.h>
 
-#define TARGET_SHA __attribute__((target("sha,sse4.1,ssse3")))
-
-// Five steps of four rounds. The instruction wants the round function as a constant, hence a macro over the
-// four phases. w[g % 4] holds the words of step g; those of step g + 4 replace them as soon as they are
-// used.
-#define PHASE(function) \
-    _Pragma("GCC unroll 5") for (int i = 0; i < 5; i++) \
-    { \
-        int g = 5 * (function) + i; \
-        __m128i before = abcd; \
-        e = g == 0 ? _mm_add_epi32(e, w[0]) : _mm_sha1nexte_epu32(e, w[g % 4]); \
-        abcd = _mm_sha1rnds4_epu32(abcd, e, (function)); \
-        e = before; \
-        if (g < 16) { \
-            __m128i mixed = _mm_xor_si128(_mm_sha1msg1_epu32(w[g % 4], w[(g + 1) % 4]), w[(g + 2) % 4]); \
-            w[g % 4] = _mm_sha1msg2_epu32(mixed, w[(g + 3) % 4]); \
-        } \
-    }
-
-TARGET_SHA static void compress_ni(uint32_t state[5], const uint8_t *blocks, size_t count)
+MILL_TARGET_SHA static void compress_ni(uint32_t state[5], const uint8_t *blocks, size_t count)
 {
-    const __m128i big_endian = _mm_set_epi64x(0x0001020304050607, 0x08090a0b0c0d0e0f);
-    __m128i abcd = _mm_shuffle_epi32(_mm_loadu_si128((const __m128i *)(const void *)state), 0x1b);
-    __m128i e = _mm_set_epi32((int)state[4], 0, 0, 0);
-    for (size_t n = 0; n < count; n++) {
-        const __m128i abcd_before = abcd, e_before = e;
-        __m128i w[4];
-        for (int i = 0; i < 4; i++) {
-            const void *from = blocks + n * BLOCK + 16 * i;
-            w[i] = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)from), big_endian);
-        }
-        PHASE(0)
-        PHASE(1)
-        PHASE(2)
-        PHASE(3)
-        e = _mm_sha1nexte_epu32(e, e_before);
-        abcd = _mm_add_epi32(abcd, abcd_before);
-    }
-    _mm_storeu_si128((__m128i *)(void *)state, _mm_shuffle_epi32(abcd, 0x1b));
-    state[4] = (uint32_t)_mm_extract_epi32(e, 3);
+    mill_sha1_registers r = mill_sha1_load(state);
+    for (size_t n = 0; n < count; n++)
+        r = mill_sha1_block(r, blocks + n * BLOCK);
+    mill_sha1_store(r, state);
 }
 
 void mill_sha1_ni(const uint8_t *data, size_t bytes, uint32_t digest[5])

@@ -96,6 +96,9 @@ typedef struct mill_outfile {
 } mill_outfile;
 
 mill_status mill_outfile_open(mill_outfile *out, const mill_fs *fs, int dir, const char *path, mill_error *err) MILL_MUST_CHECK;
+// Its SHA-1 is wanted as well: before the first write. Then of all that was written, once, before its other digest.
+mill_status mill_outfile_with_sha1(mill_outfile *out, mill_error *err) MILL_MUST_CHECK;
+mill_status mill_outfile_sha1(mill_outfile *out, uint8_t digest[20], mill_error *err) MILL_MUST_CHECK;
 mill_status mill_outfile_write(mill_outfile *out, const void *data, size_t bytes, mill_error *err) MILL_MUST_CHECK;
 // Flushes, optionally fsyncs, closes (each checked) and gives the SHA-256 as 64 hex digits + NUL. The same in two steps, for
 // files that are synced later and elsewhere: digest flushes and leaves the file open, nothing may be written any more.

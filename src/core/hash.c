@@ -8,13 +8,15 @@
 
 // A box of our own around the library's context, so that tests can make its creation fail like any other allocation.
 typedef struct sha256 {
-    EVP_MD_CTX *context; // NULL: it is a lane
-    mill_sha256_lane lane;
+    EVP_MD_CTX *context; // NULL: it is a lane, or a pair
+    void *sha1;          // beside the context: another handle; NULL: none
+    bool is_pair;
+    mill_sha_pair pair;  // its lane, where there is no pair
 } sha256;
 
 static void *create(const EVP_MD *kind)
 {
-    sha256 *self = mill_alloc(sizeof *self);
+    sha256 *self = mill_alloc_zero(1, sizeof *self);
     if (self == NULL)
         return NULL;
     self->context = EVP_MD_CTX_new();
@@ -36,7 +38,25 @@ void *mill_sha256_create_lane(void)
         return mill_sha256_create();
     sha256 *self = mill_alloc_zero(1, sizeof *self);
     if (self != NULL)
-        mill_sha256_lane_begin(&self->lane);
+        mill_sha256_lane_begin(&self->pair.lane);
+    return self;
+}
+
+void *mill_sha256_create_with_sha1(void)
+{
+    if (!mill_sha_extensions()) {
+        sha256 *two = mill_sha256_create();
+        if (two != NULL && (two->sha1 = mill_sha1_create()) == NULL) {
+            mill_sha256_destroy(two);
+            two = NULL;
+        }
+        return two;
+    }
+    sha256 *self = mill_alloc_zero(1, sizeof *self);
+    if (self != NULL) {
+        self->is_pair = true;
+        mill_sha_pair_begin(&self->pair);
+    }
     return self;
 }
 
@@ -48,8 +68,12 @@ void *mill_sha1_create(void)
 void mill_sha256_update(void *handle, const void *data, size_t bytes)
 {
     sha256 *self = handle;
-    if (self->context == NULL)
-        mill_sha256_lanes_update(&self->lane, NULL, data, bytes);
+    if (self->sha1 != NULL)
+        mill_sha256_update(self->sha1, data, bytes);
+    if (self->is_pair)
+        mill_sha_pair_update(&self->pair, data, bytes);
+    else if (self->context == NULL)
+        mill_sha256_lanes_update(&self->pair.lane, NULL, data, bytes);
     else if (bytes != 0)
         MILL_ASSERT(EVP_DigestUpdate(self->context, data, bytes) == 1);
 }
@@ -57,12 +81,25 @@ void mill_sha256_update(void *handle, const void *data, size_t bytes)
 void mill_sha256_update_both(void *first, void *second, const void *data, size_t bytes)
 {
     sha256 *a = first, *b = second;
-    if (a->context == NULL && b->context == NULL) {
-        mill_sha256_lanes_update(&a->lane, &b->lane, data, bytes);
+    if (a->context == NULL && b->context == NULL && !a->is_pair && !b->is_pair) {
+        mill_sha256_lanes_update(&a->pair.lane, &b->pair.lane, data, bytes);
     } else {
         mill_sha256_update(a, data, bytes);
         mill_sha256_update(b, data, bytes);
     }
+}
+
+void mill_sha256_take_sha1(void *handle, uint8_t digest[20])
+{
+    sha256 *self = handle;
+    if (self->is_pair) {
+        mill_sha_pair so_far = self->pair;
+        uint8_t other[32];
+        mill_sha_pair_finish(&so_far, other, digest);
+        return;
+    }
+    mill_sha1_finish(self->sha1, digest);
+    self->sha1 = NULL;
 }
 
 void mill_sha256_finish(void *handle, uint8_t digest[32])
@@ -70,7 +107,7 @@ void mill_sha256_finish(void *handle, uint8_t digest[32])
     sha256 *self = handle;
     unsigned length = 0;
     if (self->context == NULL)
-        mill_sha256_lane_finish(&self->lane, digest);
+        mill_sha256_lane_finish(&self->pair.lane, digest);
     else
         MILL_ASSERT(EVP_DigestFinal_ex(self->context, digest, &length) == 1 && length == 32);
     mill_sha256_destroy(self);
@@ -87,6 +124,7 @@ void mill_sha256_destroy(void *self)
 {
     if (self == NULL)
         return;
+    mill_sha256_destroy(((sha256 *)self)->sha1);
     EVP_MD_CTX_free(((sha256 *)self)->context);
     mill_free(self);
 }

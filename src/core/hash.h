@@ -45,6 +45,9 @@ void *mill_sha1_create(void);
 void mill_sha1_finish(void *sha1, uint8_t digest[20]); // destroys it
 // SHA-256, streaming (libcrypto). create returns NULL without memory.
 void *mill_sha256_create(void);
+// One that makes the SHA-1 of the same bytes as well, in step where the processor can. take_sha1 gives it, once, before finish.
+void *mill_sha256_create_with_sha1(void);
+void mill_sha256_take_sha1(void *sha256, uint8_t digest[20]);
 // One that update_both computes in step with another such, where the processor can; else, as any other.
 void *mill_sha256_create_lane(void);
 // The same bytes to two digests.

@@ -48,6 +48,21 @@ mill_status mill_outfile_write(mill_outfile *out, const void *data, size_t bytes
     return mill_buf_append(&out->pending, data, bytes, err); // stays within what open reserved
 }
 
+mill_status mill_outfile_with_sha1(mill_outfile *out, mill_error *err)
+{
+    MILL_ASSERT(out->bytes == 0);
+    mill_sha256_destroy(out->sha256);
+    out->sha256 = mill_sha256_create_with_sha1();
+    return out->sha256 != NULL ? MILL_OK : mill_fail_nomem(err, "opening an output file");
+}
+
+mill_status mill_outfile_sha1(mill_outfile *out, uint8_t digest[20], mill_error *err)
+{
+    MILL_TRY(flush(out, err));
+    mill_sha256_take_sha1(out->sha256, digest);
+    return MILL_OK;
+}
+
 mill_status mill_outfile_digest(mill_outfile *out, char sha256_hex[65], mill_error *err)
 {
     uint8_t digest[32];

@@ -1,6 +1,7 @@
 // sha256_lanes.c: the rounds of one or two streams, and the blocks that they are taken in.
 #include "core/sha256_lanes.h"
 
+#include "core/sha1_ni.h"
 #include "core/status.h"
 
 #include <string.h>
@@ -9,9 +10,6 @@
 
 #ifdef __x86_64__
 #include <cpuid.h>
-#include <immintrin.h>
-
-#define TARGET_SHA __attribute__((target("sha,sse4.1,ssse3")))
 
 static const uint32_t constants[64] = {
     0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
@@ -32,7 +30,7 @@ bool mill_sha_extensions(void)
 
 // Takes `count` blocks into each of 1 or 2 lanes, a block of each in turn. w[g % 4] holds the words of rounds 4 g to 4 g + 3;
 // those of four steps later replace them as soon as they are used.
-TARGET_SHA static inline __attribute__((always_inline)) void rounds(mill_sha256_lane *const *lanes, const uint8_t *const *from,
+MILL_TARGET_SHA static inline __attribute__((always_inline)) void rounds(mill_sha256_lane *const *lanes, const uint8_t *const *from,
                                                                     size_t count, const int width)
 {
     const __m128i big_endian = _mm_set_epi64x(0x0c0d0e0f08090a0b, 0x0405060700010203);
@@ -75,14 +73,26 @@ TARGET_SHA static inline __attribute__((always_inline)) void rounds(mill_sha256_
     }
 }
 
-TARGET_SHA static void compress_one(mill_sha256_lane *lane, const uint8_t *blocks, size_t count)
+MILL_TARGET_SHA static void compress_one(mill_sha256_lane *lane, const uint8_t *blocks, size_t count)
 {
     rounds(&lane, &blocks, count, 1);
 }
 
-TARGET_SHA static void compress_two(mill_sha256_lane *const lanes[2], const uint8_t *const blocks[2], size_t count)
+MILL_TARGET_SHA static void compress_two(mill_sha256_lane *const lanes[2], const uint8_t *const blocks[2], size_t count)
 {
     rounds(lanes, blocks, count, 2);
+}
+
+// The processor takes up the next block of one digest while it waits for the rounds of the other.
+MILL_TARGET_SHA static void compress_with_sha1(mill_sha256_lane *lane, uint32_t sha1[5], const uint8_t *blocks, size_t count)
+{
+    mill_sha1_registers r = mill_sha1_load(sha1);
+    for (size_t n = 0; n < count; n++) {
+        const uint8_t *block = blocks + n * BLOCK;
+        rounds(&lane, &block, 1, 1);
+        r = mill_sha1_block(r, block);
+    }
+    mill_sha1_store(r, sha1);
 }
 
 #else
@@ -101,6 +111,12 @@ static void compress_one(mill_sha256_lane *lane, const uint8_t *blocks, size_t c
 static void compress_two(mill_sha256_lane *const lanes[2], const uint8_t *const blocks[2], size_t count)
 {
     (void)lanes, (void)blocks, (void)count;
+    MILL_ASSERT(false); // never selected
+}
+
+static void compress_with_sha1(mill_sha256_lane *lane, uint32_t sha1[5], const uint8_t *blocks, size_t count)
+{
+    (void)lane, (void)sha1, (void)blocks, (void)count;
     MILL_ASSERT(false); // never selected
 }
 
@@ -151,17 +167,72 @@ void mill_sha256_lanes_update(mill_sha256_lane *a, mill_sha256_lane *b, const ui
     }
 }
 
-void mill_sha256_lane_finish(mill_sha256_lane *lane, uint8_t digest[32])
+// What ends a message: both digests pad in the same way. Bytes.
+static size_t padding_of(const mill_sha256_lane *lane, uint8_t end[2 * BLOCK])
 {
-    uint8_t end[2 * BLOCK] = {0x80};
     const uint64_t bits = __builtin_bswap64(lane->bytes * 8);
     const size_t held = lane->bytes % BLOCK, padding = (held < BLOCK - 8 ? BLOCK : 2 * BLOCK) - held;
+    memset(end, 0, 2 * BLOCK);
+    end[0] = 0x80;
     memcpy(end + padding - 8, &bits, 8);
-    mill_sha256_lanes_update(lane, NULL, end, padding);
+    return padding;
+}
+
+static void words_to_bytes(const uint32_t *words, size_t count, uint8_t *bytes)
+{
+    for (size_t i = 0; i < count; i++) {
+        const uint32_t word = __builtin_bswap32(words[i]);
+        memcpy(bytes + 4 * i, &word, 4);
+    }
+}
+
+static void digest_of(const mill_sha256_lane *lane, uint8_t digest[32])
+{
     const uint32_t words[8] = {lane->abef[3], lane->abef[2], lane->cdgh[3], lane->cdgh[2],
                                lane->abef[1], lane->abef[0], lane->cdgh[1], lane->cdgh[0]};
-    for (int i = 0; i < 8; i++) {
-        const uint32_t word = __builtin_bswap32(words[i]);
-        memcpy(digest + 4 * i, &word, 4);
+    words_to_bytes(words, 8, digest);
+}
+
+void mill_sha256_lane_finish(mill_sha256_lane *lane, uint8_t digest[32])
+{
+    uint8_t end[2 * BLOCK];
+    mill_sha256_lanes_update(lane, NULL, end, padding_of(lane, end));
+    digest_of(lane, digest);
+}
+
+// ---- a file that is hashed twice
+
+void mill_sha_pair_begin(mill_sha_pair *pair)
+{
+    static const uint32_t initial[5] = {0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476, 0xc3d2e1f0};
+    mill_sha256_lane_begin(&pair->lane);
+    memcpy(pair->sha1, initial, sizeof initial);
+}
+
+void mill_sha_pair_update(mill_sha_pair *pair, const uint8_t *data, size_t bytes)
+{
+    mill_sha256_lane *lane = &pair->lane;
+    const size_t held = lane->bytes % BLOCK;
+    if (bytes == 0)
+        return;
+    lane->bytes += bytes;
+    if (held != 0) {
+        const size_t fill = bytes < BLOCK - held ? bytes : BLOCK - held;
+        memcpy(lane->block + held, data, fill);
+        if (held + fill < BLOCK)
+            return;
+        compress_with_sha1(lane, pair->sha1, lane->block, 1);
+        data += fill;
+        bytes -= fill;
     }
+    compress_with_sha1(lane, pair->sha1, data, bytes / BLOCK);
+    memcpy(lane->block, data + bytes / BLOCK * BLOCK, bytes % BLOCK);
+}
+
+void mill_sha_pair_finish(mill_sha_pair *pair, uint8_t sha256[32], uint8_t sha1[20])
+{
+    uint8_t end[2 * BLOCK];
+    mill_sha_pair_update(pair, end, padding_of(&pair->lane, end));
+    words_to_bytes(pair->sha1, 5, sha1);
+    digest_of(&pair->lane, sha256);
 }

@@ -22,4 +22,14 @@ void mill_sha256_lane_begin(mill_sha256_lane *lane);
 void mill_sha256_lanes_update(mill_sha256_lane *a, mill_sha256_lane *b, const uint8_t *data, size_t bytes);
 void mill_sha256_lane_finish(mill_sha256_lane *lane, uint8_t digest[32]);
 
+// SHA-256 and SHA-1 of the same bytes, in step for the same reason.
+typedef struct mill_sha_pair {
+    mill_sha256_lane lane;
+    uint32_t sha1[5];
+} mill_sha_pair;
+
+void mill_sha_pair_begin(mill_sha_pair *pair);
+void mill_sha_pair_update(mill_sha_pair *pair, const uint8_t *data, size_t bytes);
+void mill_sha_pair_finish(mill_sha_pair *pair, uint8_t sha256[32], uint8_t sha1[20]);
+
 #endif

@@ -186,7 +186,7 @@ static uint64_t cut(const mill_container_options *options, const mill_extent *re
 // ---- writing ----
 
 typedef struct digests { // of the raw bytes, or of the frame
-    void *sha1;
+    void *sha1; // NULL: they are the file's bytes, and it makes that
     XXH64_state_t xxh64;
     uint64_t bytes;
 } digests;
@@ -209,22 +209,15 @@ static void close_writer(void *self)
         return;
     ZSTD_freeCCtx(w->zstd);
     mill_sha256_destroy(w->raw.sha1);
-    mill_sha256_destroy(w->zip.sha1);
     mill_buf_free(&w->bytes);
     mill_buf_free(&w->packed);
     mill_free(w);
 }
 
-static mill_status open_digests(digests *d, mill_error *err)
-{
-    d->sha1 = mill_sha1_create();
-    XXH64_reset(&d->xxh64, 0);
-    return d->sha1 != NULL ? MILL_OK : mill_fail_nomem(err, "opening an MDS shard");
-}
-
 static void digest(digests *d, const void *data, size_t bytes)
 {
-    mill_sha256_update(d->sha1, data, bytes);
+    if (d->sha1 != NULL)
+        mill_sha256_update(d->sha1, data, bytes);
     XXH64_update(&d->xxh64, data, bytes);
     d->bytes += bytes;
 }
@@ -255,6 +248,17 @@ static mill_status hand_on(writer *w, mill_error *err)
     return MILL_OK;
 }
 
+static mill_status open_digests(writer *w, mill_error *err)
+{
+    XXH64_reset(&w->raw.xxh64, 0);
+    XXH64_reset(&w->zip.xxh64, 0);
+    MILL_TRY(mill_outfile_with_sha1(w->file, err));
+    if (w->options.shard.mds_zstd_level == 0)
+        return MILL_OK;
+    w->raw.sha1 = mill_sha1_create();
+    return w->raw.sha1 != NULL ? MILL_OK : mill_fail_nomem(err, "opening an MDS shard");
+}
+
 // The client refuses a frame without its content size.
 static mill_status open_zstd(writer *w, mill_error *err)
 {
@@ -267,7 +271,6 @@ static mill_status open_zstd(writer *w, mill_error *err)
         ZSTD_isError(ZSTD_CCtx_setPledgedSrcSize(w->zstd, w->raw_bytes)))
         return mill_fail(err, MILL_RESOURCE, "this libzstd (%s) was built without threads; install one that has them",
                          ZSTD_versionString());
-    MILL_TRY(open_digests(&w->zip, err));
     return mill_buf_reserve(&w->packed, ZSTD_CStreamOutSize(), err);
 }
 
@@ -313,7 +316,7 @@ static mill_status open_writer(const mill_container_options *options, const mill
                            "an MDS shard of %" PRIu64 " bytes: its offsets end at 4 GiB; use a smaller pack.seq_len", w->raw_bytes);
         goto cleanup;
     }
-    MILL_TRY_GOTO(open_digests(&w->raw, err));
+    MILL_TRY_GOTO(open_digests(w, err));
     if (options->shard.mds_zstd_level != 0)
         MILL_TRY_GOTO(open_zstd(w, err));
     MILL_TRY_GOTO(write_head(w, &config, err));
@@ -334,11 +337,13 @@ static mill_status add(void *self, const mill_sample *sample, mill_error *err)
     return w->bytes.bytes >= PIECE_BYTES ? hand_on(w, err) : MILL_OK;
 }
 
-static bool add_data(cJSON *facts, const char *name, digests *d, uint64_t number, const char *suffix)
+static bool add_data(cJSON *facts, const char *name, digests *d, const uint8_t file_sha1[20], uint64_t number, const char *suffix)
 {
     uint8_t sha1[20];
     char hex[41], basename[40];
-    mill_sha1_finish(d->sha1, sha1);
+    memcpy(sha1, file_sha1, sizeof sha1);
+    if (d->sha1 != NULL)
+        mill_sha1_finish(d->sha1, sha1);
     d->sha1 = NULL;
     cJSON *data = cJSON_AddObjectToObject(facts, name);
     snprintf(basename, sizeof basename, "shard.%05" PRIu64 "%s", number, suffix);
@@ -359,10 +364,12 @@ static mill_status finish(void *self, uint64_t number, cJSON *facts, mill_error 
     if (w->zstd != NULL)
         MILL_TRY(compress(w, NULL, 0, ZSTD_e_end, err));
     MILL_ASSERT(w->raw.bytes == w->raw_bytes);
+    uint8_t file_sha1[20];
+    MILL_TRY(mill_outfile_sha1(w->file, file_sha1, err));
     const char *dtype =
         w->options.shard.mds_form == MILL_MDS_LLM_FOUNDRY ? "int64" : width == 2 ? "uint16" : "uint32";
-    bool good = cJSON_AddStringToObject(facts, "dtype", dtype) != NULL && add_data(facts, "raw_data", &w->raw, number, ".mds") &&
-                (w->zstd == NULL || add_data(facts, "zip_data", &w->zip, number, ".mds.zstd"));
+    bool good = cJSON_AddStringToObject(facts, "dtype", dtype) != NULL && add_data(facts, "raw_data", &w->raw, file_sha1, number, ".mds") &&
+                (w->zstd == NULL || add_data(facts, "zip_data", &w->zip, file_sha1, number, ".mds.zstd"));
     return good ? MILL_OK : mill_fail_nomem(err, "the facts of a shard");
 }
 

@@ -309,6 +309,34 @@ Test(core, sha256_of_two_streams_in_step_equals_each_alone)
     }
 }
 
+// Of every length up to some blocks, whole and in pieces.
+Test(core, sha1_beside_sha256_equals_each_alone)
+{
+    static uint8_t text[700];
+    uint64_t draws = 0;
+    for (size_t i = 0; i < sizeof text; i++)
+        text[i] = (uint8_t)drawn_below(draws++, 256);
+    for (size_t bytes = 0; bytes <= sizeof text; bytes++) {
+        for (size_t most = 1; most < 1000; most *= 9) {
+            uint8_t seen[52], expected[52];
+            void *pair = mill_sha256_create_with_sha1(), *sha256 = mill_sha256_create(), *sha1 = mill_sha1_create();
+            cr_assert(pair != NULL && sha256 != NULL && sha1 != NULL);
+            for (size_t at = 0, piece; at < bytes; at += piece) {
+                piece = 1 + drawn_below(draws++, most);
+                piece = piece < bytes - at ? piece : bytes - at;
+                mill_sha256_update(pair, text + at, piece);
+            }
+            mill_sha256_update(sha256, text, bytes);
+            mill_sha256_update(sha1, text, bytes);
+            mill_sha256_take_sha1(pair, seen);
+            mill_sha256_finish(pair, seen + 20);
+            mill_sha1_finish(sha1, expected);
+            mill_sha256_finish(sha256, expected + 20);
+            cr_assert(memcmp(seen, expected, sizeof seen) == 0, "%zu bytes in pieces of up to %zu", bytes, most);
+        }
+    }
+}
+
 Test(core, sha256_lanes_of_different_kinds_can_be_mixed)
 {
     void *lane = mill_sha256_create_lane(), *library = mill_sha256_create();
