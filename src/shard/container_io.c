@@ -56,8 +56,8 @@ mill_status mill_check_columns(const mill_shard_options *options, const mill_sam
 
 mill_status mill_check_sample(const mill_shard_options *options, const mill_sample *sample, mill_error *err)
 {
-    // The top bit is set by an id above the last one, and by one that has it: sums, where a comparison of unsigned numbers would need
-    // more than every x86 has.
+    // The top bit is set by an id above the last one, and by one that has it: sums, where a comparison of unsigned numbers would
+    // need more than every x86 has.
     const uint32_t last = options->vocab_size - 1;
     uint32_t strange = options->vocab_size == 0 || last >> 31 != 0 ? UINT32_MAX : 0, highest = 0;
     for (uint32_t i = 0; i < sample->count; i++)

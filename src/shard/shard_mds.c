@@ -337,7 +337,8 @@ static mill_status add(void *self, const mill_sample *sample, mill_error *err)
     return w->bytes.bytes >= PIECE_BYTES ? hand_on(w, err) : MILL_OK;
 }
 
-static bool add_data(cJSON *facts, const char *name, digests *d, const uint8_t file_sha1[20], uint64_t number, const char *suffix)
+static bool add_data(cJSON *facts, const char *name, digests *d, const uint8_t file_sha1[20], uint64_t number,
+                     const char *suffix)
 {
     uint8_t sha1[20];
     char hex[41], basename[40];
