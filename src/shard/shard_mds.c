@@ -369,7 +369,8 @@ static mill_status finish(void *self, uint64_t number, cJSON *facts, mill_error 
     MILL_TRY(mill_outfile_sha1(w->file, file_sha1, err));
     const char *dtype =
         w->options.shard.mds_form == MILL_MDS_LLM_FOUNDRY ? "int64" : width == 2 ? "uint16" : "uint32";
-    bool good = cJSON_AddStringToObject(facts, "dtype", dtype) != NULL && add_data(facts, "raw_data", &w->raw, file_sha1, number, ".mds") &&
+    bool good = cJSON_AddStringToObject(facts, "dtype", dtype) != NULL &&
+                add_data(facts, "raw_data", &w->raw, file_sha1, number, ".mds") &&
                 (w->zstd == NULL || add_data(facts, "zip_data", &w->zip, file_sha1, number, ".mds.zstd"));
     return good ? MILL_OK : mill_fail_nomem(err, "the facts of a shard");
 }
