@@ -87,6 +87,10 @@ def test_every_packing(work):
             places = [sorted({a for a, _ in d}) for d in documents.values()]
             dense = sum(p == list(range(len(p))) for p in places)
             check(f"{name}: nothing of a document is missing", dense == len(places), (dense, len(places)))
+            repeated = sum(map(len, documents.values())) - sum(map(len, places))
+            wanted = json.loads((out / "metrics.json").read_bytes())["tokens"]["repeated_borders"]
+            check(f"{name}: no two tokens of a document have one place, but for borders that are repeated", repeated == wanted, (repeated, wanted))
+            check(f"{name}: some documents have three rows", name in ("whole", "extra", "repositories") or max(d["piece"] for d in lines(out / "docs")) >= 2)
             check(f"{name}: some documents are in pieces", any(len(p) > 200 for p in places))
             mid = sum(s["position_ids"][a] != 0 for s in samples for a in s["cu_seqlens"][:-1])
             check(f"{name}: some rows begin within a document", mid > 0 or name == "whole", mid)
