@@ -301,6 +301,10 @@ static mill_status read_docs(mill_merged_cursor *c, uint64_t number, uint32_t *r
 
 static mill_status take_mask(mill_merged_cursor *c, mill_sample *sample, mill_error *err)
 {
+    const bool wanted = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(kind_of(c)->held[c->dir].facts, "loss_mask"));
+    if (c->sample.has_mask != wanted)
+        return mill_sample_reader_fail(&c->reader, err, wanted ? "has no loss_mask, the manifest says that it has one"
+                                                               : "has a loss_mask that the manifest does not know");
     if (!c->merged->has_mask)
         return MILL_OK;
     sample->loss_mask = c->sample.mask;

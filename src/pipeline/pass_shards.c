@@ -174,7 +174,7 @@ static mill_status open_container(mill_run_state *run, open_shard *shard, size_t
 {
     const mill_container *c = shard->group->containers[at];
     mill_outfile *files[MILL_CONTAINER_FILES_MAX] = {NULL};
-    for (size_t i = 0; i < MILL_CONTAINER_FILES_MAX && c->suffixes[i] != NULL; i++) {
+    for (size_t i = 0; i < mill_container_files(c, &shard->options); i++) {
         char path[128];
         mill_unit_file *file;
         mill_container_path(c, &shard->options, shard->number, i, path, sizeof path);
@@ -273,7 +273,7 @@ static mill_status add_facts(open_shard *shard, size_t at, cJSON *containers, co
                 cJSON_AddStringToObject(facts, "lengths_sha256", lengths) != NULL;
     if (c->columns && shard->sequences->positions != MILL_POSITIONS_NONE)
         good = good && cJSON_AddStringToObject(facts, "positions_sha256", d->positions) != NULL;
-    if (c->columns && shard->sequences->has_mask)
+    if (mill_container_keeps_mask(c) && shard->sequences->has_mask)
         good = good && cJSON_AddStringToObject(facts, "mask_sha256", d->mask) != NULL &&
                cJSON_AddNumberToObject(facts, "targets", (double)shard->targets) != NULL;
     return good ? c->finish(shard->writers[at], shard->number, facts, err) : mill_fail_nomem(err, "the facts of a shard");
@@ -494,19 +494,19 @@ static void tell_of_rules(const mill_run_state *run)
                           "--format %s: its samples have %u tokens, but its readers take one more (L+1)%s",
                           mill_containers[i]->name, pack->seq_len,
                           run->merged == NULL ? "; --set pack.extra=1 makes them so, for every format of this run" : "");
-        if ((run->formats >> i & 1) == 0 || mill_containers[i]->columns)
+        if ((run->formats >> i & 1) == 0)
             continue;
-        if (run->recipe.positions != MILL_POSITIONS_NONE)
+        if (run->recipe.positions != MILL_POSITIONS_NONE && !mill_containers[i]->columns)
             mill_log_line(&run->log, MILL_LOG_WARNING,
                           "--format %s: has no place for position_ids (shard.positions); jsonl, jsonl.zst, parquet and mds keep "
                           "them",
                           mill_containers[i]->name);
         bool documents = (run->formats_documents >> i & 1) != 0;
         bool masked = documents && run->merged == NULL ? mill_run_has_chats(run) : mill_run_has_mask(run);
-        if (masked)
+        if (masked && !mill_container_keeps_mask(mill_containers[i]))
             mill_log_line(&run->log, MILL_LOG_WARNING,
-                          "--format %s: has no place for the loss mask (of conversations, of padding); jsonl, jsonl.zst, parquet "
-                          "and mds keep it",
+                          "--format %s: has no place for the loss mask (of conversations, of padding); jsonl, jsonl.zst, "
+                          "parquet, mds and datatrove keep it",
                           mill_containers[i]->name);
     }
 }

@@ -140,7 +140,7 @@ static mill_status add_container(mill_run_state *run, const mill_container *c, c
                 cJSON_AddNumberToObject(o, "added_end_tokens", (double)s->added) != NULL &&
                 cJSON_AddStringToObject(o, "ids_sha256", s->ids_sha256) != NULL &&
                 cJSON_AddStringToObject(o, "positions", mill_positions_names[positions]) != NULL &&
-                cJSON_AddBoolToObject(o, "loss_mask", c->columns && s->has_mask) != NULL &&
+                cJSON_AddBoolToObject(o, "loss_mask", mill_container_keeps_mask(c) && s->has_mask) != NULL &&
                 cJSON_AddStringToObject(o, "lengths_sha256", lengths) != NULL;
     good = good && (c->codec == NULL || cJSON_AddStringToObject(o, "codec", c->codec()) != NULL);
     return good ? MILL_OK : mill_fail_nomem(err, "the manifest");

@@ -35,6 +35,14 @@ static const char *suffix_of(const mill_container *c, const mill_container_optio
     return file == 0 && c->suffix != NULL ? c->suffix(options) : c->suffixes[file];
 }
 
+size_t mill_container_files(const mill_container *c, const mill_container_options *options)
+{
+    size_t count = 0;
+    while (count < MILL_CONTAINER_FILES_MAX && c->suffixes[count] != NULL)
+        count++;
+    return c->mask_file != 0 && !options->shard.loss_mask ? c->mask_file : count;
+}
+
 void mill_container_path(const mill_container *c, const mill_container_options *options, uint64_t number, size_t file, char *out,
                          size_t bytes)
 {

@@ -12,7 +12,7 @@
 #include "core/fs.h"
 #include "shard/shard.h"
 
-#define MILL_CONTAINER_FILES_MAX 3
+#define MILL_CONTAINER_FILES_MAX 4
 
 typedef struct mill_container_options {
     mill_shard_options shard;
@@ -54,6 +54,7 @@ typedef struct mill_container {
     const char *prefix;          // a file is PREFIX, the number in `digits` digits, and a suffix
     int digits;
     const char *suffixes[MILL_CONTAINER_FILES_MAX]; // NULL behind the last; facts are those of the first
+    size_t mask_file;            // the last of them, if it is for the loss mask and only there with one; 0: none is
     const char *index;           // one file about all shards, in the directory; NULL: none
     const char *pattern;         // of files that `datasets` loads; NULL: it does not
     const char *use;             // lines of Python that open it, for the data set card; NULL: those of `datasets`
@@ -62,6 +63,7 @@ typedef struct mill_container {
     bool borders;                // its files keep where sequences end
     bool uniform_borders;        // they do where all have the same length
     bool columns;                // keeps cu_seqlens, position_ids and loss_mask, where the options want them
+                                 // (one with a mask_file keeps loss_mask only)
     // The library that decides about its bytes beside zstd, with its version; NULL: none does.
     const char *(*codec)(void);
     // Whether this build and machine can write it; NULL: always.
@@ -94,6 +96,8 @@ extern const size_t mill_container_count;
 int mill_container_find(const char *name, size_t bytes);
 // All names with `separator` between them.
 void mill_container_names(const char *separator, char *out, size_t bytes);
+// How many files a shard has under these options.
+size_t mill_container_files(const mill_container *container, const mill_container_options *options);
 // "shards-mds/shard.00003.mds" of file number `file` of shard `number`.
 void mill_container_path(const mill_container *container, const mill_container_options *options, uint64_t number, size_t file,
                          char *out, size_t bytes);
@@ -101,6 +105,10 @@ void mill_container_path(const mill_container *container, const mill_container_o
 int mill_container_of(const char *path, size_t *file, uint64_t *number);
 // Whether the shards of these options keep where sequences end.
 bool mill_container_keeps_borders(const mill_container *container, const mill_container_options *options);
+static inline bool mill_container_keeps_mask(const mill_container *container)
+{
+    return container->columns || container->mask_file != 0;
+}
 // Opens a shard by the path of its first file, which mill_container_of knows.
 mill_status mill_container_read(const mill_container *container, const mill_fs *fs, int dir, const char *where, const char *path,
                                 void **reader, mill_error *err) MILL_MUST_CHECK;

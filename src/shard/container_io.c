@@ -124,6 +124,14 @@ mill_status mill_infile_open(mill_infile *in, const mill_fs *fs, int dir, const 
     return MILL_OK;
 }
 
+mill_status mill_infile_open_optional(mill_infile *in, const mill_fs *fs, int dir, const char *where, const char *path,
+                                      mill_error *err)
+{
+    mill_file_info info;
+    *in = (mill_infile){.fs = fs, .file = -1};
+    return fs->ops->info(fs->self, dir, path, false, &info) == -ENOENT ? MILL_OK : mill_infile_open(in, fs, dir, where, path, err);
+}
+
 void mill_infile_close(mill_infile *in)
 {
     if (in->fs != NULL && in->file >= 0)

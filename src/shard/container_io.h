@@ -67,6 +67,9 @@ typedef struct mill_infile {
 
 mill_status mill_infile_open(mill_infile *in, const mill_fs *fs, int dir, const char *where, const char *path, mill_error *err)
     MILL_MUST_CHECK;
+// The same, but a file that is not there is MILL_OK, with `file` -1.
+mill_status mill_infile_open_optional(mill_infile *in, const mill_fs *fs, int dir, const char *where, const char *path,
+                                      mill_error *err) MILL_MUST_CHECK;
 void mill_infile_close(mill_infile *in); // harmless twice
 // Exactly `bytes` bytes; fewer are MILL_VERIFY.
 mill_status mill_infile_read(mill_infile *in, void *data, uint64_t bytes, mill_error *err) MILL_MUST_CHECK;

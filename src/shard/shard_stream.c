@@ -56,7 +56,7 @@ void mill_stream_writer_close(void *self)
 }
 
 typedef struct reader {
-    mill_infile ids, ends;
+    mill_infile ids, ends, mask; // mask: file -1 where there is none
     uint32_t width;
     uint64_t at; // tokens given
 } reader;
@@ -68,6 +68,7 @@ static void close_reader(void *self)
         return;
     mill_infile_close(&r->ids);
     mill_infile_close(&r->ends);
+    mill_infile_close(&r->mask);
     mill_free(r);
 }
 
@@ -76,7 +77,7 @@ static mill_status new_reader(reader **out, mill_error *err)
     *out = mill_alloc_zero(1, sizeof **out);
     if (*out == NULL)
         return mill_fail_nomem(err, "opening a shard");
-    (*out)->ids.file = (*out)->ends.file = -1;
+    (*out)->ids.file = (*out)->ends.file = (*out)->mask.file = -1;
     return MILL_OK;
 }
 
@@ -165,20 +166,25 @@ const mill_container mill_container_llmc = {.name = "llmc",
 
 // ---- datatrove ----
 
-// "1.23M", as people read it.
+#define DATATROVE_MASK 3 // number of its file with a byte a token, 1: it is learned
+
+// Three digits and a prefix, "1.23 MT": what datatrove's own writer says (humanize 4.17).
 static void human_count(uint64_t tokens, char out[32])
 {
-    static const char units[] = {'\0', 'K', 'M', 'G', 'T', 'P'};
-    size_t unit = 0;
-    uint64_t scale = 1;
-    while (tokens / scale >= 1000 && unit + 1 < sizeof units) {
-        scale *= 1000;
-        unit++;
+    static const char *const prefixes[] = {"", "k", "M", "G", "T", "P", "E"};
+    int exponent = 0;
+    for (uint64_t rest = tokens; rest >= 10; rest /= 10)
+        exponent++;
+    for (;; exponent++) { // once more where rounding makes a digit too many
+        char number[16];
+        double scale = 1;
+        for (int i = 0; i < exponent / 3; i++)
+            scale *= 1000;
+        snprintf(number, sizeof number, "%.*f", 2 - exponent % 3, (double)tokens / scale);
+        snprintf(out, 32, "%s %sT", number, prefixes[exponent / 3]);
+        if (strcspn(number, ".") <= (size_t)(exponent % 3) + 1)
+            return;
     }
-    uint64_t hundredths = tokens / scale * 100 + tokens % scale * 100 / scale;
-    snprintf(out, 32, "%" PRIu64 ".%02" PRIu64 "%c", hundredths / 100, hundredths % 100, units[unit]);
-    if (unit == 0)
-        snprintf(out, 32, "%" PRIu64 ".00", tokens);
 }
 
 static mill_status datatrove_open(const mill_container_options *options, const mill_extent *extent, mill_outfile *const *files,
@@ -202,8 +208,16 @@ static mill_status datatrove_open(const mill_container_options *options, const m
     return mill_outfile_write(files[2], metadata, (size_t)bytes, err);
 }
 
-// The width of an id follows from the two sizes.
-static mill_status datatrove_width(reader *r, mill_error *err)
+static mill_status datatrove_add(void *self, const mill_sample *sample, mill_error *err)
+{
+    mill_stream_writer *w = self;
+    MILL_TRY(mill_stream_writer_add(w, sample, err));
+    return w->options.shard.loss_mask ? mill_outfile_write(w->files[DATATROVE_MASK], sample->loss_mask, sample->count, err)
+                                      : MILL_OK;
+}
+
+// The width of an id follows from the two sizes. A mask has a byte for each.
+static mill_status datatrove_sizes(reader *r, mill_error *err)
 {
     uint8_t number[8];
     uint64_t tokens = 0;
@@ -215,8 +229,13 @@ static mill_status datatrove_width(reader *r, mill_error *err)
     }
     for (r->width = 2; r->width <= 4; r->width += 2) {
         if (tokens <= UINT64_MAX / 4 && r->ids.bytes == tokens * r->width)
-            return MILL_OK;
+            break;
     }
+    if (r->width <= 4 && (r->mask.file < 0 || r->mask.bytes == tokens))
+        return MILL_OK;
+    if (r->width <= 4)
+        return mill_infile_fail(&r->mask, err, "has %" PRIu64 " bytes, one for each of %" PRIu64 " tokens is wanted", r->mask.bytes,
+                                tokens);
     return mill_infile_fail(&r->ids, err, "has %" PRIu64 " bytes, its index tells of %" PRIu64 " tokens", r->ids.bytes, tokens);
 }
 
@@ -229,8 +248,21 @@ static mill_status datatrove_read_open(const mill_fs *fs, int dir, const char *w
     if (status == MILL_OK)
         status = mill_infile_open(&r->ends, fs, dir, where, paths[1], err);
     if (status == MILL_OK)
-        status = datatrove_width(r, err);
+        status = mill_infile_open_optional(&r->mask, fs, dir, where, paths[DATATROVE_MASK], err);
+    if (status == MILL_OK)
+        status = datatrove_sizes(r, err);
     return hand_out(r, status, out);
+}
+
+static mill_status datatrove_next_mask(reader *r, mill_read_sample *out, mill_error *err)
+{
+    uint32_t strange = 0;
+    MILL_TRY(MILL_GROW(out->mask, out->mask_capacity, out->count + 1, err));
+    MILL_TRY(mill_infile_read(&r->mask, out->mask, out->count, err));
+    for (size_t i = 0; i < out->count; i++)
+        strange |= out->mask[i];
+    out->has_mask = true;
+    return strange <= 1 ? MILL_OK : mill_infile_fail(&r->mask, err, "holds something else than 0 and 1");
 }
 
 static mill_status datatrove_next(void *self, uint32_t most, mill_read_sample *out, bool *end, mill_error *err)
@@ -248,7 +280,7 @@ static mill_status datatrove_next(void *self, uint32_t most, mill_read_sample *o
         return mill_infile_fail(&r->ends, err, "a document ends before the one in front of it, or is endless");
     MILL_TRY(mill_infile_ids(&r->ids, here - r->at, r->width, out, err));
     r->at = here;
-    return MILL_OK;
+    return r->mask.file >= 0 ? datatrove_next_mask(r, out, err) : MILL_OK;
 }
 
 const mill_container mill_container_datatrove = {.name = "datatrove",
@@ -256,11 +288,12 @@ const mill_container mill_container_datatrove = {.name = "datatrove",
                                                  .directory = "shards-datatrove",
                                                  .prefix = "shard_",
                                                  .digits = 5,
-                                                 .suffixes = {".ds", ".ds.index", ".ds.metadata"},
+                                                 .suffixes = {".ds", ".ds.index", ".ds.metadata", ".ds.loss"},
+                                                 .mask_file = DATATROVE_MASK,
                                                  .rule = MILL_RULE_BLOCKS,
                                                  .borders = true,
                                                  .open = datatrove_open,
-                                                 .add = mill_stream_writer_add,
+                                                 .add = datatrove_add,
                                                  .finish = mill_stream_writer_finish,
                                                  .close = mill_stream_writer_close,
                                                  .read_open = datatrove_read_open,

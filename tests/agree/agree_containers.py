@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Every container read by its real client: the ids, the order and the borders are those of the JSON lines, and the Megatron index and all
-MDS files are byte for byte what the clients' own writers make from the same rows.
+"""Every container read by its real client: the ids, the order and the borders are those of the JSON lines, and the Megatron index, all MDS
+files and all of datatrove are byte for byte what the clients' own writers make from the same rows.
 
 usage: agree_containers.py SHARDMILL"""
 import contextlib, csv, glob, gzip, hashlib, importlib.util, json, os, struct, subprocess, sys, tempfile, types
@@ -29,6 +29,7 @@ spec.loader.exec_module(check)
 try: # their reading code only, without torch
     megatron = check.load_megatron(light=True)[0]
     check.load_streaming(light=True)
+    from datatrove.pipeline.tokens.tokenizer import TokenizedFile
 except ImportError as e:
     skip("%s (tools/setup peers)" % e)
 
@@ -58,33 +59,40 @@ def compare(what, facts, wanted):
 # ---- what the containers must hold, from the JSON lines and the sidecar ----
 
 def documents_of(out, samples, end):
-    """Every document as one sequence, its rows taken out of the samples."""
-    rows = {}
+    """Every document as one sequence, its rows taken out of the samples; and their masks (all 1 where samples have none)."""
+    rows, chats = {}, set()
     for d in all_lines(os.path.join(out, "docs", "*.jsonl.zst")):
         if d["mode"] == "padding":
             ids = samples[d["sample"]]["input_ids"]
             assert d["begin"] + d["tokens"] == len(ids) and set(ids[d["begin"]:]) == {end} and not any(samples[d["sample"]]["loss_mask"][d["begin"]:])
             continue
-        row = rows.setdefault((d["file"], d["record"], d["piece"]), [])
-        ids = samples[d["sample"]]["input_ids"][d["begin"]:d["begin"] + d["tokens"]]
-        row += ids[len(row) - d["row_begin"]:] # with pack.extra, a sample begins with the last token of the one before
+        key, sample, part = (d["file"], d["record"], d["piece"]), samples[d["sample"]], slice(d["begin"], d["begin"] + d["tokens"])
+        row = rows.setdefault(key, [])
+        if d["mode"] == "chat":
+            chats.add(key)
+        tokens = list(zip(sample["input_ids"][part], sample["loss_mask"][part] if "loss_mask" in sample else [1] * d["tokens"]))
+        row += tokens[len(row) - d["row_begin"]:] # with pack.extra, a sample begins with the last token of the one before
     documents = []
     for d in all_lines(os.path.join(out, "docs-documents", "*.jsonl.zst")):
         if d["begin"] == 0:
             assert d["sample"] == len(documents), d
             documents.append([])
-        document, row = documents[-1], rows[d["file"], d["record"], d["piece"]]
+        key = d["file"], d["record"], d["piece"]
+        document, row = documents[-1], rows[key]
         assert len(document) == d["begin"] and d["row_begin"] == 0, d
         document += row
         assert 0 <= d["begin"] + d["tokens"] - len(document) <= 1, d # an added end of text
         if len(document) < d["begin"] + d["tokens"]:
-            document.append(end)
+            document.append((end, int(key not in chats)))
     for document in documents:
-        assert document[-1] == end and len(document) > 1
-    return documents
+        assert document[-1][0] == end and len(document) > 1
+    return [[i for i, m in d] for d in documents], [[m for i, m in d] for d in documents]
 
 
 # ---- the clients' own writers ----
+
+DATATROVE = (".ds", ".ds.index", ".ds.metadata", ".ds.loss")
+
 
 def megatron_writes(work, sequences, dtype):
     bin_path, idx_path = os.path.join(work, "own.bin"), os.path.join(work, "own.idx")
@@ -93,6 +101,16 @@ def megatron_writes(work, sequences, dtype):
         builder.add_document(np.asarray(s), [len(s)])
     builder.finalize(idx_path)
     return open(bin_path, "rb").read(), open(idx_path, "rb").read()
+
+
+def datatrove_writes(work, documents, masks):
+    """Its four files by their suffixes; masks is None where nothing is masked."""
+    writer = TokenizedFile(work, "own.ds", save_loss_metadata=masks is not None, save_final_metadata=True,
+                           tokenizer_name_or_path="tokenizer/tokenizer.json")
+    for i, document in enumerate(documents):
+        writer.write(document, masks[i] if masks else None)
+    writer.close()
+    return {suffix: open(os.path.join(work, "own" + suffix), "rb").read() for suffix in DATATROVE if masks or suffix != ".ds.loss"}
 
 
 class Uploader: # its cloud part is no part of the format
@@ -199,20 +217,26 @@ def read_olmo(path):
     ids, at, sequences = np.fromfile(path, "<u2"), 0, []
     with gzip.open(path[:-4] + ".csv.gz", "rt", newline="") as f:
         for begin, end, name, source, record in csv.reader(f):
-            assert int(begin) == at and name == source + "#" + record and source == "corpus.jsonl"[:len(source)], (begin, name, source)
+            assert int(begin) == at and name == source + "#" + record and source in ("corpus.jsonl", "chats.jsonl", ""), (begin, name, source)
             at = int(end)
             sequences.append(ids[int(begin):at])
     assert at == len(ids)
     return digests(sequences)
 
 
-def check_streams(out, held, files, documents):
+def check_streams(work, out, held, files, documents, masks):
     """llm.c: the flat stream; datatrove and OLMo: the same with the ends of documents."""
     check_shards(out, held["llmc"], files, ".bin", lambda p: check.check_llmc([p]), documents)
-    check_shards(out, held["datatrove"], files, ".ds", lambda p: check.check_raw(p, "uint16"), documents)
+    paths = check_shards(out, held["datatrove"], files, ".ds", lambda p: check.check_raw(p, "uint16"), documents)
     check_shards(out, held["olmo"], files, ".npy", read_olmo, documents)
-    for path in glob.glob(os.path.join(out, "shards-datatrove", "*.metadata")):
-        assert open(path).read().split("\n")[:2] == ["tokenizer/tokenizer.json|2", str(os.path.getsize(path[:-9]) // 2)], path
+    at = 0
+    for path in paths:
+        count = files[path]["samples"]
+        own = datatrove_writes(work, documents[at:at + count], masks and masks[at:at + count])
+        found = {p[p.index("."):]: open(p, "rb").read() for p in glob.glob(glob.escape(os.path.join(out, path[:-3])) + ".*")}
+        assert found == own, (path, list(found), [s for s in own if found.get(s) != own[s]])
+        at += count
+    assert at == len(documents)
 
 
 @contextlib.contextmanager
@@ -251,6 +275,9 @@ def main():
     with tempfile.TemporaryDirectory() as work:
         with open(os.path.join(work, "corpus.jsonl"), "w") as f:
             f.writelines(json.dumps(r) + "\n" for r in zst_lines(CORPUS)[::25])
+        with open(os.path.join(work, "chats.jsonl"), "w") as f:
+            f.writelines(json.dumps({"messages": [{"role": r, "content": "%s %d" % (t, i)} for t in ("one", "two") for r in ("user", "assistant")]}) + "\n"
+                         for i in range(40))
         has_parquet = "Parquet      Arrow" in subprocess.run([PROGRAM, "devices"], stdout=subprocess.PIPE).stdout.decode()
         everything = ["--format", "jsonl.zst,megatron,mds,npy,llmc,datatrove,olmo" + (",parquet" if has_parquet else ""), "--set", "shard.samples=60"]
         cases = {
@@ -263,6 +290,7 @@ def main():
             "padded-stream": ["--set", "shard.pad=true", "--set", "pack.seq_len=400", "--set", "pack.mode=concat", "--set", "shard.mds_size_limit=70000",
                               "--set", "shard.positions=restart"],
             "mask": ["--set", "shard.loss_mask=always", "--set", "pack.seq_len=512", "--set", "shard.mds_size_limit=200000"],
+            "chats": [os.path.join(work, "chats.jsonl"), "--set", "pack.seq_len=512", "--set", "shard.mds_size_limit=210000", "--set", "dedup.near=false"],
             "positions": ["--set", "shard.positions=continue", "--set", "shard.loss_mask=always", "--set", "pack.seq_len=500", "--set",
                           "shard.mds_size_limit=250000"],
             "foundry": ["--set", "shard.mds_form=llm-foundry", "--set", "shard.positions=restart", "--set", "pack.seq_len=512", "--set", "shard.mds_size_limit=300000"],
@@ -273,16 +301,17 @@ def main():
             samples = all_lines(os.path.join(out, "shards", "*.jsonl.zst"))
             sequences = [s["input_ids"] for s in samples]
             compare(name, manifest, {k: v for k, v in digests(sequences).items() if k.endswith("sha256")})
-            documents = sequences if name == "packed" else documents_of(out, samples, end) if name != "guide" else None
+            documents, masks = (sequences, None) if name == "packed" else documents_of(out, samples, end) if name != "guide" else (None, None)
+            masks = masks if "loss_mask" in samples[0] else None
             lengths = {len(s) for s in sequences}
             uniform = lengths.pop() if len(lengths) == 1 else 0
             assert (uniform != 0) == name.startswith("padded") == (held["npy"]["borders"]), (name, uniform)
             count = check_megatron(work, out, held["megatron"], files, documents) if documents is not None else 0
             level = 3 if name == "concat" else 0
-            limit = {"best-fit": 100000, "concat": 50000, "mask": 200000, "positions": 250000, "foundry": 300000, "padded-stream": 70000}.get(name, 67108864)
+            limit = {"best-fit": 100000, "concat": 50000, "mask": 200000, "chats": 210000, "positions": 250000, "foundry": 300000, "padded-stream": 70000}.get(name, 67108864)
             mds = check_mds(work, out, held["mds"], samples, limit, level, uniform, "llm-foundry" if name == "foundry" else "arrays")
             if documents is not None:
-                check_streams(out, held, files, documents)
+                check_streams(work, out, held, files, documents, masks)
             if "parquet" in held:
                 with no_torch():
                     check_parquet(work, out, held["parquet"], files, samples)

@@ -160,6 +160,18 @@ def test_rows(work):
     for number, record in enumerate(records, 1):
         wanted = "".join(m["content"] + "[<|im_end|>]" for m in record["messages"] if m["role"] == "assistant")
         check(f"targets of record {number}", found[number][1] == wanted, (found.get(number), wanted))
+    call("convert", work / "whole", "--format", "datatrove", "-o", work / "datatrove", *SMALL[:2])
+    call("verify", work / "datatrove")
+    _, told = call("run", source, "-o", work / "two", *options, "--set", "pack.seq_len=512", "--format", "datatrove,megatron", "--set", "shard.documents=[]")
+    check("datatrove keeps masks, Megatron does not", "--format megatron: has no place" in told and "--format datatrove" not in told, told)
+    samples = [s for path in sorted((work / "whole/shards").glob("*.zst")) for s in lines(path)]
+    for directory in ("datatrove", "two"):
+        masks = (work / directory / "shards-datatrove/shard_00000.ds.loss").read_bytes()
+        check(f"datatrove's masks in {directory}", masks == bytes(m for s in samples for m in s["loss_mask"]), len(masks))
+    (work / "two/shards-datatrove/shard_00000.ds.loss").unlink()
+    for command in (["verify", work / "two"], ["convert", work / "two", "--format", "jsonl", "-o", work / "no", *SMALL[:2]]):
+        _, error = call(*command, code=8)
+        check("a lost mask is told", ".ds" in error and "loss" in error, error)
     call("encode", source, "-o", work / "encoded", *options, "--set", "pack.seq_len=512")
     rows = lines(work / "encoded/rows/rows_00000.jsonl.zst")
     check("rows have masks", all(len(r["loss_mask"]) == r["length"] and 0 < sum(r["loss_mask"]) < r["length"] for r in rows), rows[:1])

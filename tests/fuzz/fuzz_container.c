@@ -1,10 +1,11 @@
 // fuzz_container.c: shards of any bytes: every reader gives sequences whose borders and masks fit, or refuses with a reason. The
-// first byte names the container, two bytes each how long its first and second file are.
+// first byte names the container, the second its options, two bytes each how long its first three files are.
 #include "fuzz.h"
 #include "shard/container.h"
 #include "simfs.h"
 
 #define TOKENS_MAX (1u << 22)
+#define HEAD_BYTES 8
 
 static void check_sample(const mill_read_sample *s)
 {
@@ -44,18 +45,20 @@ static void read_all(const mill_container *c, simfs *sim, const char *path, uint
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
-    if (bytes < 6)
+    if (bytes < HEAD_BYTES)
         return 0;
     const mill_container *c = mill_containers[data[0] % mill_container_count];
-    const mill_container_options options = {.shard.mds_zstd_level = data[1] & 1};
+    const mill_container_options options = {.shard = {.mds_zstd_level = data[1] & 1, .loss_mask = (data[1] & 2) != 0}};
     if (c->read_open == NULL || (c->check != NULL && c->check(NULL) != MILL_OK))
         return 0;
-    size_t lengths[2] = {data[2] | (size_t)data[3] << 8, data[4] | (size_t)data[5] << 8}, at = 6;
+    size_t at = HEAD_BYTES;
     simfs *sim = simfs_create();
     FUZZ_CHECK(sim != NULL);
     char path[128];
-    for (size_t i = 0; i < MILL_CONTAINER_FILES_MAX && c->suffixes[i] != NULL; i++) {
-        size_t here = i < 2 && lengths[i] < bytes - at ? lengths[i] : bytes - at;
+    for (size_t i = 0; i < mill_container_files(c, &options); i++) {
+        size_t here = bytes - at;
+        if (i < 3 && (data[2 + 2 * i] | (size_t)data[3 + 2 * i] << 8) < here)
+            here = data[2 + 2 * i] | (size_t)data[3 + 2 * i] << 8;
         mill_container_path(c, &options, 0, i, path, sizeof path);
         simfs_put(sim, path, data + at, here);
         at += here;
@@ -79,7 +82,7 @@ static bool write_seed(const mill_container *c, const mill_container_options *op
     char path[128], sha256[65];
     size_t count = 0;
     cJSON *facts = cJSON_CreateObject();
-    for (; count < MILL_CONTAINER_FILES_MAX && c->suffixes[count] != NULL; count++) {
+    for (; count < mill_container_files(c, options); count++) {
         mill_container_path(c, options, 0, count, path, sizeof path);
         simfs_put(sim, path, "", 0);
         FUZZ_CHECK(simfs_fs(sim)->ops->unlink(simfs_fs(sim)->self, MILL_FS_CWD, path) == 0);
@@ -112,7 +115,7 @@ bool fuzz_seed(uint32_t number, mill_buf *out)
                                                       .loss_mask = form == 2,
                                                       .vocab_size = form == 1 ? 70000 : 300},
                                             .workers = 1, .uniform = form != 1 ? 4 : 0};
-    uint8_t head[6] = {(uint8_t)(number / forms), (uint8_t)(form == 3)};
+    uint8_t head[HEAD_BYTES] = {(uint8_t)(number / forms), (uint8_t)((form == 3) | (form == 2) << 1)};
     if (c->read_open == NULL || (c->check != NULL && c->check(NULL) != MILL_OK))
         return mill_buf_append(out, head, sizeof head, NULL) == MILL_OK;
     simfs *sim = simfs_create();
@@ -120,12 +123,12 @@ bool fuzz_seed(uint32_t number, mill_buf *out)
     size_t bytes, begin = out->bytes;
     write_seed(c, &options, sim);
     FUZZ_OK(mill_buf_append(out, head, sizeof head, NULL));
-    for (size_t i = 0; i < MILL_CONTAINER_FILES_MAX && c->suffixes[i] != NULL; i++) {
+    for (size_t i = 0; i < mill_container_files(c, &options); i++) {
         char path[128];
         mill_container_path(c, &options, 0, i, path, sizeof path);
         FUZZ_CHECK(simfs_get(sim, path, &data, &bytes) && bytes < 65536);
         FUZZ_OK(mill_buf_append(out, data, bytes, NULL));
-        if (i < 2) {
+        if (i < 3) {
             out->data[begin + 2 + 2 * i] = (uint8_t)bytes;
             out->data[begin + 3 + 2 * i] = (uint8_t)(bytes >> 8);
         }

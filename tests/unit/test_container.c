@@ -71,7 +71,7 @@ static mill_status write_shard(const mill_container *c, const data *d, simfs *si
     size_t count = 0;
     cJSON *facts = cJSON_CreateObject();
     mill_status status = facts != NULL ? MILL_OK : mill_fail_nomem(err, "the test");
-    for (; status == MILL_OK && count < MILL_CONTAINER_FILES_MAX && c->suffixes[count] != NULL; count++) {
+    for (; status == MILL_OK && count < mill_container_files(c, &d->options); count++) {
         char path[128];
         mill_container_path(c, &d->options, 3, count, path, sizeof path);
         simfs_put(sim, path, "", 0); // makes the directory
@@ -132,7 +132,7 @@ static mill_status read_shard(const mill_container *c, const data *d, simfs *sim
         }
         if (sample.has_bounds != (c->columns && d->options.shard.boundaries) ||
             sample.has_positions != (c->columns && d->options.shard.positions) ||
-            sample.has_mask != (c->columns && d->options.shard.loss_mask) ||
+            sample.has_mask != (mill_container_keeps_mask(c) && d->options.shard.loss_mask) ||
             sample.stream == mill_container_keeps_borders(c, &d->options))
             *bad = "the columns";
     }
@@ -254,6 +254,43 @@ Test(container, a_full_disk_is_told)
         simfs_set_faults(sim, &faults);
         mill_status status = write_shard(c, &d, sim, &err);
         cr_assert_eq(status, MILL_NOSPC, "%s: %d %s", c->name, status, err.message);
+        simfs_destroy(sim);
+        drop(&d);
+    }
+}
+
+// A mask of another length than the ids, or of something else than 0 and 1.
+Test(container, a_damaged_mask_of_datatrove_is_refused)
+{
+    static const struct {
+        const char *bytes, *says;
+        size_t count;
+    } cases[] = {{"", "has 0 bytes, one for each", 0}, {"\1\0\1", "has 3 bytes", 3}, {NULL, "something else than 0 and 1", 0}};
+    const mill_container *c = mill_containers[mill_container_find("datatrove", 9)];
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        data d;
+        mill_error err = {0};
+        const char *bad;
+        char path[128];
+        simfs *sim = simfs_create();
+        make(&d, 70000, false, false, false, true);
+        cr_assert_eq(write_shard(c, &d, sim, &err), MILL_OK, "%s", err.message);
+        mill_container_path(c, &d.options, 3, 3, path, sizeof path);
+        if (cases[i].bytes != NULL) {
+            simfs_put(sim, path, cases[i].bytes, cases[i].count);
+        } else {
+            const uint8_t *mask;
+            size_t bytes;
+            cr_assert(simfs_get(sim, path, &mask, &bytes) && bytes == d.extent.tokens);
+            uint8_t *changed = malloc(bytes);
+            memcpy(changed, mask, bytes);
+            changed[bytes - 1] = 2;
+            simfs_put(sim, path, changed, bytes);
+            free(changed);
+        }
+        cr_assert_eq(read_shard(c, &d, sim, &bad, &err), MILL_VERIFY, "case %zu", i);
+        cr_assert(strstr(err.message, ".ds.loss") != NULL && strstr(err.message, cases[i].says) != NULL, "%s", err.message);
+        cr_assert_eq(simfs_open_handles(sim), 0);
         simfs_destroy(sim);
         drop(&d);
     }
