@@ -126,7 +126,6 @@ static mill_status join_lines(merge *m, const char *path, mill_unit *unit, mill_
     mill_shard_out out = {0};
     mill_line_reader lines = {0};
     mill_buf text = {0};
-    char xxh3[33];
     size_t bytes = strlen(path);
     int level = strcmp(path + bytes - 4, ".zst") == 0 ? m->run->recipe.shard.zstd_level : 0;
     mill_status status = MILL_OK;
@@ -145,7 +144,7 @@ static mill_status join_lines(merge *m, const char *path, mill_unit *unit, mill_
         } while (line != NULL);
         mill_line_reader_close(&lines);
     }
-    MILL_TRY_GOTO(mill_shard_out_finish(&out, &text, xxh3, err));
+    MILL_TRY_GOTO(mill_shard_out_finish(&out, &text, err));
 cleanup:
     mill_line_reader_close(&lines);
     mill_buf_free(&text);

@@ -208,7 +208,7 @@ static mill_status write_file(void *context, void *state, uint64_t number, mill_
     mill_unit unit;
     mill_unit_file *file;
     mill_shard_out out = {0};
-    char path[64], text_xxh3[33];
+    char path[64];
     mill_unit_init(&unit, pass->unit_name, number);
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
@@ -220,7 +220,7 @@ static mill_status write_file(void *context, void *state, uint64_t number, mill_
     const uint32_t workers = mill_run_workers(run, end - begin, pass->kept_count - begin);
     MILL_TRY_GOTO(mill_shard_out_open(&out, &file->out, pass->level, workers, err));
     MILL_TRY_GOTO(write_docs(pass, w, &out, begin, end, err));
-    MILL_TRY_GOTO(mill_shard_out_finish(&out, &w->text, text_xxh3, err));
+    MILL_TRY_GOTO(mill_shard_out_finish(&out, &w->text, err));
     MILL_TRY_GOTO(mill_unit_commit(run->dir, &unit, err));
     uint64_t bytes = 0;
     for (uint64_t i = begin; i < end; i++)

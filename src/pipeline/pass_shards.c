@@ -282,7 +282,6 @@ static mill_status add_facts(open_shard *shard, size_t at, cJSON *containers, co
 // The payload: what the manifest tells of each first file, by container; and of the sidecar.
 static mill_status finish_shard(open_shard *shard, shard_worker *w, mill_error *err)
 {
-    char docs_xxh3[33] = "";
     digests d;
     hex_digest(&shard->ids_sha256, d.ids);
     hex_digest(&shard->lengths_sha256, d.lengths);
@@ -297,7 +296,7 @@ static mill_status finish_shard(open_shard *shard, shard_worker *w, mill_error *
     for (size_t i = 0; i < shard->group->container_count; i++)
         MILL_TRY(add_facts(shard, i, containers, &d, err));
     if (shard->group->docs != NULL)
-        MILL_TRY(mill_shard_out_finish(&shard->docs, &w->docs, docs_xxh3, err));
+        MILL_TRY(mill_shard_out_finish(&shard->docs, &w->docs, err));
     cJSON *payload = shard->unit.payload;
     bool good = containers != NULL && cJSON_AddNumberToObject(payload, "samples", (double)shard->extent.count) != NULL &&
                 cJSON_AddNumberToObject(payload, "tokens", (double)shard->extent.tokens) != NULL;

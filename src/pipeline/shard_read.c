@@ -6,8 +6,6 @@
 #include <string.h>
 #include <yyjson.h>
 
-#include "core/hash.h"
-
 #define STEP_BYTES (256u << 10)
 #define LINE_MAX_BYTES (512u << 20) // a sample of 2^24 tokens of a large vocabulary takes less
 
@@ -22,9 +20,6 @@ mill_status mill_line_reader_open(const mill_finished *finished, const char *pat
     MILL_TRY(mill_finished_info(finished, path, &info, err));
     if (info.kind != MILL_FILE_REGULAR) // a pipe would keep us waiting
         return mill_fail(err, MILL_VERIFY, "%s/%s: is no regular file", finished->path, path);
-    out->xxh3 = mill_xxh3_create();
-    if (out->xxh3 == NULL)
-        return mill_fail_nomem(err, "reading a shard");
     mill_status status = mill_stream_open(finished->fs, finished->dir, path, &out->stream, err);
     if (status != MILL_OK)
         mill_line_reader_close(out);
@@ -34,10 +29,8 @@ mill_status mill_line_reader_open(const mill_finished *finished, const char *pat
 void mill_line_reader_close(mill_line_reader *reader)
 {
     (void)mill_stream_close(reader->stream, NULL);
-    mill_xxh3_destroy(reader->xxh3);
     mill_buf_free(&reader->data);
     reader->stream = NULL;
-    reader->xxh3 = NULL;
 }
 
 mill_status mill_line_reader_fail(const mill_line_reader *reader, mill_error *err, const char *format, ...)
@@ -64,7 +57,6 @@ static mill_status read_more(mill_line_reader *r, mill_error *err)
     size_t step = r->data.bytes > STEP_BYTES ? r->data.bytes : STEP_BYTES, got;
     MILL_TRY(mill_buf_reserve(&r->data, step, err));
     MILL_TRY(mill_stream_read(r->stream, r->data.data + r->data.bytes, step, &got, err));
-    mill_xxh3_update(r->xxh3, r->data.data + r->data.bytes, got);
     r->data.bytes += got;
     if (got != 0)
         return MILL_OK;
@@ -96,12 +88,6 @@ mill_status mill_line_reader_next(mill_line_reader *r, const uint8_t **line, siz
         MILL_TRY(read_more(r, err));
     }
     return MILL_OK;
-}
-
-void mill_line_reader_digest(mill_line_reader *r, char hex[33])
-{
-    mill_xxh3_finish(r->xxh3, hex);
-    r->xxh3 = NULL;
 }
 
 // ---- samples --------------------------------------------------------------------------------------------

@@ -17,7 +17,6 @@ typedef struct mill_line_reader {
     size_t at;
     bool ended;
     uint64_t number; // of the line given last, from 1
-    void *xxh3;      // of the text so far
 } mill_line_reader;
 
 mill_status mill_line_reader_open(const mill_finished *finished, const char *path, mill_line_reader *out,
@@ -26,8 +25,6 @@ void mill_line_reader_close(mill_line_reader *reader); // harmless twice
 // The next line with its newline, valid until the next call; *line is NULL at the end.
 mill_status mill_line_reader_next(mill_line_reader *reader, const uint8_t **line, size_t *bytes,
                                   mill_error *err) MILL_MUST_CHECK;
-// SHA-256 of the text; call once, at the end.
-void mill_line_reader_digest(mill_line_reader *reader, char hex[33]);
 // Fills err with "DIR/path: line N: what" and returns MILL_VERIFY.
 mill_status mill_line_reader_fail(const mill_line_reader *reader, mill_error *err, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -233,12 +233,11 @@ static mill_status read_shard(const verifier *v, check *c, mill_sample_reader *r
     return MILL_OK;
 }
 
-static mill_status compare_shard(const verifier *v, check *c, mill_sample_reader *reader, digests *d,
-                                 mill_error *err)
+static mill_status compare_shard(const verifier *v, check *c, digests *d, mill_error *err)
 {
     const char *where = v->finished->path, *path = c->file->path;
     const cJSON *facts = c->file->facts;
-    char text[33], ids[65], lengths[65];
+    char ids[65], lengths[65];
     if (!c->held->borders) { // what its clients see is one sequence
         mill_sha256_destroy(d->lengths);
         d->lengths = mill_sha256_create();
@@ -250,10 +249,6 @@ static mill_status compare_shard(const verifier *v, check *c, mill_sample_reader
     take_digest(&d->lengths, lengths);
     MILL_TRY(expect_count(where, path, "samples", c->lines, mill_finished_number(facts, "samples"), err));
     MILL_TRY(expect_count(where, path, "tokens", c->tokens, mill_finished_number(facts, "tokens"), err));
-    if (cJSON_GetObjectItemCaseSensitive(facts, "text_xxh3") != NULL) {
-        mill_line_reader_digest(&reader->lines, text);
-        MILL_TRY(expect_text(where, path, facts, "text_xxh3", text, err));
-    }
     MILL_TRY(expect_text(where, path, facts, "ids_sha256", ids, err));
     if (cJSON_GetObjectItemCaseSensitive(facts, "positions_sha256") != NULL) {
         char positions[65];
@@ -282,7 +277,7 @@ static mill_status check_shard(const verifier *v, check *c, mill_error *err)
     if (c->with_docs)
         MILL_TRY_GOTO(mill_docs_cursor_open(v->finished, c->held->docs, c->first_sample, &docs, err));
     MILL_TRY_GOTO(read_shard(v, c, &reader, &docs, &d, &sample, err));
-    MILL_TRY_GOTO(compare_shard(v, c, &reader, &d, err));
+    MILL_TRY_GOTO(compare_shard(v, c, &d, err));
 cleanup:
     mill_sample_reader_close(&reader);
     mill_docs_cursor_close(&docs);

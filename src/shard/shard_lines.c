@@ -56,13 +56,10 @@ static mill_status add(void *self, const mill_sample *sample, mill_error *err)
 static mill_status finish(void *self, uint64_t number, cJSON *facts, mill_error *err)
 {
     (void)number;
+    (void)facts;
     writer *w = self;
-    char text_xxh3[33];
     MILL_TRY(mill_extent_end(&w->check, err));
-    MILL_TRY(mill_shard_out_finish(&w->out, &w->text, text_xxh3, err));
-    return text_xxh3[0] == '\0' || cJSON_AddStringToObject(facts, "text_xxh3", text_xxh3) != NULL
-               ? MILL_OK
-               : mill_fail_nomem(err, "the facts of a shard");
+    return mill_shard_out_finish(&w->out, &w->text, err);
 }
 
 const mill_container mill_container_jsonl_zst = {.name = "jsonl.zst",

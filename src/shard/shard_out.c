@@ -5,7 +5,6 @@
 #include <string.h>
 #include <zstd.h>
 
-#include "core/hash.h"
 #include "shard/shard.h"
 
 #define PLAIN_BYTES (1u << 20) // handed on at once where there are no jobs
@@ -38,7 +37,6 @@ static mill_status hand_on(mill_shard_out *out, const void *data, size_t bytes, 
         sched_yield(); // they have given their text, but may not be back yet
     }
     out->jobs++;
-    mill_xxh3_update(out->text, data, bytes);
     return compress(out, data, bytes, ZSTD_e_continue, err);
 }
 
@@ -47,8 +45,7 @@ mill_status mill_shard_out_open(mill_shard_out *out, mill_outfile *file, int lev
     *out = (mill_shard_out){.file = file, .job_bytes = PLAIN_BYTES};
     if (level != 0) {
         out->zstd = ZSTD_createCCtx();
-        out->text = mill_xxh3_create();
-        if (out->zstd == NULL || out->text == NULL)
+        if (out->zstd == NULL)
             return mill_fail_nomem(err, "writing a compressed shard");
         out->workers = workers < MILL_ZSTD_WORKERS_MAX ? workers : MILL_ZSTD_WORKERS_MAX;
         out->job_bytes = mill_shard_zstd_job(level);
@@ -70,26 +67,18 @@ mill_status mill_shard_out_take(mill_shard_out *out, mill_buf *text, mill_error 
     return MILL_OK;
 }
 
-mill_status mill_shard_out_finish(mill_shard_out *out, mill_buf *text, char text_xxh3[33], mill_error *err)
+mill_status mill_shard_out_finish(mill_shard_out *out, mill_buf *text, mill_error *err)
 {
-    text_xxh3[0] = '\0';
     MILL_TRY(mill_shard_out_take(out, text, err));
     if (text->bytes != 0)
         MILL_TRY(hand_on(out, text->data, text->bytes, err));
     mill_buf_clear(text);
-    if (out->zstd == NULL)
-        return MILL_OK;
-    MILL_TRY(compress(out, NULL, 0, ZSTD_e_end, err));
-    mill_xxh3_finish(out->text, text_xxh3);
-    out->text = NULL;
-    return MILL_OK;
+    return out->zstd != NULL ? compress(out, NULL, 0, ZSTD_e_end, err) : MILL_OK;
 }
 
 void mill_shard_out_close(mill_shard_out *out)
 {
     ZSTD_freeCCtx(out->zstd);
-    mill_xxh3_destroy(out->text);
     mill_buf_free(&out->packed);
     out->zstd = NULL;
-    out->text = NULL;
 }

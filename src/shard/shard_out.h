@@ -1,4 +1,4 @@
-// shard_out.h: the text of a shard on its way to one file, plain or as one zstd frame, hashed before compression as well.
+// shard_out.h: the text of a shard on its way to one file, plain or as one zstd frame.
 #ifndef MILL_SHARD_SHARD_OUT_H
 #define MILL_SHARD_SHARD_OUT_H
 
@@ -7,7 +7,6 @@
 typedef struct mill_shard_out {
     mill_outfile *file;     // borrowed, open
     void *zstd;             // ZSTD_CCtx, NULL: plain
-    void *text;             // XXH3 of the text before compression
     mill_buf packed;        // output of zstd on its way to the file
     size_t job_bytes;       // of text that are handed on at once
     uint32_t workers, jobs; // jobs: at work, at most as many as there are workers
@@ -19,9 +18,8 @@ mill_status mill_shard_out_open(mill_shard_out *out, mill_outfile *file, int lev
     MILL_MUST_CHECK;
 // Takes what is worth it from the front of the text, to which the caller goes on appending. Meant to be called after every line.
 mill_status mill_shard_out_take(mill_shard_out *out, mill_buf *text, mill_error *err) MILL_MUST_CHECK;
-// Takes the rest, ends the frame, and gives the XXH3-128 of the text as it was before compression, "" for a plain file, whose own
-// digest says the same. The file stays open; from open to here nobody else may use it.
-mill_status mill_shard_out_finish(mill_shard_out *out, mill_buf *text, char text_xxh3[33], mill_error *err) MILL_MUST_CHECK;
+// Takes the rest and ends the frame. The file stays open; from open to here nobody else may use it.
+mill_status mill_shard_out_finish(mill_shard_out *out, mill_buf *text, mill_error *err) MILL_MUST_CHECK;
 void mill_shard_out_close(mill_shard_out *out); // always; harmless twice
 
 #endif
