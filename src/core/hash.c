@@ -182,3 +182,28 @@ void mill_xxh3_destroy(void *xxh3)
 {
     mill_free(xxh3);
 }
+
+void *mill_xxh64_create(void)
+{
+    void *xxh64 = mill_alloc(sizeof(XXH64_state_t));
+    if (xxh64 != NULL)
+        XXH64_reset(xxh64, 0);
+    return xxh64;
+}
+
+void mill_xxh64_update(void *xxh64, const void *data, size_t bytes)
+{
+    XXH64_update(xxh64, data, bytes);
+}
+
+uint64_t mill_xxh64_finish(void *xxh64)
+{
+    const uint64_t hash = XXH64_digest(xxh64);
+    mill_free(xxh64);
+    return hash;
+}
+
+void mill_xxh64_destroy(void *xxh64)
+{
+    mill_free(xxh64);
+}

@@ -39,6 +39,11 @@ void *mill_xxh3_create(void); // NULL without memory
 void mill_xxh3_update(void *xxh3, const void *data, size_t bytes);
 void mill_xxh3_finish(void *xxh3, char out[33]); // destroys it
 void mill_xxh3_destroy(void *xxh3);              // without a result; NULL is fine
+// XXH64 of seed 0, streaming: the checksum of zstd's frames. As above.
+void *mill_xxh64_create(void);
+void mill_xxh64_update(void *xxh64, const void *data, size_t bytes);
+uint64_t mill_xxh64_finish(void *xxh64);
+void mill_xxh64_destroy(void *xxh64);
 
 // SHA-1, streaming: for formats that want it. mill_sha256_update and mill_sha256_destroy take its handle as well.
 void *mill_sha1_create(void);

@@ -296,7 +296,7 @@ static mill_status commit(mill_run_state *run, const judge *j, mill_error *err)
     MILL_TRY_GOTO(mill_unit_add(run->dir, &unit, MILL_STATE "/stage/verdicts", &verdicts, err));
     if (run->recipe.dedup.exact || run->recipe.dedup.near) {
         MILL_TRY_GOTO(list_clusters(run, j, &clusters, err));
-        MILL_TRY_GOTO(mill_shard_zstd(clusters.data, clusters.bytes, run->recipe.shard.zstd_level, &packed, err));
+        MILL_TRY_GOTO(mill_shard_zstd(clusters.data, clusters.bytes, run->recipe.shard.zstd_level, false, &packed, err));
         MILL_TRY_GOTO(mill_unit_add(run->dir, &unit, "clusters.jsonl.zst", &packed, err));
     }
     MILL_TRY_GOTO(mill_unit_commit(run->dir, &unit, err));

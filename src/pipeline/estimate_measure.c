@@ -346,7 +346,7 @@ static mill_status measure_shards(mill_run_state *run, const mill_ids *ids, mill
         status = mill_shard_writer_append(writer, &sample, &lines, err);
     }
     if (status == MILL_OK && lines.bytes != 0)
-        status = mill_shard_zstd(lines.data, lines.bytes, options.zstd_level, &packed, err);
+        status = mill_shard_zstd(lines.data, lines.bytes, options.zstd_level, true, &packed, err);
     f->write_ns = since(begin);
     f->written_tokens = ids->count;
     f->jsonl_bytes = lines.bytes;

@@ -130,7 +130,7 @@ static mill_status join_lines(merge *m, const char *path, mill_unit *unit, mill_
     int level = strcmp(path + bytes - 4, ".zst") == 0 ? m->run->recipe.shard.zstd_level : 0;
     mill_status status = MILL_OK;
     MILL_TRY(mill_unit_create(m->run->dir, unit, path, &file, err));
-    MILL_TRY_GOTO(mill_shard_out_open(&out, &file->out, level, m->run->threads, err));
+    MILL_TRY_GOTO(mill_shard_out_open(&out, &file->out, level, false, m->run->threads, err));
     for (size_t i = 0; i < m->merged.dir_count; i++) {
         const uint8_t *line = NULL;
         if (mill_finished_find(&m->merged.dirs[i], path) == NULL)

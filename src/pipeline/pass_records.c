@@ -218,7 +218,7 @@ static mill_status write_file(void *context, void *state, uint64_t number, mill_
     mill_status status = MILL_OK;
     MILL_TRY_GOTO(mill_unit_create(run->dir, &unit, path, &file, err));
     const uint32_t workers = mill_run_workers(run, end - begin, pass->kept_count - begin);
-    MILL_TRY_GOTO(mill_shard_out_open(&out, &file->out, pass->level, workers, err));
+    MILL_TRY_GOTO(mill_shard_out_open(&out, &file->out, pass->level, pass->writer != NULL, workers, err));
     MILL_TRY_GOTO(write_docs(pass, w, &out, begin, end, err));
     MILL_TRY_GOTO(mill_shard_out_finish(&out, &w->text, err));
     MILL_TRY_GOTO(mill_unit_commit(run->dir, &unit, err));

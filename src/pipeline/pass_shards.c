@@ -195,7 +195,7 @@ static mill_status open_files(mill_run_state *run, open_shard *shard, mill_error
     mill_unit_file *file;
     snprintf(path, sizeof path, "%s/docs_%05llu.jsonl.zst", g->docs, (unsigned long long)shard->number);
     MILL_TRY(mill_unit_create(run->dir, &shard->unit, path, &file, err));
-    return mill_shard_out_open(&shard->docs, &file->out, run->recipe.shard.zstd_level, shard->options.workers, err);
+    return mill_shard_out_open(&shard->docs, &file->out, run->recipe.shard.zstd_level, false, shard->options.workers, err);
 }
 
 static mill_status add_sample(open_shard *shard, const mill_sample *sample, mill_error *err)

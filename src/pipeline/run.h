@@ -223,10 +223,11 @@ void mill_run_advance(mill_run_state *run, uint64_t done);                      
 // What one thread worked on a stage, from begin to end on that thread.
 mill_instant mill_time_begin(void);
 void mill_time_end(mill_run_state *run, mill_timing_name name, mill_instant begin, uint64_t bytes, uint64_t records);
-// What the program worked on a stage that had it to itself, with threads that are not ours (zstd's). It is what is told of it.
+// What the program worked on a stage that had it to itself, with threads that are no workers (those that compress). It is what is
+// told of it.
 mill_pass_instant mill_time_pass_begin(void);
 void mill_time_pass_end(mill_run_state *run, mill_timing_name name, mill_pass_instant begin);
-// How many threads of zstd's compress a file of `size` beside its writer, where it and all files to come have `left`: one, but two
+// How many threads compress a file of `size` beside its writer, where it and all files to come have `left`: one, but two
 // for each of ours that will have nothing to do when there are no more files than threads (the writer waits for all of them to end
 // their jobs, and the last one to end should not be alone for long).
 uint32_t mill_run_workers(const mill_run_state *run, uint64_t size, uint64_t left);

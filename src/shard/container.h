@@ -16,7 +16,7 @@
 
 typedef struct mill_container_options {
     mill_shard_options shard;
-    uint32_t workers;   // threads of zstd's own that compress beside the writer, at least 1: the bytes are the same for any number
+    uint32_t workers;   // threads that compress beside the writer, at least 1: the bytes are the same for any number
     uint32_t uniform;   // every sequence of the run has this many tokens; 0: lengths differ
 } mill_container_options;
 

@@ -49,9 +49,9 @@ mill_status mill_shard_writer_append(const mill_shard_writer *writer, const mill
 // Appends the numbers alone: "1,2".
 mill_status mill_shard_writer_ids(const mill_shard_writer *writer, const uint32_t *ids, uint32_t count, mill_buf *out,
                                   mill_error *err) MILL_MUST_CHECK;
-// Appends the data compressed as a single zstd frame with content size and checksum; one thread, so the bytes depend on data,
-// level and zstd's version alone. MILL_RECIPE: the level is not one of zstd's.
-mill_status mill_shard_zstd(const void *data, size_t bytes, int level, mill_buf *out, mill_error *err) MILL_MUST_CHECK;
+// Appends the data, lists of ids or others, compressed as a single zstd frame with checksum; one thread, so the bytes depend on
+// data, level and zstd's version alone. MILL_RECIPE: the level is not one of zstd's.
+mill_status mill_shard_zstd(const void *data, size_t bytes, int level, bool ids, mill_buf *out, mill_error *err) MILL_MUST_CHECK;
 // Sets a ZSTD_CCtx up as shards are compressed: as a stream, by 1 or more threads of zstd's own, which give the same bytes, or with
 // workers 0 in one call and by the caller, which gives others. MILL_RECIPE: there is no such level. MILL_RESOURCE: this libzstd has
 // no threads.

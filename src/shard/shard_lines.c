@@ -30,7 +30,7 @@ static mill_status open_writer(const mill_container_options *options, const mill
         return mill_fail_nomem(err, "opening a shard");
     w->check.extent = extent;
     MILL_TRY(mill_shard_writer_open(&options->shard, &w->lines, err));
-    return mill_shard_out_open(&w->out, file, level, options->workers, err);
+    return mill_shard_out_open(&w->out, file, level, true, options->workers, err);
 }
 
 static mill_status open_plain(const mill_container_options *options, const mill_extent *extent, mill_outfile *const *files,

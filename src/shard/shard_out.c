@@ -1,4 +1,4 @@
-// shard_out.c: streaming compression into a file, by zstd's threads beside the caller.
+// shard_out.c: streaming compression into a file, by threads beside the caller: ids of level 1 by ids_frame.c, all else by zstd's.
 #include "shard/shard_out.h"
 
 #include <sched.h>
@@ -29,6 +29,8 @@ static mill_status compress(mill_shard_out *out, const void *data, size_t bytes,
 // flush changes no byte.
 static mill_status hand_on(mill_shard_out *out, const void *data, size_t bytes, mill_error *err)
 {
+    if (out->ids != NULL)
+        return mill_ids_frame_add(out->ids, data, bytes, err);
     if (out->zstd == NULL)
         return mill_outfile_write(out->file, data, bytes, err);
     if (out->jobs == out->workers) {
@@ -40,14 +42,19 @@ static mill_status hand_on(mill_shard_out *out, const void *data, size_t bytes, 
     return compress(out, data, bytes, ZSTD_e_continue, err);
 }
 
-mill_status mill_shard_out_open(mill_shard_out *out, mill_outfile *file, int level, uint32_t workers, mill_error *err)
+mill_status mill_shard_out_open(mill_shard_out *out, mill_outfile *file, int level, bool ids, uint32_t workers, mill_error *err)
 {
     *out = (mill_shard_out){.file = file, .job_bytes = PLAIN_BYTES};
+    workers = workers < MILL_ZSTD_WORKERS_MAX ? workers : MILL_ZSTD_WORKERS_MAX;
+    if (ids && level == MILL_IDS_LEVEL) {
+        out->job_bytes = MILL_IDS_JOB_BYTES;
+        return mill_ids_frame_open(file, workers / 2, &out->ids, err); // the caller compresses, too
+    }
     if (level != 0) {
         out->zstd = ZSTD_createCCtx();
         if (out->zstd == NULL)
             return mill_fail_nomem(err, "writing a compressed shard");
-        out->workers = workers < MILL_ZSTD_WORKERS_MAX ? workers : MILL_ZSTD_WORKERS_MAX;
+        out->workers = workers;
         out->job_bytes = mill_shard_zstd_job(level);
         MILL_TRY(mill_shard_zstd_set_up(out->zstd, level, out->workers, err));
         MILL_TRY(mill_buf_reserve(&out->packed, ZSTD_CStreamOutSize(), err));
@@ -73,12 +80,16 @@ mill_status mill_shard_out_finish(mill_shard_out *out, mill_buf *text, mill_erro
     if (text->bytes != 0)
         MILL_TRY(hand_on(out, text->data, text->bytes, err));
     mill_buf_clear(text);
+    if (out->ids != NULL)
+        return mill_ids_frame_finish(out->ids, err);
     return out->zstd != NULL ? compress(out, NULL, 0, ZSTD_e_end, err) : MILL_OK;
 }
 
 void mill_shard_out_close(mill_shard_out *out)
 {
+    mill_ids_frame_close(out->ids);
     ZSTD_freeCCtx(out->zstd);
     mill_buf_free(&out->packed);
+    out->ids = NULL;
     out->zstd = NULL;
 }

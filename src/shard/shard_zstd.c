@@ -2,14 +2,11 @@
 #include <zstd.h>
 #include <zstd_errors.h>
 
+#include "shard/ids_frame.h"
 #include "shard/shard.h"
 
-// Level 1 is what ids are packed with. Its hash table and window made smaller stay in the caches: an eighth faster, and no larger,
-// as the digits of ids repeat at short distances or not at all (docs/BENCHMARKS.md).
-enum { IDS_LEVEL = 1, IDS_WINDOW_LOG = 18, IDS_HASH_LOG = 12 };
-
 // Jobs of a stream begin with an empty window: a fifth of a percent larger, where zstd's overlaps cost a tenth of the time.
-enum { IDS_JOB_BYTES = 2 << 20, JOB_BYTES = 8 << 20, NO_OVERLAP = 1 };
+enum { FAST_LEVEL = 1, FAST_JOB_BYTES = 2 << 20, JOB_BYTES = 8 << 20, NO_OVERLAP = 1 };
 
 static bool set(ZSTD_CCtx *zstd, ZSTD_cParameter parameter, int value)
 {
@@ -19,13 +16,10 @@ static bool set(ZSTD_CCtx *zstd, ZSTD_cParameter parameter, int value)
 mill_status mill_shard_zstd_set_up(void *context, int level, uint32_t workers, mill_error *err)
 {
     ZSTD_CCtx *zstd = context;
-    const bool ids = level == IDS_LEVEL;
     if (level < ZSTD_minCLevel() || level > ZSTD_maxCLevel())
         return mill_fail(err, MILL_RECIPE, "zstd level %d does not exist: it must be from %d to %d", level, ZSTD_minCLevel(),
                          ZSTD_maxCLevel());
     MILL_ASSERT(set(zstd, ZSTD_c_compressionLevel, level) && set(zstd, ZSTD_c_checksumFlag, 1));
-    if (ids)
-        MILL_ASSERT(set(zstd, ZSTD_c_windowLog, IDS_WINDOW_LOG) && set(zstd, ZSTD_c_hashLog, IDS_HASH_LOG));
     if (workers == 0)
         return MILL_OK;
     if (!set(zstd, ZSTD_c_nbWorkers, (int)workers))
@@ -37,7 +31,7 @@ mill_status mill_shard_zstd_set_up(void *context, int level, uint32_t workers, m
 
 size_t mill_shard_zstd_job(int level)
 {
-    return level == IDS_LEVEL ? IDS_JOB_BYTES : JOB_BYTES;
+    return level <= FAST_LEVEL ? FAST_JOB_BYTES : JOB_BYTES;
 }
 
 static mill_status compress(ZSTD_CCtx *context, const void *data, size_t bytes, int level, mill_buf *out, mill_error *err)
@@ -59,8 +53,10 @@ static mill_status compress(ZSTD_CCtx *context, const void *data, size_t bytes, 
     return MILL_OK;
 }
 
-mill_status mill_shard_zstd(const void *data, size_t bytes, int level, mill_buf *out, mill_error *err)
+mill_status mill_shard_zstd(const void *data, size_t bytes, int level, bool ids, mill_buf *out, mill_error *err)
 {
+    if (ids && level == MILL_IDS_LEVEL)
+        return mill_ids_frame_append(data, bytes, out, err);
     ZSTD_CCtx *context = ZSTD_createCCtx();
     if (context == NULL)
         return mill_fail_nomem(err, "zstd compression");

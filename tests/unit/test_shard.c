@@ -166,7 +166,7 @@ Test(shard, zstd_makes_one_frame_with_size_and_checksum_that_restores_the_bytes)
     for (int level = 1; level <= 5; level += 2) {
         mill_buf_clear(&frame);
         mill_buf_clear(&again);
-        cr_assert_eq(mill_shard_zstd(text.data, text.bytes, level, &frame, &err), MILL_OK, "%s", err.message);
+        cr_assert_eq(mill_shard_zstd(text.data, text.bytes, level, false, &frame, &err), MILL_OK, "%s", err.message);
         cr_assert_eq(ZSTD_findFrameCompressedSize(frame.data, frame.bytes), frame.bytes);
         cr_assert_eq(ZSTD_getFrameContentSize(frame.data, frame.bytes), text.bytes);
         cr_assert(frame.data[4] & 4, "the checksum flag of the frame header");
@@ -174,7 +174,7 @@ Test(shard, zstd_makes_one_frame_with_size_and_checksum_that_restores_the_bytes)
         cr_assert_eq(ZSTD_decompress(again.data, text.bytes, frame.data, frame.bytes), text.bytes);
         cr_assert_eq(memcmp(again.data, text.data, text.bytes), 0);
     }
-    cr_assert_eq(mill_shard_zstd(text.data, text.bytes, 99, &frame, &err), MILL_RECIPE);
+    cr_assert_eq(mill_shard_zstd(text.data, text.bytes, 99, true, &frame, &err), MILL_RECIPE);
     mill_buf_free(&text);
     mill_buf_free(&frame);
     mill_buf_free(&again);
@@ -228,7 +228,7 @@ Test(shard, docs_lines_have_the_documented_bytes_and_escape_names)
 // ---- a file on its way through zstd
 
 // Writes the text in pieces of up to `most` bytes; gives the file.
-static void packed_by(const mill_buf *text, int level, uint32_t workers, size_t most, mill_buf *file)
+static void packed_by(const mill_buf *text, int level, bool numbers, uint32_t workers, size_t most, mill_buf *file)
 {
     mill_error err = {0};
     mill_outfile out;
@@ -236,7 +236,7 @@ static void packed_by(const mill_buf *text, int level, uint32_t workers, size_t 
     char sha256[65];
     simfs *sim = simfs_create();
     cr_assert_eq(mill_outfile_open(&out, simfs_fs(sim), MILL_FS_CWD, "shard", &err), MILL_OK, "%s", err.message);
-    cr_assert_eq(mill_shard_out_open(&shard, &out, level, workers, &err), MILL_OK, "%s", err.message);
+    cr_assert_eq(mill_shard_out_open(&shard, &out, level, numbers, workers, &err), MILL_OK, "%s", err.message);
     mill_buf lines = {0};
     for (size_t at = 0, n = 0; at < text->bytes; n++) {
         size_t piece = (size_t)mill_draw_below(mill_draw(3, MILL_DRAW_TEST, (mill_key){most, n}, 0), most);
@@ -272,12 +272,15 @@ Test(shard, a_packed_file_is_one_frame_of_the_same_bytes_for_any_workers_and_pie
         while (text.bytes < sizes[i]) {
             const uint64_t number = mill_draw(5, MILL_DRAW_TEST, (mill_key){text.bytes, 0}, 0) >> 50;
             cr_assert_eq(mill_buf_append_u64(&text, number, &err), MILL_OK);
+            cr_assert_eq(mill_buf_append(&text, ",", 1, &err), MILL_OK);
         }
-        for (int level = 0; level <= 3; level += level == 0 ? 1 : 2) {
-            packed_by(&text, level, 1, 1 << 20, &first);
-            packed_by(&text, level, 2, 300, &other);
+        for (int form = 0; form < 6; form++) {
+            const int level = form / 2 * (form / 2 + 1) / 2; // 0, 1, 3
+            const bool numbers = form % 2 != 0;
+            packed_by(&text, level, numbers, 1, 1 << 20, &first);
+            packed_by(&text, level, numbers, 2, 300, &other);
             cr_assert(same_bytes(&other, &first), "two workers, small pieces");
-            packed_by(&text, level, 5, 5 << 20, &other);
+            packed_by(&text, level, numbers, 5, 5 << 20, &other);
             cr_assert(same_bytes(&other, &first), "five workers, large pieces");
             if (level == 0) {
                 cr_assert(same_bytes(&first, &text));
