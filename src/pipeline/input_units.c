@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/json.h"
+#include "pipeline/read_ahead.h"
 
 const char *mill_input_stage(const mill_run_state *run)
 {
@@ -19,19 +20,13 @@ static const char *end_stage(const mill_run_state *run)
 
 mill_status mill_input_next(mill_run_state *run, mill_block *block, uint64_t unit, bool *end, mill_error *err)
 {
-    mill_instant begin = mill_time_begin();
-    mill_status status = mill_source_next(run->source, block, end, err);
-    if (status == MILL_OK && !*end) {
+    MILL_TRY(run->read_ahead != NULL ? mill_read_ahead_next(run->read_ahead, block, end, err)
+                                     : mill_read_block(run, block, end, err));
+    if (!*end) {
         MILL_ASSERT(block->unit == unit);
         run->unit_count = unit + 1;
-        uint64_t done = 0;
-        for (size_t i = 0; i < run->input_count; i++)
-            done += mill_source_input(run->source, i)->records;
-        atomic_store(&run->records_read, done);
-        atomic_fetch_add(&run->bytes_read, block->bytes.bytes + block->planned);
     }
-    mill_time_end(run, MILL_TIME_READ, begin, 0, 0);
-    return status;
+    return MILL_OK;
 }
 
 // Inputs that a block touches: pieces are in input order, and so are the rows of its own quarantine.
@@ -235,7 +230,11 @@ mill_status mill_input_read(mill_run_state *run, const char *what, const mill_ma
         for (size_t i = 0; i < run->input_count; i++)
             total += mill_source_input(run->source, i)->file_bytes;
         mill_run_part(run, what, "bytes", total);
-        MILL_TRY(mill_map_run(map, err));
+        run->read_ahead = mill_read_ahead_open(run);
+        const mill_status status = mill_map_run(map, err);
+        mill_read_ahead_close(run->read_ahead);
+        run->read_ahead = NULL;
+        MILL_TRY(status);
         if (mill_workdir_done(run->dir, end_stage(run), 0) == NULL)
             MILL_TRY(commit_end(run, err));
     }

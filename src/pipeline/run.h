@@ -109,6 +109,7 @@ typedef struct mill_run_state {
     bool *wanted_languages;      // by id; NULL: all
     mill_workdir *dir;
     mill_source *source;
+    struct mill_read_ahead *read_ahead; // of the source, while it is read by a thread of its own; else NULL
     mill_removal *removal;       // NULL: nothing is removed
     mill_gpus *gpus;             // NULL: none
     const mill_backend_ops *backend;

@@ -211,11 +211,21 @@ static mill_status close_input(mill_source *source, mill_source_entry *entry, mi
     return MILL_OK;
 }
 
+// The first blocks are smaller, so that all workers have something to do soon.
+static uint64_t bytes_of_block(uint64_t most, uint64_t unit)
+{
+    enum { SMALL_BLOCKS = 4, LEAST_BYTES = 512 << 10 };
+    const uint64_t least = most < LEAST_BYTES ? most : LEAST_BYTES;
+    const uint64_t bytes = unit < SMALL_BLOCKS ? most >> (SMALL_BLOCKS - unit) : most;
+    return bytes < least ? least : bytes;
+}
+
 mill_status mill_source_next(mill_source *source, mill_block *block, bool *end, mill_error *err)
 {
     clear_block(block);
     source->block_records = 0;
-    while (source->current < source->count && block->bytes.bytes + block->planned < source->options.block_bytes &&
+    source->block_bytes = bytes_of_block(source->options.block_bytes, source->unit);
+    while (source->current < source->count && block->bytes.bytes + block->planned < source->block_bytes &&
            source->block_records < MILL_BLOCK_RECORDS_MAX) {
         mill_source_entry *entry = &source->entries[source->current];
         if (!source->is_open)

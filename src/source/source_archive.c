@@ -468,7 +468,7 @@ static mill_status fill(mill_source *source, mill_source_entry *entry, mill_bloc
         }
         uint64_t size = archive_entry_size_is_set(a->member) ? (uint64_t)archive_entry_size(a->member) : 0;
         bool full = block->bytes.bytes != 0 && size <= source->options.record_bytes_max &&
-                    block->bytes.bytes + size > source->options.block_bytes;
+                    block->bytes.bytes + size > source->block_bytes;
         if (full || source->block_records >= MILL_BLOCK_RECORDS_MAX)
             return MILL_OK;
         if (name != NULL && is_other_table(name))

@@ -119,6 +119,7 @@ struct mill_source {
     size_t current; // input that is read next
     bool is_open;
     uint32_t block_records; // in the block being filled
+    uint64_t block_bytes;   // that it is to have
     // of a JSONL input
     mill_stream *stream;
     mill_buf tail;         // read, but not yet in a block

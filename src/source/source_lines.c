@@ -176,7 +176,7 @@ mill_status mill_lines_fill(mill_source *source, mill_source_entry *entry, mill_
                             mill_error *err)
 {
     size_t begin = block->bytes.bytes; // of the piece
-    uint64_t block_bytes = source->options.block_bytes, lost = 0;
+    uint64_t block_bytes = source->block_bytes, lost = 0;
     if (source->has_bom) { // an empty piece tells the parser
         mill_block_piece piece = {
             .input = (uint32_t)source->current, .first_record = 1, .offset = 3, .begin = begin};

@@ -232,7 +232,7 @@ static mill_status decode_rows(mill_source *source, mill_source_entry *entry, mi
     if (p->cursor == NULL)
         result = p->api->cursor(p->handle, p->group, p->leaves, p->leaf_count, &p->cursor, why);
     mill_block_piece piece = {.input = p->input, .first_record = p->first + p->row, .begin = block->bytes.bytes};
-    while (result == MILL_PARQUET_OK && block->bytes.bytes < source->options.block_bytes &&
+    while (result == MILL_PARQUET_OK && block->bytes.bytes < source->block_bytes &&
            source->block_records < MILL_BLOCK_RECORDS_MAX) {
         mill_file_row r;
         result =
@@ -271,7 +271,7 @@ mill_status mill_parquet_fill(mill_source *source, mill_source_entry *entry, mil
     }
     while (p->group < p->api->group_count(p->handle)) {
         uint64_t rows = p->api->group_rows(p->handle, p->group), bound = UINT64_MAX;
-        if (block->bytes.bytes + block->planned >= source->options.block_bytes ||
+        if (block->bytes.bytes + block->planned >= source->block_bytes ||
             source->block_records >= MILL_BLOCK_RECORDS_MAX)
             return MILL_OK;
         if (rows == 0) {

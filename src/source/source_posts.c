@@ -540,7 +540,7 @@ mill_status mill_posts_fill(mill_source *source, mill_source_entry *entry, mill_
         MILL_TRY(peek(posts, &end, err));
         if (end)
             break;
-        if (block->bytes.bytes >= source->options.block_bytes ||
+        if (block->bytes.bytes >= source->block_bytes ||
             source->block_records >= MILL_BLOCK_RECORDS_MAX)
             return MILL_OK;
         MILL_TRY(take_row(source, entry, block, err));

@@ -145,7 +145,7 @@ mill_status mill_tree_fill(mill_source *source, mill_source_entry *entry, mill_b
         const mill_tree_file *file = &entry->tree->files[source->next_file];
         bool too_long = file->bytes > source->options.record_bytes_max;
         size_t begin = block->bytes.bytes;
-        bool full = begin != 0 && !too_long && begin + file->bytes > source->options.block_bytes;
+        bool full = begin != 0 && !too_long && begin + file->bytes > source->block_bytes;
         if (full || source->block_records >= MILL_BLOCK_RECORDS_MAX)
             return MILL_OK;
         MILL_TRY(open_and_read(source, entry, file, !too_long, block, err));
