@@ -2,6 +2,9 @@
 #include "core/utf8.h"
 
 #include <string.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 // Valid range of the second byte for lead byte c; the later ones are always 80..BF.
 static void second_range(uint8_t c, uint8_t *low, uint8_t *high)
@@ -95,12 +98,41 @@ bool mill_utf8_valid(const uint8_t *text, size_t bytes, size_t *bad)
     return true;
 }
 
-uint64_t mill_utf8_count(const uint8_t *text, size_t bytes)
+static uint64_t count_plain(const uint8_t *text, size_t bytes)
 {
     uint64_t count = 0;
     for (size_t i = 0; i < bytes; i++)
         count += (text[i] & 0xc0) != 0x80;
     return count;
+}
+
+#if defined(__x86_64__)
+// Bytes that continue a character are the lowest of the signed ones. Counts of each lane are added up before they are full.
+__attribute__((target("avx2"))) static uint64_t count_avx2(const uint8_t *text, size_t bytes)
+{
+    const __m256i last = _mm256_set1_epi8((char)0xbf), zero = _mm256_setzero_si256();
+    __m256i total = zero;
+    size_t at = 0;
+    while (bytes - at >= 32) {
+        const size_t steps = bytes - at < 255 * 32 ? (bytes - at) / 32 : 255;
+        __m256i lanes = zero;
+        for (size_t i = 0; i < steps; i++, at += 32)
+            lanes = _mm256_sub_epi8(lanes, _mm256_cmpgt_epi8(_mm256_loadu_si256((const __m256i_u *)(text + at)), last));
+        total = _mm256_add_epi64(total, _mm256_sad_epu8(lanes, zero));
+    }
+    uint64_t sums[4];
+    _mm256_storeu_si256((__m256i_u *)sums, total);
+    return sums[0] + sums[1] + sums[2] + sums[3] + count_plain(text + at, bytes - at);
+}
+#endif
+
+uint64_t mill_utf8_count(const uint8_t *text, size_t bytes)
+{
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx2"))
+        return count_avx2(text, bytes);
+#endif
+    return count_plain(text, bytes);
 }
 
 size_t mill_utf8_replace(const uint8_t *text, size_t bytes, uint8_t *out, uint64_t *replaced)

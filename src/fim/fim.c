@@ -107,13 +107,19 @@ static mill_status cut_block(mill_fim *fim, mill_language_id language, const mil
     return MILL_OK;
 }
 
+// Whether it has fewer than `chars` code points, each of which takes one to four bytes.
+static bool is_short(const uint8_t *text, uint64_t bytes, uint64_t chars)
+{
+    return bytes < chars || (bytes / 4 < chars && mill_utf8_count(text, bytes) < chars);
+}
+
 mill_status mill_fim_plan_piece(mill_fim *fim, mill_key key, uint32_t piece, mill_language_id language, const uint8_t *text,
                                 uint64_t bytes, const uint32_t *token_ends, size_t token_count, mill_fim_plan *out,
                                 mill_error *err)
 {
     *out = (mill_fim_plan){.mode = MILL_FIM_NONE};
     const mill_fim_options *options = &fim->options;
-    if (!mill_fim_drawn(fim, key, piece) || bytes < options->min_chars || mill_utf8_count(text, bytes) < options->min_chars)
+    if (!mill_fim_drawn(fim, key, piece) || is_short(text, bytes, options->min_chars))
         return MILL_OK;
     mill_fim_draws draws = {options->seed, key, piece};
     mill_cut_text in = {text, bytes, token_ends, token_count};

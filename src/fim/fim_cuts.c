@@ -16,14 +16,15 @@ static void one_span(mill_fim_plan *out, uint64_t a, uint64_t b)
 // Byte offset of code point number n; bytes if there are fewer. Whole stretches are skipped by counting their lead bytes.
 static uint64_t char_offset(const uint8_t *text, uint64_t bytes, uint64_t n)
 {
-    enum { STRETCH = 64 };
     uint64_t at = 0;
-    while (at + STRETCH <= bytes) {
-        uint64_t leads = mill_utf8_count(text + at, STRETCH);
-        if (leads > n)
-            break;
-        n -= leads;
-        at += STRETCH;
+    for (uint64_t stretch = 4096; stretch >= 64; stretch /= 64) {
+        while (at + stretch <= bytes) {
+            uint64_t leads = mill_utf8_count(text + at, stretch);
+            if (leads > n)
+                break;
+            n -= leads;
+            at += stretch;
+        }
     }
     for (; at < bytes; at++) {
         if ((text[at] & 0xc0) == 0x80)

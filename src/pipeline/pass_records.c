@@ -165,8 +165,7 @@ static mill_status append_rows(out_pass *pass, void *worker, uint64_t index, mil
         const mill_row *row = &unit->rows[low];
         MILL_TRY(mill_buf_append_text(&w->text, "{\"input_ids\":[", err));
         MILL_TRY(MILL_GROW(w->ids, w->id_capacity, row->tokens, err));
-        for (uint32_t k = 0; k < row->tokens; k++)
-            w->ids[k] = mill_token_id(unit, row->first_token + k);
+        mill_token_ids(unit, row->first_token, row->tokens, w->ids);
         MILL_TRY(mill_shard_writer_ids(pass->writer, w->ids, row->tokens, &w->text, err));
         MILL_TRY(mill_buf_printf(&w->text, err, "],\"length\":%u,\"language\":", row->tokens));
         MILL_TRY(mill_buf_append_json(&w->text, language, strlen(language), err));

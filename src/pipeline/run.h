@@ -199,6 +199,7 @@ void mill_run_unmap_tokens(mill_run_state *run);
 // kernel may map a MiB around each place), so now and then all of them leave it; they come back by themselves.
 const mill_token_unit *mill_run_tokens(mill_run_state *run, uint64_t number);
 uint32_t mill_token_id(const mill_token_unit *unit, uint64_t index);
+void mill_token_ids(const mill_token_unit *unit, uint64_t first, uint32_t count, uint32_t *out); // `count` of them
 // Place in the table of documents of record `record` of token unit number `unit`.
 uint64_t mill_token_doc(const mill_run_state *run, uint64_t unit, uint32_t record);
 // Which of the tokens [begin, begin + count) of a row are targets: 1 or 0 for each.

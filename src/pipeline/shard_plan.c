@@ -96,17 +96,6 @@ uint32_t mill_sequence_length(const mill_sequences *s, uint64_t number)
     return tokens > s->pad_to ? tokens : s->pad_to != 0 ? s->pad_to : tokens;
 }
 
-static void copy_ids(const mill_token_unit *unit, uint64_t first, uint32_t count, uint32_t *out)
-{
-    if (unit->id_bytes == 4) {
-        memcpy(out, unit->ids + first * 4, (size_t)count * 4);
-        return;
-    }
-    const uint16_t *ids = (const uint16_t *)(const void *)unit->ids + first;
-    for (uint32_t i = 0; i < count; i++)
-        out[i] = ids[i];
-}
-
 mill_status mill_sequence_gather(const mill_sequences *s, mill_gather *g, uint64_t number, mill_sample *sample, mill_error *err)
 {
     if (s->merged != NULL)
@@ -126,7 +115,7 @@ mill_status mill_sequence_gather(const mill_sequences *s, mill_gather *g, uint64
         const mill_row *row = &unit->rows[packed->row];
         bool added = s->documents && part.count > row->tokens;
         g->bounds[i - first] = at;
-        copy_ids(unit, row->first_token + part.begin, part.count - added, g->ids + at);
+        mill_token_ids(unit, row->first_token + part.begin, part.count - added, g->ids + at);
         if (s->has_mask)
             mill_token_mask(unit, row, part.begin, part.count - added, g->mask + at);
         const uint64_t place = s->positions == MILL_POSITIONS_CONTINUE ? row->doc_begin + part.begin : 0;

@@ -239,6 +239,17 @@ void mill_token_mask(const mill_token_unit *unit, const mill_row *row, uint32_t 
     }
 }
 
+void mill_token_ids(const mill_token_unit *unit, uint64_t first, uint32_t count, uint32_t *out)
+{
+    if (unit->id_bytes == 4) {
+        memcpy(out, unit->ids + first * 4, (size_t)count * 4);
+        return;
+    }
+    const uint16_t *ids = (const uint16_t *)(const void *)unit->ids + first;
+    for (uint32_t i = 0; i < count; i++)
+        out[i] = ids[i];
+}
+
 uint32_t mill_token_id(const mill_token_unit *unit, uint64_t index)
 {
     if (unit->id_bytes == 2)

@@ -347,3 +347,21 @@ Test(core, sha256_lanes_of_different_kinds_can_be_mixed)
     mill_sha256_finish(library, digests[1]);
     cr_assert(memcmp(digests[0], digests[1], 32) == 0);
 }
+
+// Both ways of counting, at every length around the steps of the fast one; lanes would be full after 255 of them.
+Test(core, utf8_characters_are_counted_in_both_ways)
+{
+    enum { BYTES = 3 * 255 * 32 + 77 };
+    uint8_t *text = malloc(BYTES);
+    for (size_t i = 0; i < BYTES; i++)
+        text[i] = (uint8_t)(i % 7 == 0 ? 0x80 + i % 64 : i * 37);
+    for (size_t bytes = 0; bytes <= BYTES; bytes += bytes < 200 ? 1 : 97) {
+        uint64_t count = 0;
+        for (size_t i = BYTES - bytes; i < BYTES; i++)
+            count += text[i] < 0x80 || text[i] > 0xbf;
+        cr_assert_eq(mill_utf8_count(text + BYTES - bytes, bytes), count, "%zu bytes", bytes);
+    }
+    memset(text, 'a', BYTES);
+    cr_assert_eq(mill_utf8_count(text, BYTES), BYTES);
+    free(text);
+}
