@@ -464,33 +464,69 @@ static bool is_hidden(const char *path)
     return *base_name(path) == '.';
 }
 
+static bool is_posts_file(const char *path)
+{
+    return strcmp(base_name(path), "Posts.xml") == 0;
+}
+
+static bool has_posts(const mill_tree *tree)
+{
+    for (size_t i = 0; i < tree->count; i++) {
+        if (is_posts_file(mill_tree_path(tree, i)))
+            return true;
+    }
+    return false;
+}
+
+// A table of an unpacked dump of a Stack Exchange site.
+static bool is_dump_table(const char *path)
+{
+    static const char *const tables[] = {"Badges.xml", "Comments.xml", "PostHistory.xml", "PostLinks.xml",
+                                         "Posts.xml",  "Tags.xml",     "Users.xml",       "Votes.xml"};
+    for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) {
+        if (strcmp(base_name(path), tables[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+// Nothing but files of records, archives, and dumps with their posts.
 static bool is_record_directory(const mill_tree *tree)
 {
-    size_t seen = 0;
+    size_t records = 0, tables = 0;
     for (size_t i = 0; i < tree->count; i++) {
-        if (is_hidden(mill_tree_path(tree, i)))
+        const char *path = mill_tree_path(tree, i);
+        if (is_hidden(path))
             continue;
-        if (!has_record_suffix(mill_tree_path(tree, i)) && !mill_has_archive_suffix(mill_tree_path(tree, i)))
+        if (has_record_suffix(path) || mill_has_archive_suffix(path) || is_posts_file(path))
+            records++;
+        else if (is_dump_table(path))
+            tables++;
+        else
             return false;
-        seen++;
     }
-    return seen != 0;
+    return records != 0 && (tables == 0 || has_posts(tree));
 }
 
 static mill_status add_record_files(mill_source *source, const mill_tree *tree, const char *root,
                                     const char *name, mill_error *err)
 {
+    const bool as_lines = mill_source_format_is(source, "jsonl"), only_posts = mill_source_format_is(source, "stackexchange");
     for (size_t i = 0; i < tree->count; i++) {
         const char *path = mill_tree_path(tree, i);
         const char *format = source->options.format;
+        const bool is_posts = is_posts_file(path) && !as_lines;
         bool is_parquet = mill_has_parquet_suffix(path), only = format != NULL && strcmp(format, "parquet") == 0;
         if (is_hidden(path) || (only && !is_parquet)) // data sets keep a README.md and the like beside their files
+            continue;
+        if (!is_posts && (only_posts || (!as_lines && is_dump_table(path))))
             continue;
         is_parquet = is_parquet && (only || format == NULL || strcmp(format, "jsonl") != 0);
         char *below = to_utf8(path);
         char *full_name = below != NULL ? join(name, "/", below) : NULL;
         mill_free(below);
         MILL_TRY(add_entry(source, full_name, join(root, "/", path), tree->files[i].bytes, err));
+        source->entries[source->count - 1].info.is_posts = is_posts;
         if (is_parquet)
             MILL_TRY(mark_parquet(source, err));
         else if (mill_has_archive_suffix(path))
@@ -505,7 +541,9 @@ static mill_status add_listed(mill_source *source, mill_tree *tree, const walk *
 {
     const char *format = source->options.format;
     bool automatic = format == NULL || strcmp(format, "auto") == 0;
-    if (automatic ? is_record_directory(tree) : strcmp(format, "jsonl") == 0 || strcmp(format, "parquet") == 0) {
+    const bool named = !automatic && (strcmp(format, "jsonl") == 0 || strcmp(format, "parquet") == 0 ||
+                                      (strcmp(format, "stackexchange") == 0 && has_posts(tree)));
+    if (automatic ? is_record_directory(tree) : named) {
         mill_status status = add_record_files(source, tree, w->root, name, err);
         mill_tree_free(tree);
         return status;

@@ -217,11 +217,29 @@ def posts(work):
     check("posts as text: one document a thread", len(records) == len(answered), (len(records), len(answered)))
     check("posts as text: attributed", all(r["licence"] in ("cc-by-sa-4.0,cc-by-sa-3.0", "cc-by-sa-3.0") and r["repo"] == "stackoverflow.com"
                                            for r in records), records[:1])
+    dump_directory(work, dump, records, plain)
     prose(work, dump)
     broken_dumps(work, dump.read_bytes(), plain)
     chain(work, dump)
     killed_while_sorting(work, plain)
     posts_sample(work, plain)
+
+
+def dump_directory(work, dump, records, plain):
+    """An unpacked dump: its posts, and none of its other tables; with anything else in it, it is a source tree."""
+    site = work / "dumps/stackoverflow.com"
+    site.mkdir(parents=True)
+    (site / "Posts.xml").write_bytes(dump.read_bytes())
+    for table in ("Users", "Votes"):
+        (site / f"{table}.xml").write_text(f"<{table.lower()}></{table.lower()}>")
+    for what, directory in (("a dump", site), ("a directory of dumps", site.parent)):
+        found, _, _, _ = take(what, work, directory, *plain)
+        check(f"{what}: the records of its posts", found == records, (len(found), len(records)))
+    (site / "notes.py").write_text("print(7)\n")
+    found, _, _, _ = take("a tree with posts", work, site, *plain)
+    check("a tree with posts: its files", "notes.py" in [r["path"] for r in found], [r["path"] for r in found])
+    found, _, _, _ = take("a tree with posts, as a dump", work, site, *plain, "--input-format", "stackexchange")
+    check("a tree with posts, as a dump: the records of its posts", found == records, (len(found), len(records)))
 
 
 def prose(work, dump):
