@@ -178,6 +178,19 @@ static mill_status open_source(mill_run_state *run, mill_error *err)
     return status;
 }
 
+// A data set beside its README.md is a source tree, of which little is left.
+static void tell_of_records(const mill_run_state *run, const mill_input_info *info)
+{
+    const char *format = run->options->input_format;
+    if ((format != NULL && strcmp(format, "auto") != 0) || info->record_bytes <= info->file_bytes / 2)
+        return;
+    mill_log_line(&run->log, MILL_LOG_WARNING,
+                  "%s: is read as a source tree, as it holds other files than records, too; the records in its %llu files of JSON "
+                  "lines or Parquet (%llu of %llu bytes) are not read; give those by name, or say --input-format jsonl or parquet",
+                  info->name, (unsigned long long)info->record_files, (unsigned long long)info->record_bytes,
+                  (unsigned long long)info->file_bytes);
+}
+
 static mill_status list_inputs(mill_run_state *run, mill_error *err)
 {
     run->input_count = mill_source_input_count(run->source);
@@ -186,6 +199,7 @@ static mill_status list_inputs(mill_run_state *run, mill_error *err)
         return mill_fail_nomem(err, "the list of inputs");
     for (size_t i = 0; i < run->input_count; i++) {
         const mill_input_info *info = mill_source_input(run->source, i);
+        tell_of_records(run, info);
         run->inputs[i].name = mill_strdup(info->name);
         run->inputs[i].file_bytes = info->file_bytes;
         if (run->inputs[i].name == NULL)

@@ -95,6 +95,7 @@ typedef struct mill_input_info { // one input, for plans, manifests and messages
     bool is_posts, is_archive;   // Posts.xml of a Stack Exchange dump; an archive, each record of which is a file in it
     uint64_t file_bytes;         // raw bytes on disk (trees: sum), 0 for standard input
     uint64_t files;              // 1, or regular files of the tree
+    uint64_t record_files, record_bytes; // of these: JSON lines and Parquet, which a tree does not read as such
     uint64_t skipped_binary, skipped_empty, skipped_other; // trees: files that are no records, by cause; filled while reading
     uint64_t records;            // records seen so far (read, quarantined ones included)
     char sha256[65];             // of the raw file, or of (path, size, content hash) of a tree's files; valid when done
@@ -105,8 +106,8 @@ typedef struct mill_source mill_source;
 
 // Resolves arguments (files, directories, "-") into inputs in the given order; a directory expands bytewise by path. A directory is
 // a source tree unless every regular file in it (hidden ones aside) has a record suffix (.jsonl .ndjson .json, with .gz or .zst;
-// .parquet). A missing or unreadable argument is MILL_INPUT naming it. FIFOs, sockets and devices inside directories are skipped
-// and counted.
+// .parquet) or an archive's, or belongs to an unpacked dump. A missing or unreadable argument is MILL_INPUT naming it. FIFOs,
+// sockets and devices inside directories are skipped and counted.
 mill_status mill_source_open(const mill_fs *fs, const char *const *arguments, size_t count,
                              const mill_source_options *options, mill_language_table *languages, mill_source **out,
                              mill_error *err) MILL_MUST_CHECK;

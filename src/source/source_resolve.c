@@ -535,6 +535,18 @@ static mill_status add_record_files(mill_source *source, const mill_tree *tree, 
     return MILL_OK;
 }
 
+// JSON, one value a file, is as often source as data.
+static void count_record_files(const mill_tree *tree, mill_input_info *info)
+{
+    for (size_t i = 0; i < tree->count; i++) {
+        const char *path = mill_tree_path(tree, i);
+        if (is_hidden(path) || !has_record_suffix(path) || ends_with(path, strlen(path), ".json"))
+            continue;
+        info->record_files++;
+        info->record_bytes += tree->files[i].bytes;
+    }
+}
+
 // Takes the tree when it becomes an input; otherwise it is freed here.
 static mill_status add_listed(mill_source *source, mill_tree *tree, const walk *w, const char *name,
                               mill_error *err)
@@ -560,6 +572,7 @@ static mill_status add_listed(mill_source *source, mill_tree *tree, const walk *
     entry->info.is_tree = true;
     entry->info.files = tree->count;
     entry->info.skipped_other = w->skipped;
+    count_record_files(tree, &entry->info);
     return MILL_OK;
 }
 

@@ -423,6 +423,27 @@ def seven_zip(work):
     check("a 7z with a changed byte: is told", len(quarantine) >= 1, quarantine)
 
 
+# ---- a data set with something beside it
+
+def data_set_in_a_tree(work):
+    data = work / "set/data"
+    data.mkdir(parents=True)
+    (data / "a.jsonl").write_text("".join(json.dumps({"content": f"x = {n}\n" * 9, "path": f"{n}.py"}) + "\n" for n in range(30)))
+    (work / "set/README.md").write_text("# a data set\n")
+    def told(*more):
+        code, stderr = call("filter", work / "set", "-o", work / "out", "--overwrite", "--durability", "fast", "--set", "filter.enabled=false", *more)
+        return code, json.loads((work / "out/metrics.json").read_text())["funnel"]["read"], stderr
+
+    code, read, stderr = told()
+    check("a data set with a README: a tree, and a warning", code == 0 and read == 2 and "warning: set: is read as a source tree" in stderr and
+          "its 1 files of JSON lines" in stderr, (code, read, stderr))
+    code, read, stderr = told("--input-format", "jsonl")
+    check("a data set, said to be one: its records", code == 0 and read >= 30 and "source tree" not in stderr, (code, read, stderr))
+    (work / "set/b.py").write_text("y = 1\n" * 5000)
+    code, read, stderr = told()
+    check("a tree with some records: no warning", code == 0 and read == 3 and "source tree" not in stderr, (code, read, stderr))
+
+
 # ---- removal lists and licences -----------------------------------------------------------------------------------------------------
 
 def removals(work):
@@ -516,7 +537,7 @@ def main():
     if shutil.which("zstd") is None:
         print("skipped: the zstd program is not there")
         sys.exit(77)
-    cases = [bigquery, notebooks, documents, normal_forms, posts, archives, removals, contests, nested]
+    cases = [bigquery, notebooks, documents, normal_forms, posts, archives, data_set_in_a_tree, removals, contests, nested]
     for case in cases:
         work = Path(tempfile.mkdtemp(prefix="shardmill_sources_"))
         try:
