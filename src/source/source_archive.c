@@ -243,17 +243,6 @@ static bool is_hidden(const char *name)
     return false;
 }
 
-// The other tables of a Stack Exchange dump.
-static bool is_other_table(const char *name)
-{
-    static const char *const tables[] = {"Badges.xml", "Comments.xml", "PostHistory.xml", "PostLinks.xml",
-                                         "Tags.xml",   "Users.xml",    "Votes.xml"};
-    for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++)
-        if (strcmp(name, tables[i]) == 0)
-            return true;
-    return false;
-}
-
 static mill_status add_row(mill_source *source, mill_source_entry *entry, mill_block *block,
                            mill_quarantine_reason reason, const char *path, const char *detail,
                            mill_error *err)
@@ -471,7 +460,7 @@ static mill_status fill(mill_source *source, mill_source_entry *entry, mill_bloc
                     block->bytes.bytes + size > source->block_bytes;
         if (full || source->block_records >= MILL_BLOCK_RECORDS_MAX)
             return MILL_OK;
-        if (name != NULL && is_other_table(name))
+        if (name != NULL && mill_is_other_table(name))
             entry->info.skipped_other++;
         else
             MILL_TRY(take_member(source, entry, block, err));

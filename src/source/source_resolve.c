@@ -478,13 +478,12 @@ static bool has_posts(const mill_tree *tree)
     return false;
 }
 
-// A table of an unpacked dump of a Stack Exchange site.
-static bool is_dump_table(const char *path)
+bool mill_is_other_table(const char *name)
 {
     static const char *const tables[] = {"Badges.xml", "Comments.xml", "PostHistory.xml", "PostLinks.xml",
-                                         "Posts.xml",  "Tags.xml",     "Users.xml",       "Votes.xml"};
+                                         "Tags.xml",   "Users.xml",    "Votes.xml"};
     for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) {
-        if (strcmp(base_name(path), tables[i]) == 0)
+        if (strcmp(name, tables[i]) == 0)
             return true;
     }
     return false;
@@ -500,7 +499,7 @@ static bool is_record_directory(const mill_tree *tree)
             continue;
         if (has_record_suffix(path) || mill_has_archive_suffix(path) || is_posts_file(path))
             records++;
-        else if (is_dump_table(path))
+        else if (mill_is_other_table(base_name(path)))
             tables++;
         else
             return false;
@@ -519,7 +518,7 @@ static mill_status add_record_files(mill_source *source, const mill_tree *tree, 
         bool is_parquet = mill_has_parquet_suffix(path), only = format != NULL && strcmp(format, "parquet") == 0;
         if (is_hidden(path) || (only && !is_parquet)) // data sets keep a README.md and the like beside their files
             continue;
-        if (!is_posts && (only_posts || (!as_lines && is_dump_table(path))))
+        if (!is_posts && (only_posts || (!as_lines && mill_is_other_table(base_name(path)))))
             continue;
         is_parquet = is_parquet && (only || format == NULL || strcmp(format, "jsonl") != 0);
         char *below = to_utf8(path);
