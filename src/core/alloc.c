@@ -42,12 +42,13 @@ uint64_t mill_alloc_count(void)
     return atomic_load(&alloc_count);
 }
 
+enum { CACHE_LINE = 64, HUGE_PAGE = 2 << 20, LARGE = 2 * HUGE_PAGE };
+
 // Asks for huge pages for a large block: a fault clears 512 pages at once, and tables that are read at random miss the TLB less.
 // A hint only; a kernel without them says no.
-static void *advised(void *pointer, size_t bytes)
+static void *advised(void *pointer, size_t bytes, size_t least)
 {
-    enum { HUGE_PAGE = 2 << 20, LARGE = 2 * HUGE_PAGE };
-    if (pointer == NULL || bytes < LARGE)
+    if (pointer == NULL || bytes < least)
         return pointer;
     const uintptr_t begin = ((uintptr_t)pointer + HUGE_PAGE - 1) & ~(uintptr_t)(HUGE_PAGE - 1);
     const uintptr_t end = ((uintptr_t)pointer + bytes) & ~(uintptr_t)(HUGE_PAGE - 1);
@@ -57,7 +58,7 @@ static void *advised(void *pointer, size_t bytes)
 
 void *mill_alloc(size_t bytes)
 {
-    return may_allocate(bytes) ? advised(malloc(bytes != 0 ? bytes : 1), bytes) : NULL;
+    return may_allocate(bytes) ? advised(malloc(bytes != 0 ? bytes : 1), bytes, LARGE) : NULL;
 }
 
 void *mill_alloc_zero(size_t count, size_t size)
@@ -65,12 +66,24 @@ void *mill_alloc_zero(size_t count, size_t size)
     size_t bytes;
     if (__builtin_mul_overflow(count, size, &bytes))
         return NULL;
-    return may_allocate(bytes) ? advised(calloc(count != 0 ? count : 1, size != 0 ? size : 1), bytes) : NULL;
+    return may_allocate(bytes) ? advised(calloc(count != 0 ? count : 1, size != 0 ? size : 1), bytes, LARGE) : NULL;
+}
+
+void *mill_alloc_table(size_t count, size_t size)
+{
+    size_t bytes;
+    if (__builtin_mul_overflow(count, size, &bytes) || bytes > SIZE_MAX - CACHE_LINE || !may_allocate(bytes))
+        return NULL;
+    const size_t room = bytes != 0 ? (bytes + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE : CACHE_LINE;
+    void *table;
+    if (posix_memalign(&table, bytes < HUGE_PAGE ? CACHE_LINE : HUGE_PAGE, room) != 0)
+        return NULL;
+    return memset(advised(table, bytes, HUGE_PAGE), 0, room);
 }
 
 void *mill_realloc(void *pointer, size_t bytes)
 {
-    return may_allocate(bytes) ? advised(realloc(pointer, bytes != 0 ? bytes : 1), bytes) : NULL;
+    return may_allocate(bytes) ? advised(realloc(pointer, bytes != 0 ? bytes : 1), bytes, LARGE) : NULL;
 }
 
 void *mill_realloc_array(void *pointer, size_t count, size_t size)

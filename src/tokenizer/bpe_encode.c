@@ -65,8 +65,8 @@ mill_status mill_encoder_open(const mill_tokenizer *tokenizer, mill_encoder **ou
     if (encoder == NULL)
         return mill_fail_nomem(err, "opening an encoder");
     encoder->tokenizer = tokenizer;
-    encoder->hot = mill_alloc_zero(HOT_LINES, sizeof *encoder->hot);
-    encoder->cold = mill_alloc_zero(COLD_SLOTS, sizeof *encoder->cold);
+    encoder->hot = mill_alloc_table(HOT_LINES, sizeof *encoder->hot);
+    encoder->cold = mill_alloc_table(COLD_SLOTS, sizeof *encoder->cold);
     if (encoder->hot == NULL || encoder->cold == NULL) {
         mill_encoder_close(encoder);
         *out = NULL;
@@ -190,34 +190,42 @@ static mill_status encode_other(mill_encoder *encoder, hot_line *line, const uin
     return MILL_OK;
 }
 
+// Keys of the pieces from `from` to each of `ends`. Their lines of the hot cache are on their way from memory from here on.
+static void make_keys(const hot_line *hot, const uint8_t *text, size_t bytes, size_t from, const uint32_t *ends, size_t count,
+                      mill_word_key *keys)
+{
+    for (size_t i = 0; i < count; i++) {
+        keys[i] = mill_word_key_of(text, from, ends[i], bytes);
+        __builtin_prefetch(&hot[keys[i].hash & (HOT_LINES - 1)]);
+        from = ends[i];
+    }
+}
+
 // Cuts a slice into pieces and encodes them.
 static mill_status encode_slice(mill_encoder *encoder, const uint8_t *text, size_t bytes, mill_ids *out, mill_error *err)
 {
     uint32_t ends[PORTION];
     mill_word_key keys[PORTION];
+    hot_line *hot = encoder->hot;
     size_t at = 0, start = 0;
     while (at < bytes) {
-        size_t count = mill_pretok_some(encoder->tokenizer->pretok, text, bytes, &at, ends, PORTION), from = start;
-        for (size_t i = 0; i < count; i++) {
-            keys[i] = mill_word_key_of(text, from, ends[i], bytes);
-            __builtin_prefetch(&encoder->hot[keys[i].hash & (HOT_LINES - 1)]);
-            from = ends[i];
-        }
+        size_t count = mill_pretok_some(encoder->tokenizer->pretok, text, bytes, &at, ends, PORTION);
+        make_keys(hot, text, bytes, start, ends, count, keys);
         MILL_TRY(MILL_GROW(out->data, out->capacity, out->count + PORTION * (HOT_IDS + 1), err));
         uint32_t *to = out->data + out->count; // in a register: out could be what the copied ids change
         for (size_t i = 0; i < count; i++) {
-            hot_line *line = &encoder->hot[keys[i].hash & (HOT_LINES - 1)];
+            hot_line *line = &hot[keys[i].hash & (HOT_LINES - 1)];
             if (is_hot(&line->newer, &keys[i])) {
                 to = put_hot(to, &line->newer);
             } else {
                 out->count = (size_t)(to - out->data);
-                MILL_TRY(encode_other(encoder, line, text + start, &keys[i], out, err));
+                MILL_TRY(encode_other(encoder, line, text + ends[i] - keys[i].bytes, &keys[i], out, err));
                 MILL_TRY(MILL_GROW(out->data, out->capacity, out->count + PORTION * (HOT_IDS + 1), err));
                 to = out->data + out->count;
             }
-            start = ends[i];
         }
         out->count = (size_t)(to - out->data);
+        start = at;
     }
     return MILL_OK;
 }

@@ -18,24 +18,27 @@ typedef struct mill_word_key {
 __extension__ typedef unsigned __int128 mill_u128;
 
 // Multiplies to 128 bits and folds; the constants are odd, and no valid text can equal them in place of a word's bytes.
-static inline uint64_t mill_word_mix(uint64_t low, uint64_t high, uint64_t bytes)
+static inline uint64_t mill_word_mix(uint64_t low, uint64_t high)
 {
-    mill_u128 product = (mill_u128)(low ^ 0x9e3779b97f4a7c15u ^ bytes << 56) * (high ^ 0xd6e8feb86659fd93u);
-    uint64_t folded = (uint64_t)product ^ (uint64_t)(product >> 64);
-    return (folded ^ folded >> 29) * 0xff51afd7ed558ccdu;
+    const mill_u128 product = (mill_u128)(low ^ 0x9e3779b97f4a7c15u) * (high ^ 0xd6e8feb86659fd93u);
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
 // Key of a word of up to MILL_WORD_SHORT bytes; so many are readable, whatever follows it.
 static inline mill_word_key mill_word_key_short(const uint8_t *text, uint32_t bytes)
 {
+    // The mask is read from where `bytes` ones are left: compilers make branches of selections, and lengths cannot be foretold.
+    static const uint64_t ones_then_zeros[4] = {UINT64_MAX, UINT64_MAX};
+    const uint8_t *mask = (const uint8_t *)ones_then_zeros + MILL_WORD_SHORT - bytes;
     mill_word_key key = {.bytes = bytes};
+    uint64_t low, high;
     memcpy(&key.low, text, 8);
     memcpy(&key.high, text + 8, 8);
-    // Selections, not branches: lengths of words cannot be foretold.
-    uint32_t low_bits = 8 * bytes, high_bits = 8 * (MILL_WORD_SHORT - bytes);
-    key.low &= bytes < 8 ? ((uint64_t)1 << (low_bits & 63)) - 1 : UINT64_MAX;
-    key.high &= bytes > 8 ? UINT64_MAX >> (high_bits & 63) : 0;
-    key.hash = mill_word_mix(key.low, key.high, bytes);
+    memcpy(&low, mask, 8);
+    memcpy(&high, mask + 8, 8);
+    key.low &= low;
+    key.high &= high;
+    key.hash = mill_word_mix(key.low, key.high);
     return key;
 }
 
@@ -49,7 +52,7 @@ static inline mill_word_key mill_word_key_of(const uint8_t *text, size_t start, 
         key.hash = key.low;
         return key;
     }
-    if (limit - start >= MILL_WORD_SHORT)
+    if (start + MILL_WORD_SHORT <= limit)
         return mill_word_key_short(text + start, key.bytes);
     uint8_t padded[MILL_WORD_SHORT] = {0};
     memcpy(padded, text + start, key.bytes);

@@ -103,7 +103,7 @@ const mill_word_facts *mill_word_counts_facts(const mill_word_counts *counts, si
 
 static inline uint64_t slot_hash(const slot *at)
 {
-    return at->bytes > MILL_WORD_SHORT ? at->low : mill_word_mix(at->low, at->high, at->bytes);
+    return at->bytes > MILL_WORD_SHORT ? at->low : mill_word_mix(at->low, at->high);
 }
 
 static inline word_table *table_of(mill_word_counts *counts, uint64_t hash)
@@ -119,7 +119,7 @@ static mill_status make_room(word_table *table, size_t more, mill_error *err)
         capacity *= 2;
     if (capacity == table->capacity)
         return MILL_OK;
-    slot *slots = mill_alloc_zero(capacity, sizeof *slots);
+    slot *slots = mill_alloc_table(capacity, sizeof *slots);
     if (slots == NULL)
         return mill_fail_nomem(err, "counting words");
     for (size_t i = 0; i < table->capacity; i++) {

@@ -226,6 +226,28 @@ Test(core, a_pool_gives_aligned_blocks_that_never_overlap_and_keep_their_bytes)
     cr_assert_null(none);
 }
 
+Test(core, a_table_begins_with_a_cache_line_and_is_zero)
+{
+    static const size_t counts[] = {0, 1, 63, 64, 4096, (2 << 20) - 1, 2 << 20, (4 << 20) + 5};
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        for (int again = 0; again < 2; again++) {
+            uint8_t *table = mill_alloc_table(counts[i], 1);
+            cr_assert_not_null(table);
+            cr_assert_eq((uintptr_t)table % (counts[i] < 2 << 20 ? 64 : 2 << 20), 0);
+            for (size_t k = 0; k < counts[i]; k++)
+                cr_assert(table[k] == 0);
+            memset(table, 0xff, counts[i]);
+            mill_free(table);
+        }
+    }
+    cr_assert_null(mill_alloc_table(SIZE_MAX / 2, 3));
+    cr_assert_null(mill_alloc_table(SIZE_MAX - 1, 1));
+    mill_alloc_fail_after(0);
+    void *none = mill_alloc_table(1, 1);
+    mill_alloc_fail_after(UINT64_MAX);
+    cr_assert_null(none);
+}
+
 Test(core, p17_messages_carry_no_control_bytes)
 {
     mill_error err;

@@ -211,6 +211,25 @@ Test(tokenizer, merging_equals_its_definition)
     mill_tokenizer_close(tokenizer);
 }
 
+Test(tokenizer, a_short_key_is_the_bytes_and_zeros_whatever_follows)
+{
+    for (uint32_t bytes = 0; bytes <= MILL_WORD_SHORT; bytes++) {
+        for (uint64_t round = 0; round < 100; round++) {
+            uint8_t text[3 * MILL_WORD_SHORT], wanted[MILL_WORD_SHORT] = {0}, got[MILL_WORD_SHORT];
+            for (size_t i = 0; i < sizeof text; i++)
+                text[i] = (uint8_t)(mill_draw(8, MILL_DRAW_TEST, (mill_key){bytes, round}, i) % 4 * 85); // 0 and 255, too
+            memcpy(wanted, text + 1, bytes);
+            const mill_word_key far = mill_word_key_of(text, 1, 1 + bytes, sizeof text);
+            const mill_word_key near = mill_word_key_of(text, 1, 1 + bytes, 1 + bytes);
+            memcpy(got, &far.low, 8);
+            memcpy(got + 8, &far.high, 8);
+            cr_assert_arr_eq(got, wanted, sizeof wanted, "%u bytes", bytes);
+            cr_assert(near.low == far.low && near.high == far.high && near.hash == far.hash);
+            cr_assert(near.bytes == bytes && far.bytes == bytes);
+        }
+    }
+}
+
 // Word `number` of 1 .. 300 bytes of few letters; a third of its letters repeat the one before.
 static size_t make_word(uint64_t number, uint8_t word[300])
 {
