@@ -290,9 +290,16 @@ static bool next_match(const mill_tokenizer *tokenizer, int which, const uint8_t
                        size_t *at, uint32_t *id)
 {
     const bool *first = tokenizer->match_first[which];
+    const int only = tokenizer->match_only[which];
     for (size_t i = *at; i < bytes; i++) {
-        if (!first[text[i]])
+        if (only >= 0) {
+            const uint8_t *found = memchr(text + i, only, bytes - i);
+            if (found == NULL)
+                return false;
+            i = (size_t)(found - text);
+        } else if (!first[text[i]]) {
             continue;
+        }
         *id = match_at(tokenizer, which, text, bytes, i);
         if (*id == MILL_NO_ID)
             continue;

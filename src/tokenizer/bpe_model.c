@@ -193,8 +193,10 @@ static mill_status index_added(mill_tokenizer *tokenizer, int which, mill_error 
         uint32_t id = tokenizer->added[i].id;
         if (tokenizer->added[i].normalized != (which == 1))
             continue;
+        const uint8_t first = *mill_token_text(tokenizer, id);
+        tokenizer->match_only[which] = count == 0 || tokenizer->match_only[which] == first ? first : -1;
+        tokenizer->match_first[which][first] = true;
         ids[count++] = id;
-        tokenizer->match_first[which][*mill_token_text(tokenizer, id)] = true;
     }
     if (count != 0)
         qsort_r(ids, count, sizeof *ids, content_order, tokenizer);

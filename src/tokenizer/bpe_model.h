@@ -47,6 +47,7 @@ struct mill_tokenizer {
     uint32_t *match[2];         // added tokens sorted by content, to be found in raw [0] and in normalized [1] text
     uint32_t match_count[2];
     bool match_first[2][256];   // a content begins with this byte
+    int match_only[2];          // all contents begin with this byte; -1: with several
     mill_known *known;          // words that it was trained on, with their ids; NULL: none
 };
 
