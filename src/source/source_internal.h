@@ -100,6 +100,8 @@ typedef struct mill_posts_feed { // where the bytes of a Posts.xml come from
     mill_status (*read)(void *self, void *data, size_t bytes, size_t *got, mill_error *err);
     const char *(*damage)(void *self); // what is wrong with the container, or NULL
 } mill_posts_feed;
+// By its name: a table of a Stack Exchange dump that is not the posts, and is passed over beside them.
+bool mill_is_other_table(const char *name);
 
 // ---- the source itself
 
@@ -231,8 +233,6 @@ mill_language_id mill_judge_language(mill_language_table *languages, const char 
 // Archives (source_archive.c).
 typedef struct mill_archive mill_archive;
 bool mill_has_archive_suffix(const char *path);
-// By its name: a table of a Stack Exchange dump that is not the posts, and is passed over beside them.
-bool mill_is_other_table(const char *name);
 bool mill_is_archive_head(const uint8_t *head, size_t bytes); // of the file, or of what gzip or zstd hides
 char *mill_archive_repo(const char *name);                    // the name without its suffix; NULL without memory
 mill_status mill_archive_check(const char *name, mill_error *err) MILL_MUST_CHECK; // MILL_INPUT if this build reads none
