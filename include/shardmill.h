@@ -18,9 +18,9 @@ extern "C" {
 #define MILL_VERSION_MINOR 1
 #define MILL_VERSION_PATCH 0
 #define MILL_VERSION "0.1.0"
-// Raised whenever the same inputs and recipe would give other product bytes, or are cut into other units; part of the plan a resume
-// must match.
-#define MILL_OUTPUT_VERSION 2
+// Raised whenever the same inputs and recipe would give other product bytes or records of units, or are cut into other units; part
+// of the plan a resume must match.
+#define MILL_OUTPUT_VERSION 3
 
 #define MILL_API __attribute__((visibility("default")))
 

@@ -57,7 +57,7 @@ static mill_status make_judge(mill_run_state *run, judge *j, mill_error *err)
 static mill_status load_sketch(mill_run_state *run, uint64_t unit, mill_view *raw, mill_error *err)
 {
     char path[64];
-    snprintf(path, sizeof path, MILL_STATE "/stage/check/%06llu.sketch", (unsigned long long)unit);
+    mill_run_sketch_path(unit, path);
     MILL_TRY(mill_workdir_view(run->dir, path, raw, err));
     uint32_t count = (uint32_t)(run->unit_first[unit + 1] - run->unit_first[unit]), stored = 0;
     size_t wanted = mill_sketch_signature_offset(count) + (run->recipe.dedup.near ? (size_t)count * run->minhash.num_perm * 4 : 0);

@@ -271,7 +271,7 @@ static mill_status seal(merge *m, mill_error *err)
     for (size_t i = 0; i < count; i++)
         MILL_TRY_GOTO(mill_buf_printf(&sums, err, "%s  %s\n", products[i].sha256, products[i].path));
     MILL_TRY_GOTO(mill_merge_manifest(m->run, &m->merged, m->plan, products, count, &manifest, err));
-    MILL_TRY_GOTO(mill_workdir_seal(m->run->dir, &sums, &manifest, m->run->options->keep_work, err));
+    MILL_TRY_GOTO(mill_workdir_seal(m->run->dir, &sums, &manifest, err));
 cleanup:
     mill_free(products);
     mill_buf_free(&sums);
@@ -319,7 +319,7 @@ static mill_status merge_into(merge *m, mill_error *err)
     MILL_TRY(mill_workdir_is_complete(run->dir, &complete, err));
     run->summary.already_complete = complete;
     if (complete)
-        return mill_workdir_settle(run->dir, o->keep_work, err);
+        return mill_workdir_settle(run->dir, err);
     MILL_TRY(mill_merged_measure(&m->merged, run->dir, err));
     MILL_TRY(mill_pass_shards(run, err));
     MILL_TRY(write_others(m, err));

@@ -154,7 +154,7 @@ static mill_status check_unit(void *context, void *state, uint64_t number, mill_
     mill_unit unit;
     char path[64];
     mill_unit_init(&unit, "check", number);
-    snprintf(path, sizeof path, MILL_STATE "/stage/check/%06llu.sketch", (unsigned long long)number);
+    mill_run_sketch_path(number, path);
     mill_status status = mill_unit_add(run->dir, &unit, path, &w->sketch, err);
     if (status != MILL_OK) {
         mill_unit_abort(run->dir, &unit);

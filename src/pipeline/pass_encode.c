@@ -71,7 +71,7 @@ static mill_status encode_unit(void *context, void *state, uint64_t number, mill
     MILL_TRY(mill_encode_batch(w->encode, &w->batch, w->keep, cuts, &w->rows, err));
     mill_time_end(run, MILL_TIME_ENCODE, begin, kept_bytes, w->rows.documents);
     MILL_TRY(serialise(run, w, err));
-    return mill_token_unit_commit(run, number, &w->rows, &w->out, err);
+    return mill_token_unit_commit(run, number, &w->rows, &w->out, true, err);
 }
 
 // `rng: python`: the guide encodes language by language, files sorted by "LANGUAGE_dedup.jsonl", with the stream of its fourth

@@ -206,7 +206,7 @@ static mill_status encode_unit(void *context, void *state, uint64_t number, mill
     const mill_token_meta meta = {b->count,     b->repo,       b->path, b->licence,
                                   b->meta.data, b->meta.bytes, w->docs};
     MILL_TRY(mill_token_unit_write(&w->rows, &meta, run->vocab_size, &w->out, err));
-    return mill_token_unit_commit(run, number, &w->rows, &w->out, err);
+    return mill_token_unit_commit(run, number, &w->rows, &w->out, false, err);
 }
 
 mill_status mill_repos_encode(mill_run_state *run, mill_error *err)

@@ -298,7 +298,7 @@ mill_status mill_pass_finish(mill_run_state *run, mill_error *err)
     warn_of_nothing(run, &t.account);
     tell_of_changes(run, &t);
     mill_run_log_save(run->kept_log, run->dir, MILL_OK, NULL);
-    MILL_TRY_GOTO(mill_workdir_seal(run->dir, &sums, &manifest, run->options->keep_work, err));
+    MILL_TRY_GOTO(mill_workdir_seal(run->dir, &sums, &manifest, err));
     const mill_account *a = &t.account;
     run->summary = (mill_run_summary){.read = a->read,
                                       .kept = a->by_reason[MILL_KEPT],

@@ -114,7 +114,7 @@ static mill_status commit_unit(mill_run_state *run, ingest_worker *w, uint64_t n
         goto cleanup;
     }
     MILL_TRY_GOTO(mill_segment_encode(&w->batch, run->languages, mill_run_segment_level(run, number), &w->segment, err));
-    snprintf(path, sizeof path, MILL_STATE "/stage/ingest/%06llu.seg", (unsigned long long)number);
+    mill_run_segment_path(number, path);
     MILL_TRY_GOTO(mill_unit_add(run->dir, &unit, path, &w->segment, err));
     MILL_TRY_GOTO(mill_input_add_tables(run, &unit, w->docs, w->batch.count, &w->quarantine, &w->table, err));
     return mill_unit_commit(run->dir, &unit, err);

@@ -496,6 +496,7 @@ static mill_status claim_directory(mill_run_state *run, mill_error *err)
                                           .overwrite = o->overwrite,
                                           .fast = o->fast,
                                           .recheck = o->recheck,
+                                          .keep_work = o->keep_work,
                                           .each = o->each,
                                           .held_bytes = mill_run_held_bytes(run),
                                           .threads = run->threads,
@@ -564,7 +565,7 @@ static mill_status report_complete(mill_run_state *run, mill_error *err)
     if (status == MILL_OK)
         status = check_complete(run, manifest, err);
     if (status == MILL_OK)
-        status = mill_workdir_settle(run->dir, run->options->keep_work, err);
+        status = mill_workdir_settle(run->dir, err);
     const cJSON *totals = cJSON_GetObjectItemCaseSensitive(manifest, "totals");
     mill_account account;
     if (status == MILL_OK && mill_account_from_json(cJSON_GetObjectItemCaseSensitive(totals, "records"), &account))
@@ -595,11 +596,21 @@ uint64_t mill_run_stored_bytes(const mill_run_state *run)
     return run->memory_bytes / 4;
 }
 
+void mill_run_segment_path(uint64_t unit, char path[64])
+{
+    snprintf(path, 64, MILL_STATE "/stage/ingest/%06llu.seg", (unsigned long long)unit);
+}
+
+void mill_run_sketch_path(uint64_t unit, char path[64])
+{
+    snprintf(path, 64, MILL_STATE "/stage/check/%06llu.sketch", (unsigned long long)unit);
+}
+
 mill_status mill_run_load_segment(mill_run_state *run, uint64_t unit, mill_batch *batch, mill_error *err)
 {
     char path[64];
     mill_view view;
-    snprintf(path, sizeof path, MILL_STATE "/stage/ingest/%06llu.seg", (unsigned long long)unit);
+    mill_run_segment_path(unit, path);
     MILL_TRY(mill_workdir_view(run->dir, path, &view, err));
     mill_status status = mill_segment_decode(view.data, view.bytes, path, run->languages, batch, err);
     mill_workdir_unview(run->dir, &view);

@@ -190,6 +190,8 @@ const char *mill_input_stage(const mill_run_state *run);
 // else that is done to small inputs; the others are packed, as the disk would bound large ones. Readers take both.
 int mill_run_segment_level(const mill_run_state *run, uint64_t unit);
 uint64_t mill_run_stored_bytes(const mill_run_state *run); // of text, at most
+void mill_run_segment_path(uint64_t unit, char path[64]);
+void mill_run_sketch_path(uint64_t unit, char path[64]);
 // Loads the segment of a unit.
 mill_status mill_run_load_segment(mill_run_state *run, uint64_t unit, mill_batch *batch, mill_error *err) MILL_MUST_CHECK;
 // Maps the token files of all units into run->tokens.

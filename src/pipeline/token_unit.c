@@ -168,12 +168,18 @@ static mill_status map_unit(mill_run_state *run, uint64_t number, mill_error *er
 }
 
 mill_status mill_token_unit_commit(mill_run_state *run, uint64_t number, const mill_rows *rows, mill_buf *content,
-                                   mill_error *err)
+                                   bool spends, mill_error *err)
 {
     mill_unit unit;
     char path[64];
     mill_unit_init(&unit, run->token_stage, number);
     unit.payload = mill_token_counts_json(rows);
+    if (spends) {
+        mill_run_segment_path(number, path);
+        mill_unit_spend(&unit, path);
+        mill_run_sketch_path(number, path);
+        mill_unit_spend(&unit, path);
+    }
     mill_token_unit_path(run->token_stage, number, path);
     mill_status status = unit.payload == NULL ? mill_fail_nomem(err, "the counts of a unit") : MILL_OK;
     if (status == MILL_OK)

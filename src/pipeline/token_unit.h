@@ -20,8 +20,9 @@ void mill_token_unit_path(const char *stage, uint64_t number, char path[64]);
 // {"documents", "transformed", "normalized", "tokens", "dropped_rows", "dropped_tokens"} for the journal; NULL without memory.
 cJSON *mill_token_counts_json(const mill_rows *rows);
 
-// Commits the content, which it takes over, as unit `number` of the run's token stage.
+// Commits the content, which it takes over, as unit `number` of the run's token stage. `spends`: it was made of the text
+// of input unit `number` alone, which nothing reads any more then.
 mill_status mill_token_unit_commit(mill_run_state *run, uint64_t number, const mill_rows *rows, mill_buf *content,
-                                   mill_error *err) MILL_MUST_CHECK;
+                                   bool spends, mill_error *err) MILL_MUST_CHECK;
 
 #endif

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/hash.h"
@@ -215,17 +216,65 @@ static mill_status read_journals(mill_workdir *dir, mill_error *err)
     return status;
 }
 
-// A unit whose files are gone or cut is undone.
-static void drop_lost_units(mill_workdir *dir)
+static int compare_paths(const void *a, const void *b)
 {
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+// What the units spent, sorted; strings are borrowed from their records.
+static mill_status list_spent(const mill_workdir *dir, const char ***paths, size_t *count, mill_error *err)
+{
+    *paths = mill_alloc_zero(dir->entry_count * MILL_UNIT_SPENDS_MAX, sizeof **paths);
+    if (*paths == NULL)
+        return mill_fail_nomem(err, "the table of finished units");
+    for (size_t i = 0; i < dir->entry_count; i++) {
+        uint32_t left = MILL_UNIT_SPENDS_MAX;
+        const cJSON *path;
+        cJSON_ArrayForEach(path, cJSON_GetObjectItemCaseSensitive(dir->entries[i].record, "spends")) {
+            if (cJSON_IsString(path) && left-- != 0)
+                (*paths)[(*count)++] = path->valuestring;
+        }
+    }
+    qsort(*paths, *count, sizeof **paths, compare_paths);
+    return MILL_OK;
+}
+
+static bool is_spent(const char *const *paths, size_t count, const cJSON *file)
+{
+    const char *path = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(file, "path"));
+    return path != NULL && bsearch(&path, paths, count, sizeof *paths, compare_paths) != NULL;
+}
+
+// A unit whose files are gone or cut is undone. One whose file was spent is, too, where a unit of another stage must be made again,
+// which may need it.
+static mill_status drop_lost_units(mill_workdir *dir, mill_error *err)
+{
+    const char **paths, *stage = NULL; // a stage that lost a unit
+    size_t count = 0;
+    bool stages = false;               // several did
+    MILL_TRY(list_spent(dir, &paths, &count, err));
     for (size_t i = 0; i < dir->entry_count; i++) {
         mill_entry *entry = &dir->entries[i];
         const cJSON *file;
         cJSON_ArrayForEach(file, cJSON_GetObjectItemCaseSensitive(entry->record, "files")) {
-            if (!mill_workdir_has_file(dir, file))
+            if (mill_workdir_has_file(dir, file))
+                continue;
+            if (is_spent(paths, count, file))
+                entry->spent = true;
+            else
                 entry->lost = true;
         }
+        if (entry->lost) {
+            stages = stages || (stage != NULL && strcmp(stage, entry->stage) != 0);
+            stage = entry->stage;
+        }
     }
+    for (size_t i = 0; stage != NULL && i < dir->entry_count; i++) {
+        mill_entry *entry = &dir->entries[i];
+        entry->lost = entry->lost || (entry->spent && (stages || strcmp(stage, entry->stage) != 0));
+    }
+    mill_free(paths);
+    return MILL_OK;
 }
 
 static mill_status take_lock(mill_workdir *dir, mill_error *err)
@@ -355,7 +404,7 @@ static mill_status open_state(mill_workdir *dir, mill_error *err)
         MILL_TRY(remove_by_name(dir, err));
     if (dir->options.overwrite)
         MILL_TRY(remove_products(dir, err));
-    drop_lost_units(dir);
+    MILL_TRY(drop_lost_units(dir, err));
     MILL_TRY(mill_fs_remove_tree(dir->fs, dir->handle, STATE "/tmp", err));
     return mill_fs_mkdir(dir->fs, dir->handle, STATE "/tmp", err); // no harm if a power cut takes it
 }
@@ -408,6 +457,7 @@ void mill_workdir_close(mill_workdir *dir)
     mill_free(dir->entries);
     mill_free(dir->slots);
     mill_free(dir->pending);
+    mill_free(dir->spent);
     mill_free(dir);
 }
 

@@ -4,6 +4,10 @@
 // journal record makes the unit durable. Units are made durable in groups, in the order in which they were handed over, at most
 // 2 s apart, by a thread of the directory's own: no worker waits for a disk. Until then the run reads them from memory, so a short
 // run never writes its state at all: when the run is sealed, what is not durable by then and no product is dropped.
+//
+// A unit may spend a file of another: nothing reads that any more once the unit stands. The thread removes it while the run goes
+// on, as letting go of large files takes a disk its time. A later attempt does not miss it, as long as all other stages' units are
+// there; else its unit is undone, as for any file that is gone.
 #ifndef MILL_PIPELINE_WORKDIR_H
 #define MILL_PIPELINE_WORKDIR_H
 
@@ -17,6 +21,7 @@ typedef struct mill_held mill_held; // the content of a file that is not on the 
 typedef struct mill_workdir_options {
     const char *path;
     bool overwrite, fast, recheck;
+    bool keep_work;      // state files stay, those that are spent and at the end
     bool each;           // every unit is made durable before the next one is accepted
     uint64_t held_bytes; // of files in memory, from which on the disk is waited for
     uint32_t threads;    // that may remove state files at the end
@@ -53,11 +58,14 @@ typedef struct mill_unit_file {
 } mill_unit_file;
 
 #define MILL_UNIT_FILES_MAX 16
+#define MILL_UNIT_SPENDS_MAX 2
 typedef struct mill_unit {
     char stage[24];
     uint64_t number;
     mill_unit_file files[MILL_UNIT_FILES_MAX];
     uint32_t file_count;
+    char spends[MILL_UNIT_SPENDS_MAX][64]; // paths of state files
+    uint32_t spend_count;
     cJSON *payload;      // facts that later stages need; owned; NULL: none
 } mill_unit;
 
@@ -70,11 +78,13 @@ mill_status mill_unit_add(mill_workdir *dir, mill_unit *unit, const char *path, 
 // Hands the unit over: from now on it is done for this run; it is durable at the latest after the next mill_workdir_flush.
 // Thread-safe. The unit is released in every case. Fails, too, where an earlier unit could not be made durable.
 mill_status mill_unit_commit(mill_workdir *dir, mill_unit *unit, mill_error *err) MILL_MUST_CHECK;
+// The unit, once handed over, is the last that needed this state file. A function of the unit alone, as it is in its record.
+void mill_unit_spend(mill_unit *unit, const char *path);
 void mill_unit_abort(mill_workdir *dir, mill_unit *unit);
 mill_status mill_workdir_flush(mill_workdir *dir, mill_error *err) MILL_MUST_CHECK; // all that was handed over is durable
 
-// Done units. The record is {"stage", "unit", "files": [{"path", "bytes", "sha256" or "xxh3"}], "payload"}, NULL if the unit is not
-// done.
+// Done units. The record is {"stage", "unit", "files": [{"path", "bytes", "sha256" or "xxh3"}], "spends": [paths], "payload"}, the
+// last two where there are any; NULL if the unit is not done.
 const cJSON *mill_workdir_done(mill_workdir *dir, const char *stage, uint64_t number);
 // All product files (outside .shardmill) of done units, sorted by path: for the manifest. Borrowed strings.
 typedef struct mill_product {
@@ -96,10 +106,9 @@ void mill_workdir_unview(mill_workdir *dir, mill_view *view); // leaves it zero
 void mill_workdir_forget(mill_workdir *dir, const mill_view *view); // what was read leaves memory; it comes back when it is touched
 
 // The end: SHA256SUMS and manifest.json, in this order, each durable before the next; then state files go (unless keep_work).
-mill_status mill_workdir_seal(mill_workdir *dir, const mill_buf *sums, const mill_buf *manifest, bool keep_work, mill_error *err)
-    MILL_MUST_CHECK;
+mill_status mill_workdir_seal(mill_workdir *dir, const mill_buf *sums, const mill_buf *manifest, mill_error *err) MILL_MUST_CHECK;
 // The last steps of sealing, for a run that may have been killed between its manifest and them.
-mill_status mill_workdir_settle(mill_workdir *dir, bool keep_work, mill_error *err) MILL_MUST_CHECK;
+mill_status mill_workdir_settle(mill_workdir *dir, mill_error *err) MILL_MUST_CHECK;
 // Writes a state file (.shardmill/NAME), not part of the product.
 mill_status mill_workdir_write_state(mill_workdir *dir, const char *name, const void *data, size_t bytes, mill_error *err)
     MILL_MUST_CHECK;

@@ -118,6 +118,12 @@ void mill_held_drop(mill_held *held)
     mill_free(held);
 }
 
+void mill_unit_spend(mill_unit *unit, const char *path)
+{
+    MILL_ASSERT(unit->spend_count < MILL_UNIT_SPENDS_MAX && strlen(path) < sizeof unit->spends[0] && mill_path_is_state(path));
+    snprintf(unit->spends[unit->spend_count++], sizeof unit->spends[0], "%s", path);
+}
+
 void mill_unit_abort(mill_workdir *dir, mill_unit *unit)
 {
     for (uint32_t i = 0; i < unit->file_count; i++) {
@@ -158,6 +164,9 @@ static mill_status make_record(mill_unit *unit, cJSON **out, mill_error *err)
                 cJSON_AddNumberToObject(record, "unit", (double)unit->number) != NULL;
     for (uint32_t k = 0; good && k < unit->file_count; k++)
         good = add_file(files, &unit->files[k]);
+    cJSON *spends = good && unit->spend_count != 0 ? cJSON_AddArrayToObject(record, "spends") : NULL;
+    for (uint32_t k = 0; good && k < unit->spend_count; k++)
+        good = spends != NULL && cJSON_AddItemToArray(spends, cJSON_CreateString(unit->spends[k]));
     if (good && unit->payload != NULL) {
         good = cJSON_AddItemToObject(record, "payload", unit->payload);
         if (good)
@@ -181,6 +190,18 @@ static mill_status finish_streams(mill_unit *unit, mill_error *err)
         file->bytes = file->out.bytes;
     }
     return MILL_OK;
+}
+
+// Under the lock. What finds no place in the list goes with the rest at the end.
+static void spend(mill_workdir *dir, const char *path)
+{
+    if (dir->options.keep_work || MILL_GROW(dir->spent, dir->spent_capacity, dir->spent_count + 1, NULL) != MILL_OK)
+        return;
+    snprintf(dir->spent[dir->spent_count++], sizeof *dir->spent, "%s", path);
+    if (dir->has_thread)
+        pthread_cond_signal(&dir->wake);
+    else
+        mill_workdir_remove_spent(dir);
 }
 
 // Puts the unit into the queue; under the lock.
@@ -216,6 +237,8 @@ mill_status mill_unit_commit(mill_workdir *dir, mill_unit *unit, mill_error *err
         status = enqueue(dir, unit, record, err);
         if (status == MILL_OK)
             status = mill_workdir_pending_added(dir, err);
+        for (uint32_t i = 0; status == MILL_OK && i < unit->spend_count; i++)
+            spend(dir, unit->spends[i]);
         pthread_mutex_unlock(&dir->lock);
     }
     if (status != MILL_OK)
@@ -277,12 +300,12 @@ mill_status mill_workdir_products(mill_workdir *dir, mill_product **products, si
     return MILL_OK;
 }
 
-mill_status mill_workdir_seal(mill_workdir *dir, const mill_buf *sums, const mill_buf *manifest, bool keep_work, mill_error *err)
+mill_status mill_workdir_seal(mill_workdir *dir, const mill_buf *sums, const mill_buf *manifest, mill_error *err)
 {
-    MILL_TRY(keep_work ? mill_workdir_flush(dir, err) : mill_workdir_publish(dir, err));
+    MILL_TRY(dir->options.keep_work ? mill_workdir_flush(dir, err) : mill_workdir_publish(dir, err));
     MILL_TRY(mill_workdir_write_file(dir, "SHA256SUMS", sums->data, sums->bytes, NULL, err));
     MILL_TRY(mill_workdir_write_file(dir, "manifest.json", manifest->data, manifest->bytes, NULL, err));
-    return mill_workdir_settle(dir, keep_work, err);
+    return mill_workdir_settle(dir, err);
 }
 
 static mill_status unlink_state(void *context, uint32_t worker, uint64_t entry, mill_error *err)
@@ -299,8 +322,9 @@ static mill_status unlink_state(void *context, uint32_t worker, uint64_t entry, 
     return MILL_OK;
 }
 
-mill_status mill_workdir_settle(mill_workdir *dir, bool keep_work, mill_error *err)
+mill_status mill_workdir_settle(mill_workdir *dir, mill_error *err)
 {
+    const bool keep_work = dir->options.keep_work;
     static const char *const state[] = {STATE "/stage", STATE "/tmp", STATE "/journal"};
     MILL_TRY(mill_workdir_sync_directory(dir, dir->handle, ".", err));
     char parent[4096];

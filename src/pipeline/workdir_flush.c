@@ -193,6 +193,17 @@ static bool too_much(const mill_workdir *dir)
             dir->stream_count >= 2 * GROUP_STREAMS || dir->pending_bytes >= 2 * dir->options.held_bytes);
 }
 
+void mill_workdir_remove_spent(mill_workdir *dir)
+{
+    char path[sizeof *dir->spent];
+    memcpy(path, dir->spent[--dir->spent_count], sizeof path);
+    if (mill_workdir_find_held(dir, path) != NULL) // not on the disk yet; it goes with the rest at the end
+        return;
+    pthread_mutex_unlock(&dir->lock);
+    (void)dir->fs->ops->unlink(dir->fs->self, dir->handle, path); // nothing is lost if it stays
+    pthread_mutex_lock(&dir->lock);
+}
+
 static void *keep_flushing(void *argument)
 {
     mill_workdir *dir = argument;
@@ -202,6 +213,8 @@ static void *keep_flushing(void *argument)
             pthread_cond_wait(&dir->moved, &dir->lock);
         } else if (dir->failure.status == MILL_OK && is_due(dir)) {
             (void)!flush_first(dir, dir->pending_count, true, NULL); // told to whoever comes next
+        } else if (dir->failure.status == MILL_OK && dir->spent_count != 0) {
+            mill_workdir_remove_spent(dir);
         } else if (dir->pending_count == 0 || dir->failure.status != MILL_OK) {
             pthread_cond_wait(&dir->wake, &dir->lock);
         } else {

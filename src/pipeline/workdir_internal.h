@@ -12,6 +12,7 @@ typedef struct mill_entry { // a journaled unit
     uint64_t number;
     cJSON *record;
     bool lost;              // its files are gone: the unit is to be made again
+    bool spent;             // a file of it that another unit spent is gone
 } mill_entry;
 
 #define MILL_DIRECTORIES_MAX 32
@@ -45,6 +46,8 @@ struct mill_workdir {
     bool flush_wanted;         // by somebody who waits
     bool flushing;             // one at a time
     mill_error failure;        // of a flush: nothing is made durable behind it
+    char (*spent)[64];         // files that the thread removes when nothing is due
+    size_t spent_count, spent_capacity;
     uint64_t tmp_number;
     char *directories[MILL_DIRECTORIES_MAX]; // known to exist
     size_t known_directories;
@@ -69,7 +72,11 @@ mill_status mill_workdir_ensure_directory(mill_workdir *dir, const char *path, m
 // Gives up one use of a file in memory; under the lock.
 void mill_held_drop(mill_held *held);
 
+// Under the lock: the pending file of this name in memory, NULL if there is none.
+mill_held *mill_workdir_find_held(const mill_workdir *dir, const char *path);
+
 // ---- workdir_flush.c
+void mill_workdir_remove_spent(mill_workdir *dir); // one file, with the lock held, but not while it is removed
 void mill_workdir_start_thread(mill_workdir *dir); // without one, units are made durable by those who hand them over
 void mill_workdir_stop_thread(mill_workdir *dir);
 // Called with the lock held, when a unit was added: sees to it that what is due is made durable, and waits where too much is held.

@@ -7,8 +7,7 @@
 
 enum { CHUNK = 1 << 18 };
 
-// The pending file of this name in memory; under the lock.
-static mill_held *find_held(const mill_workdir *dir, const char *path)
+mill_held *mill_workdir_find_held(const mill_workdir *dir, const char *path)
 {
     for (size_t i = dir->pending_count; i-- > 0;) {
         const mill_unit *unit = &dir->pending[i].unit;
@@ -45,7 +44,7 @@ mill_status mill_workdir_view(mill_workdir *dir, const char *path, mill_view *vi
 {
     *view = (mill_view){0};
     pthread_mutex_lock(&dir->lock);
-    mill_held *held = find_held(dir, path);
+    mill_held *held = mill_workdir_find_held(dir, path);
     if (held != NULL) {
         held->users++;
         *view = (mill_view){.data = held->content.data, .bytes = held->content.bytes, .held = held};

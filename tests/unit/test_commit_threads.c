@@ -1,5 +1,6 @@
 // test_commit_threads.c: the thread that makes units durable, and the end of a run, which publishes what is left, on a disk that
-// takes its time: each file is made durable once. A plain program, so that it also runs under the thread sanitizer.
+// takes its time: each file is made durable once; and files that are spent: they go, and what of them is missed. A plain program,
+// so that it also runs under the thread sanitizer.
 #include "pipeline/workdir.h"
 
 #include <pthread.h>
@@ -64,7 +65,7 @@ static void published_once(const char *path)
     usleep(GROUP_US - 4 * SYNC_US);
     const uint32_t before = syncs;
     CHECK(mill_buf_append_text(&sums, "sums", &err) == MILL_OK && mill_buf_append_text(&manifest, "{}", &err) == MILL_OK);
-    CHECK(mill_workdir_seal(dir, &sums, &manifest, false, &err) == MILL_OK);
+    CHECK(mill_workdir_seal(dir, &sums, &manifest, &err) == MILL_OK);
     CHECK(syncs - before > UNITS / 2); // it was this that took long
     CHECK(renames == UNITS / 2);
     for (uint64_t i = 0; i < UNITS; i += 2) {
@@ -81,11 +82,104 @@ static void published_once(const char *path)
     CHECK(mill_fs_remove_tree(mill_fs_posix(), MILL_FS_CWD, path, &err) == MILL_OK);
 }
 
+// ---- spent files ----
+
+static const char *const text_paths[] = {".shardmill/stage/text/0", ".shardmill/stage/text/1"};
+
+static mill_workdir *open_again(const char *path, bool keep_work)
+{
+    const mill_workdir_options options = {.path = path, .held_bytes = 1 << 20, .keep_work = keep_work};
+    mill_workdir *dir;
+    CHECK(mill_workdir_open(mill_fs_posix(), &options, &dir, &err) == MILL_OK);
+    return dir;
+}
+
+static void add_unit(mill_workdir *dir, const char *stage, uint64_t number, const char *spends)
+{
+    mill_unit unit;
+    mill_buf content = {0};
+    char path[64];
+    snprintf(path, sizeof path, ".shardmill/stage/%s/%llu", stage, (unsigned long long)number);
+    mill_unit_init(&unit, stage, number);
+    CHECK(mill_buf_append_text(&content, path, &err) == MILL_OK);
+    CHECK(mill_unit_add(dir, &unit, path, &content, &err) == MILL_OK);
+    if (spends != NULL)
+        mill_unit_spend(&unit, spends);
+    CHECK(mill_unit_commit(dir, &unit, &err) == MILL_OK);
+}
+
+static bool is_there(const mill_workdir *dir, const char *path)
+{
+    bool there;
+    CHECK(mill_fs_find(mill_fs_posix(), mill_workdir_handle(dir), path, &there, &err) == MILL_OK);
+    return there;
+}
+
+static void wait_until_gone(const mill_workdir *dir, const char *path)
+{
+    for (uint32_t i = 0; i < 20000 && is_there(dir, path); i++)
+        usleep(1000);
+    CHECK(!is_there(dir, path));
+}
+
+static void remove_by_hand(const mill_workdir *dir, const char *path)
+{
+    CHECK(is_there(dir, path) && mill_fs_unlink(mill_fs_posix(), mill_workdir_handle(dir), path, &err) == MILL_OK);
+}
+
+// Two texts and the ids that are made of them, which spend them.
+static void make_ids(const char *path, bool keep_work)
+{
+    mill_workdir *dir = open_again(path, keep_work);
+    for (uint64_t i = 0; i < 2; i++)
+        add_unit(dir, "text", i, NULL);
+    CHECK(mill_workdir_flush(dir, &err) == MILL_OK);
+    for (uint64_t i = 0; i < 2; i++)
+        add_unit(dir, "ids", i, text_paths[i]);
+    for (uint64_t i = 0; !keep_work && i < 2; i++)
+        wait_until_gone(dir, text_paths[i]); // while the run goes on
+    CHECK(mill_workdir_flush(dir, &err) == MILL_OK);
+    CHECK(is_there(dir, text_paths[0]) == keep_work && is_there(dir, text_paths[1]) == keep_work);
+    mill_workdir_close(dir);
+}
+
+static void spent(const char *path)
+{
+    make_ids(path, true);
+    CHECK(mill_fs_remove_tree(mill_fs_posix(), MILL_FS_CWD, path, &err) == MILL_OK);
+    make_ids(path, false);
+
+    mill_workdir *dir = open_again(path, false); // nothing is missed
+    for (uint64_t i = 0; i < 2; i++)
+        CHECK(mill_workdir_done(dir, "text", i) != NULL && mill_workdir_done(dir, "ids", i) != NULL);
+    add_unit(dir, "text", 2, NULL);
+    CHECK(mill_workdir_flush(dir, &err) == MILL_OK);
+    remove_by_hand(dir, ".shardmill/stage/text/2");
+    mill_workdir_close(dir);
+
+    dir = open_again(path, false); // a text that no ids spent is missed, and needs no other
+    CHECK(mill_workdir_done(dir, "text", 2) == NULL);
+    CHECK(mill_workdir_done(dir, "text", 0) != NULL && mill_workdir_done(dir, "text", 1) != NULL);
+    remove_by_hand(dir, ".shardmill/stage/ids/1");
+    mill_workdir_close(dir);
+
+    dir = open_again(path, false); // ids are missed, and so is what they might be made of
+    CHECK(mill_workdir_done(dir, "ids", 1) == NULL && mill_workdir_done(dir, "ids", 0) != NULL);
+    CHECK(mill_workdir_done(dir, "text", 0) == NULL && mill_workdir_done(dir, "text", 1) == NULL);
+    add_unit(dir, "text", 1, NULL);
+    add_unit(dir, "ids", 1, text_paths[1]);
+    CHECK(mill_workdir_done(dir, "text", 1) != NULL && mill_workdir_done(dir, "ids", 1) != NULL);
+    mill_workdir_close(dir);
+    CHECK(mill_fs_remove_tree(mill_fs_posix(), MILL_FS_CWD, path, &err) == MILL_OK);
+}
+
 int main(void)
 {
     char path[64];
     snprintf(path, sizeof path, "/tmp/mill-commit-%ld", (long)getpid());
     published_once(path);
     puts("units that are published while they are due: each once");
+    spent(path);
+    puts("spent files: removed beside the run, missed only where a unit of another stage must be made again");
     return 0;
 }
