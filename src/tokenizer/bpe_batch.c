@@ -10,7 +10,8 @@
 // 1. The places are shared among threads, cut between words: what happens in one word touches no other. Each thread goes through
 //    the batch in order, replaces, and notes the neighbours.
 // 2. Notes are summed up by neighbour, each merge and side by one thread, in the order of the shares.
-// 3. Sums are taken to the pairs, whose keys are shared among threads, by each in the order of the merges.
+// 3. Sums are taken to the pairs, whose keys are shared among threads, by each in the order of the merges. Before that, lists
+//    that have done their duty are given back.
 // 4. Places go into the lists of the new pairs, each merge and side by one thread.
 // So the number of threads cannot show.
 #include "tokenizer/bpe_trainer.h"
@@ -220,6 +221,22 @@ static mill_status settle(mill_trainer *t, pair_range range, uint32_t task, mill
     return MILL_OK;
 }
 
+// The lists of the batch, whose places are replaced, and of pairs that were gone after the batch before (of one that comes and goes
+// in the same batch the list is filled at the end), as far as they are of the range's tables.
+static void drop_lists(mill_trainer *t, pair_range range)
+{
+    mill_merge_batch *b = &t->batch;
+    for (uint32_t k = 0; k < b->count; k++) {
+        const uint32_t part = mill_pair_part(mill_pair_key(b->merges[k].left, b->merges[k].right), t->pair_parts);
+        if (part < range.begin || part >= range.end)
+            continue;
+        mill_pair_table_drop(&t->pairs[part].table, b->positions[k], b->places[k]);
+        b->positions[k] = NULL;
+    }
+    for (uint32_t part = range.begin; part < range.end; part++)
+        mill_pair_table_sweep(&t->pairs[part].table);
+}
+
 static void settle_share(void *context, uint32_t worker)
 {
     mill_trainer *t = context;
@@ -227,6 +244,7 @@ static void settle_share(void *context, uint32_t worker)
     const pair_range range = {t->pair_parts * worker / b->share_count, t->pair_parts * (worker + 1) / b->share_count};
     mill_error *err = &b->shares[worker].error;
     mill_status status = MILL_OK;
+    drop_lists(t, range);
     for (uint32_t task = 0; status == MILL_OK && range.begin < range.end && task < b->count * MILL_SIDES; task++)
         status = settle(t, range, task, err);
     err->status = status;
@@ -308,19 +326,6 @@ static void run_tasks(mill_trainer *t, void (*work)(void *context, uint32_t work
     mill_crew_run(t->crew, t->batch.share_count, work, t);
 }
 
-// Those of the batch, which is empty then, and those of pairs that are gone.
-static void drop_lists(mill_trainer *t)
-{
-    mill_merge_batch *b = &t->batch;
-    for (uint32_t k = 0; k < b->count; k++) {
-        const uint64_t key = mill_pair_key(b->merges[k].left, b->merges[k].right);
-        mill_pair_table_drop(&mill_trainer_pairs(t, key)->table, b->positions[k], b->places[k]);
-    }
-    for (uint32_t i = 0; i < t->pair_parts; i++)
-        mill_pair_table_sweep(&t->pairs[i].table);
-    b->count = 0;
-}
-
 mill_status mill_merge_batch_do(mill_trainer *t, mill_error *err)
 {
     mill_merge_batch *b = &t->batch;
@@ -343,14 +348,14 @@ mill_status mill_merge_batch_do(mill_trainer *t, mill_error *err)
         }
     }
     run_tasks(t, fill_tasks);
-    drop_lists(t);
+    b->count = 0;
     return MILL_OK;
 }
 
 void mill_merge_batch_free(mill_trainer *t)
 {
     mill_merge_batch *b = &t->batch;
-    drop_lists(t);
+    drop_lists(t, (pair_range){0, t->pair_parts}); // of a training that failed
     for (uint32_t i = 0; i < MILL_TRAIN_THREADS_MAX; i++) {
         for (uint32_t s = 0; s < MILL_SIDES; s++)
             mill_free(b->shares[i].notes[s]);

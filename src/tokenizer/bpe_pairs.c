@@ -141,9 +141,9 @@ bool mill_heap_before(mill_heap_entry a, mill_heap_entry b)
     return a.count != b.count ? a.count > b.count : a.key < b.key;
 }
 
-static void sink(mill_pair_heap *heap, mill_heap_entry entry)
+// Puts entry where entries[at] was, or below.
+static void sink(mill_pair_heap *heap, size_t at, mill_heap_entry entry)
 {
-    size_t at = 0;
     for (;;) {
         size_t child = 2 * at + 1;
         if (child >= heap->count)
@@ -160,7 +160,12 @@ static void sink(mill_pair_heap *heap, mill_heap_entry entry)
 
 mill_status mill_pair_heap_push(mill_pair_heap *heap, mill_heap_entry entry, mill_error *err)
 {
-    MILL_TRY(MILL_GROW(heap->entries, heap->capacity, heap->count + 1, err));
+    MILL_TRY(MILL_GROW(heap->entries, heap->capacity, heap->total + 1, err));
+    if (heap->least == 0 || entry.count < heap->least) {
+        heap->entries[heap->total++] = entry;
+        return MILL_OK;
+    }
+    heap->entries[heap->total++] = heap->entries[heap->count]; // one of the others makes room
     size_t at = heap->count++;
     while (at != 0 && mill_heap_before(entry, heap->entries[(at - 1) / 2])) {
         heap->entries[at] = heap->entries[(at - 1) / 2];
@@ -170,18 +175,49 @@ mill_status mill_pair_heap_push(mill_pair_heap *heap, mill_heap_entry entry, mil
     return MILL_OK;
 }
 
-void mill_pair_heap_pop(mill_pair_heap *heap)
+// The head leaves the heap; the place behind the heap is free then.
+static void behead(mill_pair_heap *heap)
 {
     heap->count--;
     if (heap->count != 0)
-        sink(heap, heap->entries[heap->count]);
+        sink(heap, 0, heap->entries[heap->count]);
 }
 
-void mill_pair_heap_lower(mill_pair_heap *heap, uint64_t count)
+void mill_pair_heap_pop(mill_pair_heap *heap)
 {
-    mill_heap_entry entry = heap->entries[0];
-    entry.count = count;
-    sink(heap, entry);
+    behead(heap);
+    heap->entries[heap->count] = heap->entries[--heap->total];
+}
+
+// The head's count is smaller than it says.
+static void lower(mill_pair_heap *heap, uint64_t count)
+{
+    const mill_heap_entry entry = {count, heap->entries[0].key};
+    if (count >= heap->least) {
+        sink(heap, 0, entry);
+        return;
+    }
+    behead(heap);
+    heap->entries[heap->count] = entry;
+}
+
+// The heap is empty: those of the others that have at least half of their largest count come into it. False if there are none.
+static bool refill(mill_pair_heap *heap)
+{
+    uint64_t most = 0;
+    for (size_t i = 0; i < heap->total; i++)
+        most = heap->entries[i].count > most ? heap->entries[i].count : most;
+    heap->least = most - most / 2;
+    for (size_t i = 0; most != 0 && i < heap->total; i++) {
+        const mill_heap_entry entry = heap->entries[i];
+        if (entry.count < heap->least)
+            continue;
+        heap->entries[i] = heap->entries[heap->count];
+        heap->entries[heap->count++] = entry;
+    }
+    for (size_t i = heap->count / 2; i-- != 0;)
+        sink(heap, i, heap->entries[i]);
+    return heap->count != 0;
 }
 
 mill_status mill_pairs_add(mill_pairs *pairs, uint64_t key, uint64_t count, uint32_t places, uint32_t **positions, mill_error *err)
@@ -195,7 +231,7 @@ mill_status mill_pairs_add(mill_pairs *pairs, uint64_t key, uint64_t count, uint
 mill_pair_entry *mill_pairs_best(mill_pairs *pairs)
 {
     mill_pair_heap *heap = &pairs->heap;
-    while (heap->count != 0) {
+    while (heap->count != 0 || refill(heap)) {
         mill_heap_entry top = heap->entries[0];
         mill_pair_entry *entry = mill_pair_table_find(&pairs->table, top.key);
         for (size_t child = 1; child <= 2 && child < heap->count; child++) // one of them is next
@@ -203,7 +239,7 @@ mill_pair_entry *mill_pairs_best(mill_pairs *pairs)
         if (entry == NULL)
             mill_pair_heap_pop(heap);
         else if (entry->count != top.count) // out of date
-            mill_pair_heap_lower(heap, entry->count);
+            lower(heap, entry->count);
         else
             return entry;
     }

@@ -62,14 +62,15 @@ typedef struct mill_heap_entry {
     uint64_t count, key;
 } mill_heap_entry;
 
-typedef struct mill_pair_heap { // largest count, then smallest key, at entries[0]
-    mill_heap_entry *entries;
-    size_t count, capacity;
+// Most pairs are rare and never come to be merged: only those of a certain count on are kept in order.
+typedef struct mill_pair_heap {
+    mill_heap_entry *entries; // a heap, largest count, then smallest key, at entries[0]; behind it the others, in no order
+    size_t count, total, capacity; // of the heap; of all
+    uint64_t least; // count of those in the heap; the others have less. 0: nothing was asked for yet, all are others
 } mill_pair_heap;
 
 mill_status mill_pair_heap_push(mill_pair_heap *heap, mill_heap_entry entry, mill_error *err) MILL_MUST_CHECK;
-void mill_pair_heap_pop(mill_pair_heap *heap);
-void mill_pair_heap_lower(mill_pair_heap *heap, uint64_t count); // the first entry's count becomes smaller
+void mill_pair_heap_pop(mill_pair_heap *heap); // takes the head away
 
 #define MILL_PAIRS_ALIGN 128 // two cache lines, as processors fetch them: what one thread writes is not what another reads
 
@@ -87,7 +88,7 @@ static inline uint32_t mill_pair_part(uint64_t key, uint32_t parts)
 // Adds a pair that was never there to table and heap, with memory for `places` positions.
 mill_status mill_pairs_add(mill_pairs *pairs, uint64_t key, uint64_t count, uint32_t places, uint32_t **positions, mill_error *err)
     MILL_MUST_CHECK;
-// The pair with the largest count, then the smallest key; NULL if none is left. It stands at the heap's head.
+// The pair with the largest count, then the smallest key; NULL if none is left. It is the heap's head.
 mill_pair_entry *mill_pairs_best(mill_pairs *pairs);
 bool mill_heap_before(mill_heap_entry a, mill_heap_entry b); // whether a comes before b
 void mill_pairs_free(mill_pairs *pairs);
