@@ -309,6 +309,7 @@ static mill_status merge_into(merge *m, mill_error *err)
                                           .overwrite = o->overwrite,
                                           .fast = o->fast,
                                           .recheck = o->recheck,
+                                          .keep_work = o->keep_work,
                                           .each = o->each,
                                           .held_bytes = UINT64_C(16) << 20, // its products are streams
                                           .log = o->log,

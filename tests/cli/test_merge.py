@@ -105,6 +105,13 @@ def merges(work):
     check(call("merge", parts[0], "-o", out, "--format", "jsonl.zst")[0] == 7, "another plan in the same directory is refused")
 
 
+def keeps_work_where_it_is_told_to(work):
+    for more in ([], ["--keep-work"]):
+        out = work / f"work{len(more)}"
+        good("convert", work / "whole", "-o", out, "--format", "jsonl.zst", *QUICK, *more)
+        check((out / ".shardmill" / "journal").exists() == bool(more), f"convert {more}: the journal is there, or not")
+
+
 def resumes(work):
     whole, out, delay, kills = work / "whole", work / "killed", 0.02, 0
     arguments = [PROGRAM, "convert", str(whole), "-o", str(out), "--format", ",".join(NAMES), *QUICK]
@@ -170,7 +177,7 @@ def main():
         for i in range(3):
             good("run", work / f"corpus{i}.jsonl", "-o", work / f"part{i}", *SMALL, *tokenizer)
         good("run", work / "corpus0.jsonl", "-o", work / "documents", *SMALL, *tokenizer, "--format", "megatron")
-        for test in (converts_to_the_same_bytes, merges, resumes, refuses, keeps_masks_and_documents):
+        for test in (converts_to_the_same_bytes, merges, keeps_work_where_it_is_told_to, resumes, refuses, keeps_masks_and_documents):
             before = len(failures)
             test(work)
             print("ok  " if len(failures) == before else "FAIL", test.__name__, flush=True)
