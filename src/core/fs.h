@@ -34,6 +34,7 @@ typedef struct mill_fs_ops {
     int64_t (*write)(void *self, int file, const void *data, size_t bytes);
     int (*truncate)(void *self, int file, uint64_t bytes);
     int (*sync)(void *self, int file);     // fsync: contents and size, or the entries of a directory handle
+    void (*send)(void *self, int file, uint64_t offset, uint64_t bytes); // to the disk, soon: a later sync waits less; no promise
     int (*close)(void *self, int file);    // the handle is gone whatever it returns
     int (*rename)(void *self, int from_dir, const char *from, int to_dir, const char *to);
     int (*unlink)(void *self, int dir, const char *path);
@@ -90,7 +91,8 @@ typedef struct mill_outfile {
     const mill_fs *fs;
     int file;            // -1 when closed
     char name[256];      // for messages
-    uint64_t bytes;      // written so far
+    uint64_t bytes;      // given so far
+    uint64_t written, sent; // of them, without what is pending; and on their way to the disk
     void *sha256;        // running digest, opaque
     mill_buf pending;    // write buffer
 } mill_outfile;

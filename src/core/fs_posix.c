@@ -75,6 +75,13 @@ static int posix_sync(void *self, int file)
     return value;
 }
 
+static void posix_send(void *self, int file, uint64_t offset, uint64_t bytes)
+{
+    (void)self;
+    if (offset <= INT64_MAX && bytes <= INT64_MAX - offset)
+        (void)sync_file_range(file, (off64_t)offset, (off64_t)bytes, SYNC_FILE_RANGE_WRITE); // errors show when it is synced
+}
+
 static int posix_close(void *self, int file)
 {
     (void)self;
@@ -227,6 +234,7 @@ const mill_fs *mill_fs_posix(void)
         .write = posix_write,
         .truncate = posix_truncate,
         .sync = posix_sync,
+        .send = posix_send,
         .close = posix_close,
         .rename = posix_rename,
         .unlink = posix_unlink,

@@ -6,7 +6,10 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { OUTFILE_BUFFER_BYTES = 256 << 10 };
+enum {
+    OUTFILE_BUFFER_BYTES = 256 << 10,
+    SEND_BYTES = 4 << 20, // so that the sync at the end does not begin with all of a large file
+};
 
 mill_status mill_outfile_open(mill_outfile *out, const mill_fs *fs, int dir, const char *path, mill_error *err)
 {
@@ -24,10 +27,20 @@ mill_status mill_outfile_open(mill_outfile *out, const mill_fs *fs, int dir, con
     return status;
 }
 
+static void send_written(mill_outfile *out)
+{
+    out->fs->ops->send(out->fs->self, out->file, out->sent, out->written - out->sent);
+    out->sent = out->written;
+}
+
 static mill_status put(mill_outfile *out, const void *data, size_t bytes, mill_error *err)
 {
     mill_sha256_update(out->sha256, data, bytes);
-    return mill_fs_write_all(out->fs, out->file, out->name, data, bytes, err);
+    MILL_TRY(mill_fs_write_all(out->fs, out->file, out->name, data, bytes, err));
+    out->written += bytes;
+    if (out->written - out->sent >= SEND_BYTES)
+        send_written(out);
+    return MILL_OK;
 }
 
 static mill_status flush(mill_outfile *out, mill_error *err)
@@ -68,6 +81,7 @@ mill_status mill_outfile_digest(mill_outfile *out, char sha256_hex[65], mill_err
     uint8_t digest[32];
     MILL_ASSERT(out->file >= 0 && out->sha256 != NULL);
     MILL_TRY(flush(out, err));
+    send_written(out);
     mill_buf_free(&out->pending);
     mill_sha256_finish(out->sha256, digest);
     out->sha256 = NULL;

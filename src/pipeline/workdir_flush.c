@@ -31,13 +31,30 @@ static mill_status write_held(mill_workdir *dir, mill_unit_file *file, mill_erro
     return status != MILL_OK ? status : closed;
 }
 
-static mill_status write_files(mill_workdir *dir, const group *g, mill_error *err)
+static bool is_sealing(mill_workdir *dir)
+{
+    pthread_mutex_lock(&dir->lock);
+    bool sealing = dir->sealing;
+    pthread_mutex_unlock(&dir->lock);
+    return sealing;
+}
+
+// A group that the journal would tell of is given up between two units where the run is sealed meanwhile: the seal stands for all
+// of them, and what they hold of products is published with it.
+static mill_status write_files(mill_workdir *dir, const group *g, bool journal, bool *given_up, mill_error *err)
 {
     for (size_t i = 0; i < g->count; i++) {
+        if (journal && is_sealing(dir)) {
+            *given_up = true;
+            return MILL_OK;
+        }
         mill_unit *unit = &g->units[i].unit;
         for (uint32_t k = 0; k < unit->file_count; k++) {
             mill_unit_file *file = &unit->files[k];
-            MILL_TRY(file->held != NULL ? write_held(dir, file, err) : mill_outfile_close(&file->out, !dir->options.fast, err));
+            if (file->held != NULL)
+                MILL_TRY(write_held(dir, file, err));
+            else if (file->out.file >= 0) // else the group that was given up has closed it
+                MILL_TRY(mill_outfile_close(&file->out, !dir->options.fast, err));
         }
     }
     return MILL_OK;
@@ -117,9 +134,11 @@ cleanup:
     return status;
 }
 
-static mill_status make_durable(mill_workdir *dir, const group *g, bool journal, mill_error *err)
+static mill_status make_durable(mill_workdir *dir, const group *g, bool journal, bool *given_up, mill_error *err)
 {
-    MILL_TRY(write_files(dir, g, err));
+    MILL_TRY(write_files(dir, g, journal, given_up, err));
+    if (*given_up)
+        return MILL_OK;
     MILL_TRY(rename_files(dir, g, err));
     MILL_TRY(sync_parents(dir, g, err));
     return journal ? write_journal(dir, g, err) : MILL_OK;
@@ -142,6 +161,15 @@ void mill_pending_release(mill_workdir *dir, mill_pending *pending)
     unit->file_count = 0;
 }
 
+static void drop_first(mill_workdir *dir, mill_pending *units, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        mill_pending_release(dir, &units[i]);
+    memmove(dir->pending, dir->pending + count, (dir->pending_count - count) * sizeof *dir->pending);
+    dir->pending_count -= count;
+    dir->oldest_at = mill_clock_ns() / 1000000;
+}
+
 // Makes the first `count` pending units durable. They can be read until it is done, and the lock is free meanwhile.
 static mill_status flush_first(mill_workdir *dir, size_t count, bool journal, mill_error *err)
 {
@@ -158,14 +186,15 @@ static mill_status flush_first(mill_workdir *dir, size_t count, bool journal, mi
         memcpy(g.units, dir->pending, count * sizeof *g.units);
         dir->flushing = true;
         pthread_mutex_unlock(&dir->lock);
-        status = make_durable(dir, &g, journal, &error);
+        bool given_up = false;
+        status = make_durable(dir, &g, journal, &given_up, &error);
         pthread_mutex_lock(&dir->lock);
         dir->flushing = false;
-        for (size_t i = 0; i < count; i++)
-            mill_pending_release(dir, &g.units[i]); // these copies know which files are still open
-        memmove(dir->pending, dir->pending + count, (dir->pending_count - count) * sizeof *dir->pending);
-        dir->pending_count -= count;
-        dir->oldest_at = mill_clock_ns() / 1000000;
+        // The copies know which files are still open.
+        if (given_up)
+            memcpy(dir->pending, g.units, count * sizeof *g.units);
+        else
+            drop_first(dir, g.units, count);
         mill_free(g.units);
     }
     if (status != MILL_OK) {
@@ -209,13 +238,13 @@ static void *keep_flushing(void *argument)
     mill_workdir *dir = argument;
     pthread_mutex_lock(&dir->lock);
     while (!dir->closing) {
-        if (dir->flushing) { // what is published at the end: the same units
-            pthread_cond_wait(&dir->moved, &dir->lock);
-        } else if (dir->failure.status == MILL_OK && is_due(dir)) {
+        if (!dir->flushing && !dir->sealing && dir->failure.status == MILL_OK && is_due(dir)) {
             (void)!flush_first(dir, dir->pending_count, true, NULL); // told to whoever comes next
         } else if (dir->failure.status == MILL_OK && dir->spent_count != 0) {
             mill_workdir_remove_spent(dir);
-        } else if (dir->pending_count == 0 || dir->failure.status != MILL_OK) {
+        } else if (dir->flushing) { // what is published at the end: the same units
+            pthread_cond_wait(&dir->moved, &dir->lock);
+        } else if (dir->pending_count == 0 || dir->sealing || dir->failure.status != MILL_OK) {
             pthread_cond_wait(&dir->wake, &dir->lock);
         } else {
             const int64_t at = (dir->oldest_at + GROUP_MS) * 1000000;
@@ -275,19 +304,33 @@ static bool has_product(const mill_unit *unit)
     return false;
 }
 
+// What a group that was given up has written of a unit, the thread removes while products are published.
+static void leave_tmp(mill_workdir *dir, const mill_unit *unit)
+{
+    for (uint32_t i = 0; i < unit->file_count; i++) {
+        const mill_unit_file *file = &unit->files[i];
+        if (file->tmp[0] != '\0' && MILL_GROW(dir->spent, dir->spent_capacity, dir->spent_count + 1, NULL) == MILL_OK)
+            snprintf(dir->spent[dir->spent_count++], sizeof *dir->spent, "%s", file->tmp);
+    }
+}
+
 mill_status mill_workdir_publish(mill_workdir *dir, mill_error *err)
 {
     pthread_mutex_lock(&dir->lock);
+    dir->sealing = true;
     while (dir->flushing)
         pthread_cond_wait(&dir->moved, &dir->lock);
     size_t kept = 0;
     for (size_t i = 0; i < dir->pending_count; i++) {
-        if (has_product(&dir->pending[i].unit))
+        if (has_product(&dir->pending[i].unit)) {
             dir->pending[kept++] = dir->pending[i];
-        else
-            mill_pending_release(dir, &dir->pending[i]);
+            continue;
+        }
+        leave_tmp(dir, &dir->pending[i].unit);
+        mill_pending_release(dir, &dir->pending[i]);
     }
     dir->pending_count = kept;
+    pthread_cond_signal(&dir->wake);
     mill_status status = flush_first(dir, kept, false, err);
     pthread_mutex_unlock(&dir->lock);
     return status;

@@ -45,6 +45,7 @@ struct mill_workdir {
     int64_t oldest_at;         // monotonic milliseconds: when the first pending unit came
     bool flush_wanted;         // by somebody who waits
     bool flushing;             // one at a time
+    bool sealing;              // state is needed no more: a flush of it is given up
     mill_error failure;        // of a flush: nothing is made durable behind it
     char (*spent)[64];         // files that the thread removes when nothing is due
     size_t spent_count, spent_capacity;

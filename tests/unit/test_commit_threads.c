@@ -18,7 +18,7 @@
         }                                                                                          \
     } while (0)
 
-enum { UNITS = 12, SYNC_US = 40000, GROUP_US = 2000000 }; // a group begins so long after its first unit came
+enum { UNITS = 12, SYNC_US = 40000, GIVEN_UP = 100, GROUP_US = 2000000 }; // a group begins so long after its first unit came
 
 static _Atomic uint32_t renames, syncs;
 static mill_fs_ops ops;
@@ -78,6 +78,49 @@ static void published_once(const char *path)
     }
     mill_buf_free(&sums);
     mill_buf_free(&manifest);
+    mill_workdir_close(dir);
+    CHECK(mill_fs_remove_tree(mill_fs_posix(), MILL_FS_CWD, path, &err) == MILL_OK);
+}
+
+// A run that ends in the middle of a group of state: what is left of it need not reach the disk any more.
+static void given_up(const char *path)
+{
+    const mill_fs fs = {&ops, mill_fs_posix()->self, false};
+    const mill_workdir_options options = {.path = path, .held_bytes = 1 << 20};
+    mill_workdir *dir;
+    mill_buf sums = {0}, manifest = {0}, content = {0};
+    mill_unit stream;
+    mill_unit_file *file;
+    ops = *mill_fs_posix()->ops;
+    ops.sync = slow_sync;
+    ops.rename = counted_rename;
+    renames = 0;
+    CHECK(mill_workdir_open(&fs, &options, &dir, &err) == MILL_OK);
+    mill_unit_init(&stream, "write", 1000); // a product that the group has closed already, and one that it has written
+    CHECK(mill_unit_create(dir, &stream, "shards/stream", &file, &err) == MILL_OK);
+    CHECK(mill_outfile_write(&file->out, "stream", 6, &err) == MILL_OK);
+    CHECK(mill_unit_commit(dir, &stream, &err) == MILL_OK);
+    hand_over(dir, 0, true);
+    for (uint64_t i = 1; i < GIVEN_UP; i++)
+        hand_over(dir, i, false);
+    hand_over(dir, GIVEN_UP, true);
+    const uint32_t before = syncs;
+    while (syncs < before + 4) // both products and a state file are synced, the next one is about to be
+        usleep(1000);
+    CHECK(mill_buf_append_text(&sums, "sums", &err) == MILL_OK && mill_buf_append_text(&manifest, "{}", &err) == MILL_OK);
+    CHECK(mill_workdir_seal(dir, &sums, &manifest, &err) == MILL_OK);
+    CHECK(syncs - before < GIVEN_UP && renames == 3);
+    CHECK(mill_fs_read_file(&fs, mill_workdir_handle(dir), "shards/stream", MILL_OPEN_READ_OWN, 1000, &content, &err) == MILL_OK);
+    CHECK(content.bytes == 6 && memcmp(content.data, "stream", 6) == 0);
+    CHECK(mill_fs_exists(&fs, mill_workdir_handle(dir), "shards/0"));
+    char last[64];
+    snprintf(last, sizeof last, "shards/%d", GIVEN_UP);
+    CHECK(mill_fs_exists(&fs, mill_workdir_handle(dir), last));
+    CHECK(!mill_fs_exists(&fs, mill_workdir_handle(dir), ".shardmill/stage"));
+    CHECK(!mill_fs_exists(&fs, mill_workdir_handle(dir), ".shardmill/tmp"));
+    mill_buf_free(&sums);
+    mill_buf_free(&manifest);
+    mill_buf_free(&content);
     mill_workdir_close(dir);
     CHECK(mill_fs_remove_tree(mill_fs_posix(), MILL_FS_CWD, path, &err) == MILL_OK);
 }
@@ -179,6 +222,8 @@ int main(void)
     snprintf(path, sizeof path, "/tmp/mill-commit-%ld", (long)getpid());
     published_once(path);
     puts("units that are published while they are due: each once");
+    given_up(path);
+    puts("a group of state that the seal meets: given up, its products published once");
     spent(path);
     puts("spent files: removed beside the run, missed only where a unit of another stage must be made again");
     return 0;

@@ -108,6 +108,38 @@ Test(fs, an_outfile_holds_what_was_written_in_any_steps_and_its_digest)
     everywhere(outfile_case);
 }
 
+static uint64_t sent_until, sent_step_max;
+
+static void watched_send(void *self, int file, uint64_t offset, uint64_t bytes)
+{
+    cr_assert_eq(offset, sent_until, "a gap or an overlap");
+    sent_until += bytes;
+    sent_step_max = bytes > sent_step_max ? bytes : sent_step_max;
+    mill_fs_posix()->ops->send(self, file, offset, bytes);
+}
+
+Test(fs, an_outfile_is_on_its_way_to_the_disk_before_it_is_synced)
+{
+    enum { TOTAL = 40 << 20, STEP = 700001, SENT_MAX = 8 << 20 };
+    mill_fs_ops ops = *mill_fs_posix()->ops;
+    const mill_fs fs = {&ops, mill_fs_posix()->self, false};
+    mill_outfile out;
+    char hex[65];
+    ops.send = watched_send;
+    uint8_t *data = calloc(1, STEP);
+    cr_assert_not_null(data);
+    int dir = open_real();
+    OK(mill_outfile_open(&out, &fs, dir, "f", why));
+    for (uint64_t at = 0; at < TOTAL; at += STEP)
+        OK(mill_outfile_write(&out, data, STEP, why));
+    cr_assert(sent_until != 0 && out.bytes - sent_until < SENT_MAX && sent_step_max < SENT_MAX);
+    OK(mill_outfile_digest(&out, hex, why));
+    cr_assert_eq(sent_until, out.bytes);
+    OK(mill_outfile_close(&out, true, why));
+    free(data);
+    close_real(dir);
+}
+
 static void names_case(const mill_fs *fs, int dir)
 {
     char **names;
