@@ -10,13 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "%s:%d: failed: %s; %s\n", __FILE__, __LINE__, #condition, err.message); \
-            exit(1);                                                                               \
-        }                                                                                          \
-    } while (0)
+#include "plain_check.h"
 
 enum { UNITS = 12, SYNC_US = 40000, GIVEN_UP = 100, GROUP_US = 2000000 }; // a group begins so long after its first unit came
 

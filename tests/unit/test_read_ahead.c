@@ -10,13 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "%s:%d: failed: %s; %s\n", __FILE__, __LINE__, #condition, err.message); \
-            exit(1);                                                                               \
-        }                                                                                          \
-    } while (0)
+#include "plain_check.h"
 
 enum { INPUTS = 3, LINES = 900, BLOCK_BYTES = 16 << 10, BLOCKS_MAX = 64, NEVER = -1 };
 
