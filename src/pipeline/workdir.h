@@ -5,9 +5,9 @@
 // 2 s apart, by a thread of the directory's own: no worker waits for a disk. Until then the run reads them from memory, so a short
 // run never writes its state at all: when the run is sealed, what is not durable by then and no product is dropped.
 //
-// A unit may spend a file of another: nothing reads that any more once the unit stands. The thread removes it while the run goes
-// on, as letting go of large files takes a disk its time. A later attempt does not miss it, as long as all other stages' units are
-// there; else its unit is undone, as for any file that is gone.
+// A unit may spend a file of another: nothing reads that any more once the unit stands. When the unit is durable, the thread
+// removes the file while the run goes on, as letting go of large files takes a disk its time. A later attempt does not miss it, as
+// long as all other stages' units are there; else its unit is undone, as for any file that is gone.
 #ifndef MILL_PIPELINE_WORKDIR_H
 #define MILL_PIPELINE_WORKDIR_H
 

@@ -192,18 +192,6 @@ static mill_status finish_streams(mill_unit *unit, mill_error *err)
     return MILL_OK;
 }
 
-// Under the lock. What finds no place in the list goes with the rest at the end.
-static void spend(mill_workdir *dir, const char *path)
-{
-    if (dir->options.keep_work || MILL_GROW(dir->spent, dir->spent_capacity, dir->spent_count + 1, NULL) != MILL_OK)
-        return;
-    snprintf(dir->spent[dir->spent_count++], sizeof *dir->spent, "%s", path);
-    if (dir->has_thread)
-        pthread_cond_signal(&dir->wake);
-    else
-        mill_workdir_remove_spent(dir);
-}
-
 // Puts the unit into the queue; under the lock.
 static mill_status enqueue(mill_workdir *dir, mill_unit *unit, cJSON *record, mill_error *err)
 {
@@ -237,8 +225,6 @@ mill_status mill_unit_commit(mill_workdir *dir, mill_unit *unit, mill_error *err
         status = enqueue(dir, unit, record, err);
         if (status == MILL_OK)
             status = mill_workdir_pending_added(dir, err);
-        for (uint32_t i = 0; status == MILL_OK && i < unit->spend_count; i++)
-            spend(dir, unit->spends[i]);
         pthread_mutex_unlock(&dir->lock);
     }
     if (status != MILL_OK)

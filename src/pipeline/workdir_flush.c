@@ -170,6 +170,19 @@ static void drop_first(mill_workdir *dir, mill_pending *units, size_t count)
     dir->oldest_at = mill_clock_ns() / 1000000;
 }
 
+// What a unit was made of goes once it is durable itself, so that a crash loses no more than what is pending. What finds no place
+// in the list goes with the rest at the end.
+static void spend(mill_workdir *dir, const mill_unit *unit)
+{
+    for (uint32_t i = 0; i < unit->spend_count && !dir->options.keep_work; i++) {
+        if (MILL_GROW(dir->spent, dir->spent_capacity, dir->spent_count + 1, NULL) != MILL_OK)
+            return;
+        snprintf(dir->spent[dir->spent_count++], sizeof *dir->spent, "%s", unit->spends[i]);
+        if (!dir->has_thread)
+            mill_workdir_remove_spent(dir);
+    }
+}
+
 // Makes the first `count` pending units durable. They can be read until it is done, and the lock is free meanwhile.
 static mill_status flush_first(mill_workdir *dir, size_t count, bool journal, mill_error *err)
 {
@@ -195,6 +208,8 @@ static mill_status flush_first(mill_workdir *dir, size_t count, bool journal, mi
             memcpy(dir->pending, g.units, count * sizeof *g.units);
         else
             drop_first(dir, g.units, count);
+        for (size_t i = 0; i < count && journal && status == MILL_OK && !given_up; i++)
+            spend(dir, &g.units[i].unit);
         mill_free(g.units);
     }
     if (status != MILL_OK) {

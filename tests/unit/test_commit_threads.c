@@ -164,6 +164,16 @@ static void remove_by_hand(const mill_workdir *dir, const char *path)
     CHECK(is_there(dir, path) && mill_fs_unlink(mill_fs_posix(), mill_workdir_handle(dir), path, &err) == MILL_OK);
 }
 
+static bool journal_tells(const mill_workdir *dir, const char *text)
+{
+    mill_buf journal = {0};
+    CHECK(mill_fs_read_file(mill_fs_posix(), mill_workdir_handle(dir), ".shardmill/journal/000001.log", MILL_OPEN_READ_OWN, 1 << 20,
+                            &journal, &err) == MILL_OK);
+    const bool told = memmem(journal.data, journal.bytes, text, strlen(text)) != NULL;
+    mill_buf_free(&journal);
+    return told;
+}
+
 // Two texts and the ids that are made of them, which spend them.
 static void make_ids(const char *path, bool keep_work)
 {
@@ -174,7 +184,8 @@ static void make_ids(const char *path, bool keep_work)
     for (uint64_t i = 0; i < 2; i++)
         add_unit(dir, "ids", i, text_paths[i]);
     for (uint64_t i = 0; !keep_work && i < 2; i++)
-        wait_until_gone(dir, text_paths[i]); // while the run goes on
+        wait_until_gone(dir, text_paths[i]); // while the run goes on, but not before it could go on without them
+    CHECK(keep_work || journal_tells(dir, "\"ids\""));
     CHECK(mill_workdir_flush(dir, &err) == MILL_OK);
     CHECK(is_there(dir, text_paths[0]) == keep_work && is_there(dir, text_paths[1]) == keep_work);
     mill_workdir_close(dir);
