@@ -25,7 +25,7 @@ const mill_option mill_merge_option_table[] = {
     {"overwrite", 0, MILL_OPT_FLAG, AT(overwrite), NULL, "remove an earlier run in DIR first", NULL},
     {"keep-work", 0, MILL_OPT_FLAG, AT(keep_work), NULL, "keep the stage files in DIR/.shardmill", NULL},
     {"durability", 0, MILL_OPT_TEXT, AT(durability), "full|each|fast",
-     "full: finished work is on the disk within 2 s; each: at once; fast: no fsync, a power cut may cost the output (full)", NULL},
+     "full: finished work goes to disk within 2 s; each: at once; fast: no fsync, a power cut may cost the output (full)", NULL},
     {"progress", 0, MILL_OPT_TEXT, AT(progress), "auto|plain|json|none", "how to show progress on stderr (auto)", NULL},
     {"quiet", 'q', MILL_OPT_FLAG, AT(quiet), NULL, "only warnings and errors", NULL},
     {"verbose", 'v', MILL_OPT_FLAG, AT(verbose), NULL, "more messages", NULL},

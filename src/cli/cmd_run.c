@@ -50,7 +50,7 @@ const mill_option mill_run_option_table[] = {
     {"recheck", 0, MILL_OPT_FLAG, AT(recheck), NULL, "read finished files again when going on", NULL},
     {"keep-work", 0, MILL_OPT_FLAG, AT(keep_work), NULL, "keep the stage files in DIR/.shardmill", NULL},
     {"durability", 0, MILL_OPT_TEXT, AT(durability), "full|each|fast",
-     "full: finished work is on the disk within 2 s; each: at once; fast: no fsync, a power cut may cost the output (full)", NULL},
+     "full: finished work goes to disk within 2 s; each: at once; fast: no fsync, a power cut may cost the output (full)", NULL},
     {"batch-size", 0, MILL_OPT_SIZE, AT(batch), "SIZE", "text of a batch; does not change a byte of the output (8M)", NULL},
     {"progress", 0, MILL_OPT_TEXT, AT(progress), "auto|plain|json|none", "how to show progress on stderr (auto)", NULL},
     {"dry-run", 0, MILL_OPT_FLAG, AT(dry_run), NULL, "resolve inputs and recipe, print the plan, write nothing", NULL},

@@ -170,17 +170,21 @@ static void drop_first(mill_workdir *dir, mill_pending *units, size_t count)
     dir->oldest_at = mill_clock_ns() / 1000000;
 }
 
-// What a unit was made of goes once it is durable itself, so that a crash loses no more than what is pending. What finds no place
-// in the list goes with the rest at the end.
+// For the thread, or at once where there is none. What finds no place in the list goes with the rest at the end.
+static void remove_soon(mill_workdir *dir, const char *path)
+{
+    if (MILL_GROW(dir->spent, dir->spent_capacity, dir->spent_count + 1, NULL) != MILL_OK)
+        return;
+    snprintf(dir->spent[dir->spent_count++], sizeof *dir->spent, "%s", path);
+    if (!dir->has_thread)
+        mill_workdir_remove_spent(dir);
+}
+
+// What a unit was made of goes once it is durable itself, so that a crash loses no more than what is pending.
 static void spend(mill_workdir *dir, const mill_unit *unit)
 {
-    for (uint32_t i = 0; i < unit->spend_count && !dir->options.keep_work; i++) {
-        if (MILL_GROW(dir->spent, dir->spent_capacity, dir->spent_count + 1, NULL) != MILL_OK)
-            return;
-        snprintf(dir->spent[dir->spent_count++], sizeof *dir->spent, "%s", unit->spends[i]);
-        if (!dir->has_thread)
-            mill_workdir_remove_spent(dir);
-    }
+    for (uint32_t i = 0; i < unit->spend_count && !dir->options.keep_work; i++)
+        remove_soon(dir, unit->spends[i]);
 }
 
 // Makes the first `count` pending units durable. They can be read until it is done, and the lock is free meanwhile.
@@ -322,10 +326,9 @@ static bool has_product(const mill_unit *unit)
 // What a group that was given up has written of a unit, the thread removes while products are published.
 static void leave_tmp(mill_workdir *dir, const mill_unit *unit)
 {
-    for (uint32_t i = 0; i < unit->file_count; i++) {
-        const mill_unit_file *file = &unit->files[i];
-        if (file->tmp[0] != '\0' && MILL_GROW(dir->spent, dir->spent_capacity, dir->spent_count + 1, NULL) == MILL_OK)
-            snprintf(dir->spent[dir->spent_count++], sizeof *dir->spent, "%s", file->tmp);
+    for (uint32_t i = 0; dir->has_thread && i < unit->file_count; i++) { // without one no group is given up
+        if (unit->files[i].tmp[0] != '\0')
+            remove_soon(dir, unit->files[i].tmp);
     }
 }
 
